@@ -1,0 +1,1 @@
+//! The agent port over A2A on gRPC.

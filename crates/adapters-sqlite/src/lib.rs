@@ -1,0 +1,1 @@
+//! The store ports on an embedded SQLite file.

@@ -1,0 +1,1 @@
+//! Drives runs: driver, committer, dispatcher, executors.

@@ -1,0 +1,1 @@
+//! The A2A agents of the examples, each a real gRPC server that does real work.

@@ -1,0 +1,1 @@
+//! Levels, critical path, strategy and pictures of a plan.

@@ -1,0 +1,1 @@
+//! Memory adapters, conformance suites, simulator and real test agents.
