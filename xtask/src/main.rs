@@ -1,3 +1,47 @@
-//! Project chores.
+//! Project chores: `cargo xtask ci`, `cargo xtask test`, `cargo xtask tidy`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
-fn main() {}
+mod ci;
+mod process;
+mod python;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Project chores. Usage: cargo xtask COMMAND
+
+  ci             everything a change must pass: fmt, clippy, tidy, docs, test; stops at the first failure
+  test [ARGS]    prepare what the tests need, then run all of them; ARGS go to `cargo test`
+  tidy           check the rules that no compiler checks
+  help           this text
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("", &[][..]),
+    };
+    let done = match (command, rest) {
+        ("help" | "-h" | "--help", _) => {
+            print!("{HELP}");
+            Ok(())
+        }
+        ("ci", []) => process::workspace_root().and_then(|root| ci::run(&root)),
+        ("test", rest) => process::workspace_root().and_then(|root| test::run(&root, rest)),
+        ("tidy", []) => process::workspace_root().and_then(|root| tidy::run(&root)),
+        _ => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {command}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
