@@ -10,11 +10,14 @@ use prost_types::{ListValue, Struct, Value};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{self, Serialize, SerializeMap, SerializeSeq, Serializer};
 
-/// How deep values may nest, a scalar counting as 0.
+/// How deep values to be sent may nest, a scalar counting as 0.
 ///
 /// An object costs three levels on the wire, and prost and the C++ and Python runtimes stop at 100; 30 leaves room for
 /// the messages around the value.
 pub const MAX_DEPTH: usize = 30;
+
+/// How deep values to be printed may nest: more than anything that can be decoded.
+const MAX_PRINT_DEPTH: usize = 100;
 
 /// JSON that has no faithful protobuf form, or the other way round; the text says which part and why.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +56,7 @@ pub fn to_struct(json: &serde_json::Map<String, serde_json::Value>) -> Result<St
 /// Prints a protobuf value as JSON text; a float that is an integer prints as one.
 ///
 /// # Errors
-/// NaN and infinities, which JSON does not have, and nesting deeper than [`MAX_DEPTH`].
+/// NaN and infinities, which JSON does not have, and nesting deeper than 100, which no decoder lets through.
 pub fn print(value: &Value) -> Result<Vec<u8>, JsonError> {
     Ok(serde_json::to_vec(&Json { value, depth: 0 })?)
 }
@@ -170,7 +173,7 @@ struct Seed {
 
 impl Seed {
     fn deeper<E: de::Error>(&self) -> Result<usize, E> {
-        if self.depth == MAX_DEPTH { Err(E::custom(TooDeep)) } else { Ok(self.depth + 1) }
+        if self.depth == MAX_DEPTH { Err(E::custom(TooDeep(MAX_DEPTH))) } else { Ok(self.depth + 1) }
     }
 }
 
@@ -256,7 +259,7 @@ struct Json<'a> {
 
 impl Json<'_> {
     fn deeper<E: ser::Error>(&self) -> Result<usize, E> {
-        if self.depth == MAX_DEPTH { Err(E::custom(TooDeep)) } else { Ok(self.depth + 1) }
+        if self.depth == MAX_PRINT_DEPTH { Err(E::custom(TooDeep(MAX_PRINT_DEPTH))) } else { Ok(self.depth + 1) }
     }
 }
 
@@ -301,11 +304,11 @@ fn serialize_number<S: Serializer>(value: f64, serializer: S) -> Result<S::Ok, S
     }
 }
 
-struct TooDeep;
+struct TooDeep(usize);
 
 impl fmt::Display for TooDeep {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "nested deeper than {MAX_DEPTH} levels")
+        write!(formatter, "nested deeper than {} levels", self.0)
     }
 }
 

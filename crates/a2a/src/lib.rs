@@ -51,6 +51,8 @@ pub mod metadata {
 
 /// Keys of the entries Tutti adds to `SendMessageRequest.metadata`; an agent may use them or not.
 pub mod request {
+    /// The skill that is asked for, a string.
+    pub const CAPABILITY: &str = "capability";
     /// What the agent is asked to do: the step's action, a string.
     pub const ACTION: &str = "action";
     /// `low`, `normal` or `high`.

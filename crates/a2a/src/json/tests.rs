@@ -70,7 +70,7 @@ fn nesting_is_limited_both_ways() {
         assert!(!is_lossless(deeper.as_bytes()));
     }
     let mut value = number(1.0);
-    for _ in 0..=MAX_DEPTH {
+    for _ in 0..=MAX_PRINT_DEPTH {
         value = Value { kind: Some(Kind::ListValue(ListValue { values: vec![value] })) };
     }
     assert!(print(&value).is_err());
