@@ -35,7 +35,7 @@ def customers(rng):
         satisfaction = min(10, max(1, round(6.5 + 1.3 * engagement - 0.4 * calls + rng.gauss(0, 1))))
         spend = 14 + 1.3 * data_gb + {"monthly": 6, "yearly": 2, "two-year": 0}[contract] + 0.06 * tenure
         spend = round(max(5, spend + 1.5 * engagement + rng.gauss(0, 3.5)), 2)
-        risk = -0.9 + {"monthly": 1.2, "yearly": 0, "two-year": -1.2}[contract]
+        risk = -2.3 + {"monthly": 1.2, "yearly": 0, "two-year": -1.2}[contract]
         risk += -0.035 * (tenure - 36) + 0.55 * (calls - 1) - 0.5 * (satisfaction - 6) + 0.7 * late
         churned = "yes" if rng.random() < sigmoid(risk) else "no"
         row = [f"C{number:04}", age, tenure, contract, data_gb, calls, late, satisfaction, spend, churned]

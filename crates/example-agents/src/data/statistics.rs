@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::table::{Column, Table, Values};
 
@@ -13,7 +13,7 @@ const MAX_PAIRS: usize = 50;
 const MAX_TOP: usize = 10;
 
 /// What one column holds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Summary {
     /// A numeric column; the figures are `None` when every value is missing.
@@ -51,7 +51,7 @@ pub enum Summary {
 }
 
 /// A value of a text column and how often it occurs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Level {
     /// The value.
     pub value: String,
@@ -60,7 +60,7 @@ pub struct Level {
 }
 
 /// Pearson's correlation of two numeric columns, over the rows where both are present.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Correlation {
     /// One column.
     pub a: String,

@@ -48,11 +48,6 @@ impl Values {
         }
     }
 
-    /// Whether there is no value at all.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// How many values are missing.
     pub fn missing(&self) -> usize {
         match self {
@@ -96,10 +91,8 @@ impl Table {
         if let Some(odd) = csv.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
             return Err(DataError::NotCsv(format!("it holds the control character {odd:?}, so it is not text")));
         }
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(delimiter(csv))
-            .trim(csv::Trim::All)
-            .from_reader(csv.as_bytes());
+        let mut reader =
+            csv::ReaderBuilder::new().delimiter(delimiter(csv)).trim(csv::Trim::All).from_reader(csv.as_bytes());
         let names = header(&mut reader)?;
         let mut cells: Vec<Vec<Option<String>>> = vec![Vec::new(); names.len()];
         for record in reader.records() {
@@ -113,8 +106,7 @@ impl Table {
         if rows < MIN_ROWS {
             return Err(DataError::TooFewRows { rows, needed: MIN_ROWS, what: "after the header" });
         }
-        let columns =
-            names.into_iter().zip(cells).map(|(name, cells)| Column { name, values: typed(cells) }).collect();
+        let columns = names.into_iter().zip(cells).map(|(name, cells)| Column { name, values: typed(cells) }).collect();
         Ok(Self { columns, row_ids: (0..).take(rows).collect() })
     }
 

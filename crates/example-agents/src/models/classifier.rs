@@ -31,10 +31,10 @@ pub struct Classifier {
 }
 
 /// A classifier, and how it does on rows it has not seen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainedClassifier {
     /// The method, for people.
-    pub method: &'static str,
+    pub method: String,
     /// The model.
     pub model: Classifier,
     /// The rows used.
@@ -67,7 +67,7 @@ pub fn train(table: &Table, label: &str, excluded: &[&str], seed: u64) -> Result
         ClassMetrics::measure(&model.classes, &at(&probabilities, rows), &truth)
     };
     let (metrics, train_accuracy) = (measure(&known.0.test), measure(&known.0.train).accuracy);
-    Ok(TrainedClassifier { method: "logistic regression", rows: known.counts(), metrics, train_accuracy, model })
+    Ok(TrainedClassifier { method: "logistic regression".into(), rows: known.counts(), metrics, train_accuracy, model })
 }
 
 /// The class of each row.

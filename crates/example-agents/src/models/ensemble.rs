@@ -66,10 +66,10 @@ pub struct Comparison<M> {
 }
 
 /// An ensemble, and how it does on rows that neither model nor weights have seen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainedEnsemble {
     /// The method, for people.
-    pub method: &'static str,
+    pub method: String,
     /// The predictor; it needs both models beside it.
     pub model: Ensemble,
     /// The rows used: those with both a label and a target.
@@ -122,7 +122,7 @@ pub fn combine(table: &Table, classifier: &Classifier, regressor: &Regressor) ->
 
     let (test_classes, test_numbers) = truth_of(&rows.test);
     Ok(TrainedEnsemble {
-        method: "weighted average of both models' opinions",
+        method: "weighted average of both models' opinions".into(),
         label: opinions.measure_label(label_weights, &rows.test, &classifier.classes, &test_classes),
         target: opinions.measure_target(target_weights, &rows.test, &test_numbers),
         rows: known.counts(),

@@ -63,8 +63,7 @@ pub fn fit_number(x: &[Vec<f64>], y: &[f64], alpha: f64) -> Result<Linear, DataE
     }
     // Around the means the intercept drops out, so that the penalty does not touch it.
     let centre = mean(y).unwrap_or_default();
-    let means: Vec<f64> =
-        (0..features).map(|j| x.iter().map(|row| row[j]).sum::<f64>() / x.len() as f64).collect();
+    let means: Vec<f64> = (0..features).map(|j| x.iter().map(|row| row[j]).sum::<f64>() / x.len() as f64).collect();
     let centred: Vec<Vec<f64>> = x.iter().map(|row| row.iter().zip(&means).map(|(v, m)| v - m).collect()).collect();
     let target: Vec<f64> = y.iter().map(|v| v - centre).collect();
     let parameters = RidgeRegressionParameters::default().with_alpha(alpha).with_normalize(false);
@@ -125,7 +124,17 @@ mod tests {
     #[test]
     fn softmax_regression_finds_the_shares_of_three_classes() {
         let x = vec![vec![0.0]; 60];
-        let y: Vec<usize> = (0..60).map(|i| if i < 10 { 0 } else if i < 30 { 1 } else { 2 }).collect();
+        let y: Vec<usize> = (0..60)
+            .map(|i| {
+                if i < 10 {
+                    0
+                } else if i < 30 {
+                    1
+                } else {
+                    2
+                }
+            })
+            .collect();
         let fitted = fit_classes(&x, &y, 3, 0.0).unwrap();
         let scores: Vec<f64> = fitted.iter().map(|linear| linear.value(&[0.0])).collect();
         for (p, share) in softmax(&scores).into_iter().zip([10.0, 20.0, 30.0]) {

@@ -32,8 +32,7 @@ struct KnownSplit(Split);
 impl KnownSplit {
     fn new(split: &Split, known: impl Fn(usize) -> bool, what: &'static str) -> Result<Self, DataError> {
         let keep = |rows: &[usize]| rows.iter().copied().filter(|&row| known(row)).collect::<Vec<_>>();
-        let kept =
-            Split { train: keep(&split.train), validation: keep(&split.validation), test: keep(&split.test) };
+        let kept = Split { train: keep(&split.train), validation: keep(&split.validation), test: keep(&split.test) };
         let rows = kept.validation.len().min(kept.test.len());
         if rows < MIN_HELD_OUT {
             return Err(DataError::TooFewRows { rows, needed: MIN_HELD_OUT, what });
@@ -53,7 +52,7 @@ fn at<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
 }
 
 #[cfg(test)]
-mod test_data {
+pub(crate) mod test_data {
     use crate::data::table::Table;
 
     /// Rows with `label` = yes where x + noise > 0, and `target` = 10 + 5x + 3·[group = b] + noise; the noise is a
@@ -62,7 +61,7 @@ mod test_data {
         let line = |i: usize| {
             let x = ((i * 37) % 100) as f64 / 25.0 - 2.0;
             let noise = ((i * 53) % 17) as f64 / 17.0 - 0.5;
-            let b = i % 3 == 0;
+            let b = i.is_multiple_of(3);
             let label = if x + 0.4 * noise > 0.0 { "yes" } else { "no" };
             let target = 10.0 + 5.0 * x + if b { 3.0 } else { 0.0 } + noise;
             format!("{x},{},{label},{target}", if b { "b" } else { "a" })

@@ -27,10 +27,10 @@ pub struct Regressor {
 }
 
 /// A regressor, and how it does on rows it has not seen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainedRegressor {
     /// The method, for people.
-    pub method: &'static str,
+    pub method: String,
     /// The model.
     pub model: Regressor,
     /// The rows used.
@@ -61,7 +61,7 @@ pub fn train(table: &Table, target: &str, excluded: &[&str], seed: u64) -> Resul
         NumberMetrics::measure(&at(&predicted, rows), &truth)
     };
     let (metrics, train_r2) = (measure(&known.0.test), measure(&known.0.train).r2);
-    Ok(TrainedRegressor { method: "ridge regression", rows: known.counts(), metrics, train_r2, model })
+    Ok(TrainedRegressor { method: "ridge regression".into(), rows: known.counts(), metrics, train_r2, model })
 }
 
 /// The number of each row.
@@ -69,9 +69,8 @@ pub fn train(table: &Table, target: &str, excluded: &[&str], seed: u64) -> Resul
 /// # Errors
 /// [`DataError::BadColumn`] when the column is text or does not vary.
 pub fn targets(column: &Column) -> Result<&[Option<f64>], DataError> {
-    let bad = |reason: &str| {
-        Err(DataError::BadColumn { role: "target", name: column.name.clone(), reason: reason.into() })
-    };
+    let bad =
+        |reason: &str| Err(DataError::BadColumn { role: "target", name: column.name.clone(), reason: reason.into() });
     match &column.values {
         Values::Number(_) if column.values.distinct() < 2 => bad("it has the same value everywhere"),
         Values::Number(values) => Ok(values),
