@@ -1,1 +1,14 @@
-//! The pure heart of Tutti: workflows, plans, runs, rules and ports; no runtime, no clock, no I/O.
+//! The pure heart of Tutti: workflows, plans, runs, rules and ports.
+//!
+//! Nothing here waits, reads a clock, draws a random number, logs or does I/O. Time and ids come in with each input, so
+//! that the same inputs always lead to the same events.
+
+pub mod ids;
+pub mod limits;
+pub mod plan;
+pub mod ports;
+pub mod run;
+pub mod schedule;
+pub mod time;
+pub mod value;
+pub mod workflow;

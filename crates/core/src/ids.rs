@@ -1,0 +1,299 @@
+//! Names of things: runs, steps, attempts, agents. All are validated where they enter and cheap to clone.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::limits::{MAX_NAME_LEN, SLOTS};
+
+/// A run, by a UUID version 7 (RFC 9562), so that ids sort by creation time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(Uuid);
+
+impl RunId {
+    /// Builds an id from the creation time and randomness that the caller supplies.
+    #[must_use]
+    pub fn new(unix_millis: u64, random: [u8; 10]) -> Self {
+        Self(uuid::Builder::from_unix_timestamp_millis(unix_millis, &random).into_uuid())
+    }
+
+    /// Wraps an id that was stored before.
+    #[must_use]
+    pub const fn from_uuid(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    /// The id as a UUID, for stores.
+    #[must_use]
+    pub const fn as_uuid(self) -> Uuid {
+        self.0
+    }
+
+    /// The slot that owns this run: FNV-1a (64 bit) of the 16 bytes, modulo [`SLOTS`].
+    /// Stored rows depend on it, so it never changes.
+    #[must_use]
+    pub fn slot(self) -> u16 {
+        let hash = self
+            .0
+            .as_bytes()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        (hash % u64::from(SLOTS)) as u16
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self).map_err(|_| InvalidName::new("run id", text, "is not a UUID"))
+    }
+}
+
+/// A name that was refused, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} \"{name}\" {reason}")]
+pub struct InvalidName {
+    what: &'static str,
+    name: String,
+    reason: &'static str,
+}
+
+impl InvalidName {
+    fn new(what: &'static str, name: &str, reason: &'static str) -> Self {
+        // A hostile name may be long or hold control characters; the message must stay readable.
+        let name = name.chars().take(60).flat_map(char::escape_debug).collect();
+        Self { what, name, reason }
+    }
+}
+
+/// Checks the charset that every name in a workflow shares: ASCII `[A-Za-z0-9._-]`, so that two names can never look
+/// alike and differ, and a name can stand in a URL, a file name or a metric unescaped.
+fn check_name(what: &'static str, name: &str) -> Result<(), InvalidName> {
+    if name.is_empty() {
+        return Err(InvalidName::new(what, name, "is empty"));
+    }
+    if name.len() > MAX_NAME_LEN {
+        return Err(InvalidName::new(what, name, "is longer than 200 characters"));
+    }
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+        return Err(InvalidName::new(what, name, "has a character outside A-Z a-z 0-9 . _ -"));
+    }
+    if !name.bytes().any(|b| b.is_ascii_alphanumeric()) {
+        return Err(InvalidName::new(what, name, "has no letter or digit"));
+    }
+    Ok(())
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                check_name($what, text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                text.parse()
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl schemars::JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "pattern": "^[A-Za-z0-9._-]*[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": MAX_NAME_LEN})
+            }
+        }
+    };
+}
+
+name!(
+    /// A step of a workflow, as its file names it.
+    StepId,
+    "step id"
+);
+name!(
+    /// A workflow, as its file names it.
+    WorkflowId,
+    "workflow id"
+);
+name!(
+    /// An agent, as the registry names it.
+    AgentId,
+    "agent name"
+);
+name!(
+    /// What an agent can do and a step needs: an A2A skill id.
+    Capability,
+    "capability"
+);
+name!(
+    /// The tenant that owns a run. Part of every unique key of the store.
+    Namespace,
+    "namespace"
+);
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
+/// Where a step stands in a run: the ids of the steps around it joined by `/`, each with the index of a map (`[3]`) or
+/// the number of an iteration (`#2`). A plain step's path is its id.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepPath(Arc<str>);
+
+impl StepPath {
+    /// The path as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&StepId> for StepPath {
+    fn from(step: &StepId) -> Self {
+        Self(step.0.clone())
+    }
+}
+
+impl fmt::Display for StepPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for StepPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// The natural key of one try of one step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AttemptKey {
+    /// The run.
+    pub run: RunId,
+    /// How often the run was rewound; results of an older generation are never applied.
+    pub generation: u32,
+    /// The step.
+    pub path: StepPath,
+    /// Number of the try, from 1.
+    pub attempt: u32,
+}
+
+impl AttemptKey {
+    /// Names the effect that the step is meant to have, however often it is tried; sent to agents as metadata, so that
+    /// they can deduplicate, and used as the A2A context id, so that a task can be found again by listing its context.
+    #[must_use]
+    pub fn operation_id(&self) -> String {
+        format!("{}/{}/{}", self.run, self.generation, self.path)
+    }
+
+    /// The A2A message id of this try: the same before and after a crash.
+    #[must_use]
+    pub fn message_id(&self) -> String {
+        format!("{}/{}", self.operation_id(), self.attempt)
+    }
+}
+
+/// The caller's own id of a request that changes something; the same id is applied once.
+pub type RequestId = Uuid;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_never_change() {
+        let id = |text: &str| text.parse::<RunId>().unwrap().slot();
+        assert_eq!(id("00000000-0000-7000-8000-000000000000"), 373);
+        assert_eq!(id("01932c07-2f3a-7e1d-9b1a-0123456789ab"), 393);
+    }
+
+    #[test]
+    fn a_run_id_is_a_version_7_uuid_of_its_time() {
+        let id = RunId::new(1_700_000_000_000, [7; 10]);
+        assert_eq!(id.as_uuid().get_version_num(), 7);
+        assert!(id < RunId::new(1_700_000_000_001, [0; 10]));
+    }
+
+    #[test]
+    fn names_refuse_what_could_confuse() {
+        for bad in ["", "a b", "../x", "é", "a/b", "a\0", "..", "\u{202e}x"] {
+            assert!(bad.parse::<StepId>().is_err(), "{bad:?}");
+        }
+        assert!("x".repeat(201).parse::<StepId>().is_err());
+        assert!("train-alpha_2.v1".parse::<StepId>().is_ok());
+    }
+
+    #[test]
+    fn message_ids_name_the_attempt_and_operation_ids_the_effect() {
+        let key = AttemptKey {
+            run: RunId::new(1, [0; 10]),
+            generation: 0,
+            path: StepPath::from(&"a".parse::<StepId>().unwrap()),
+            attempt: 2,
+        };
+        assert_eq!(key.message_id(), format!("{}/2", key.operation_id()));
+        assert!(key.operation_id().ends_with("/0/a"));
+    }
+}

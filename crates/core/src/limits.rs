@@ -1,0 +1,90 @@
+//! Every bound of the product, in one place, with its reason.
+
+use std::time::Duration;
+
+/// Slots that runs hash to. Fixed for ever: stored rows carry the slot.
+pub const SLOTS: u16 = 1024;
+
+/// Longest name of a step, workflow, agent or capability, in bytes. Fits a B-tree key many times over.
+pub const MAX_NAME_LEN: usize = 200;
+
+/// Most steps in a workflow: at this size a plan is still validated in seconds and held in memory.
+pub const MAX_STEPS: usize = 100_000;
+
+/// Most dependencies (edges) in a workflow.
+pub const MAX_EDGES: usize = 1_000_000;
+
+/// Largest workflow file, in bytes.
+pub const MAX_WORKFLOW_BYTES: usize = 64 * 1024 * 1024;
+
+/// Deepest nesting of a JSON or YAML value; the depth at which serde_json stops as well.
+pub const MAX_DEPTH: usize = 128;
+
+/// Largest single value (an input, a step's output, an artifact), in bytes.
+pub const MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Values up to this size, in bytes, stand in the history itself; larger ones go to the payload store.
+pub const INLINE_BYTES: usize = 8 * 1024;
+
+/// Most artifacts that one attempt may return.
+pub const MAX_ARTIFACTS: usize = 1_000;
+
+/// Longest timeout of an attempt, a run or a wait.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Most attempts of one step.
+pub const MAX_ATTEMPTS: u32 = 100;
+
+/// Largest back-off factor.
+pub const MAX_BACKOFF_FACTOR: f64 = 100.0;
+
+/// Most steps of one run in flight at once.
+pub const MAX_WIDTH: u32 = 10_000;
+
+/// Longest text of an error or a status kept in the history, in bytes; agents may send more.
+pub const MAX_MESSAGE_BYTES: usize = 4 * 1024;
+
+/// Most characters of a path in a run's data.
+pub const MAX_PATH_LEN: usize = 1_000;
+
+/// Most problems reported for one file: beyond this, more would not help a reader.
+pub const MAX_PROBLEMS: usize = 100;
+
+/// Most edges walked to order the steps that write and read a run's data. A workflow that needs more is refused.
+pub const MAX_ORDER_WALK: usize = 50_000_000;
+
+/// Claims of a run without progress after which it is quarantined: it takes its server down.
+pub const MAX_CLAIMS: u32 = 3;
+
+/// Longest that an input that need not be durable at once (a remote task id) waits for company.
+pub const DEFER: Duration = Duration::from_millis(50);
+
+/// Most runs in one commit, and most bytes of events in it; keeps one statement below a few milliseconds.
+pub const MAX_COMMIT_RUNS: usize = 1_000;
+/// See [`MAX_COMMIT_RUNS`].
+pub const MAX_COMMIT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Events after a snapshot before the next one is considered.
+pub const SNAPSHOT_EVENTS: u64 = 1_000;
+
+/// Most events answered by one read of a run's history.
+pub const EVENTS_PAGE: usize = 1_000;
+
+/// Default timeout of an attempt.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Default timeout of a run.
+pub const DEFAULT_RUN_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Default number of attempts of a step.
+pub const DEFAULT_ATTEMPTS: u32 = 3;
+/// Default wait before the second attempt.
+pub const DEFAULT_BACKOFF: Duration = Duration::from_secs(1);
+/// Default factor by which the wait grows with each attempt.
+pub const DEFAULT_BACKOFF_FACTOR: f64 = 2.0;
+/// Default longest wait between attempts.
+pub const DEFAULT_MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// Default share of the wait that is drawn by chance.
+pub const DEFAULT_JITTER: f64 = 0.2;
+/// Default number of steps of one run in flight.
+pub const DEFAULT_WIDTH: u32 = 4;
+/// Default number of mutually independent steps from which strategy `auto` runs in parallel.
+pub const DEFAULT_PARALLEL_THRESHOLD: u32 = 3;

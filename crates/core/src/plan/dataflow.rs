@@ -1,0 +1,439 @@
+//! Who reads what from whom in a run's data, worked out before the run.
+//!
+//! A step reads the data at the start and what the steps before it wrote, in their order; never what an unordered step
+//! may or may not have written by then. So the data of a run does not depend on the order in which steps end.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Plan, StepIndex, Topology};
+use crate::limits::MAX_ORDER_WALK;
+use crate::value::{DataPath, DataTree, Json, member};
+use crate::workflow::{OutputField, Problem, Step, Workflow};
+
+/// The reads of every step.
+#[derive(Debug)]
+pub struct DataFlow {
+    /// By step, then in the order of the names of its input fields.
+    bindings: Vec<Vec<Binding>>,
+    fields: Vec<Vec<String>>,
+}
+
+/// Where one input field comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Binding {
+    /// Outputs laid over the data at the start, in this order.
+    pub sources: Vec<Source>,
+    /// A step that writes the path and is neither before nor after the reader.
+    pub unordered: Option<StepIndex>,
+}
+
+/// One output mapping of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// The step that writes.
+    pub step: StepIndex,
+    /// Which of its output mappings, in the order of their names.
+    pub mapping: u32,
+}
+
+impl Source {
+    fn of(self, workflow: &Workflow) -> (&OutputField, &DataPath) {
+        let (field, mapping) = workflow.steps[self.step as usize]
+            .output
+            .iter()
+            .nth(self.mapping as usize)
+            .expect("a source names a mapping of the same workflow");
+        (field, &mapping.to)
+    }
+}
+
+impl DataFlow {
+    /// Finds the sources of every input field.
+    ///
+    /// # Errors
+    /// Two unordered steps, or one step twice, writing the same path; or a data flow too tangled to be ordered within
+    /// [`MAX_ORDER_WALK`].
+    pub fn new(workflow: &Workflow, topology: &Topology) -> Result<Self, Vec<Problem>> {
+        let mut budget = MAX_ORDER_WALK;
+        let writers = Writers::new(workflow, topology);
+        let problems = writers.conflicts(workflow, topology, &mut budget);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut bindings = Vec::with_capacity(workflow.steps.len());
+        let mut fields = Vec::with_capacity(workflow.steps.len());
+        for (index, step) in (0..).zip(&workflow.steps) {
+            let mut of_step = Vec::with_capacity(step.input.len());
+            for mapping in step.input.values() {
+                let binding = match &mapping.from {
+                    Some(path) => writers.bind(workflow, topology, index, path, &mut budget).ok_or_else(tangled)?,
+                    None => Binding::default(),
+                };
+                of_step.push(binding);
+            }
+            bindings.push(of_step);
+            fields.push(step.input.keys().cloned().collect());
+        }
+        Ok(Self { bindings, fields })
+    }
+
+    /// The binding of an input field by name.
+    #[must_use]
+    pub fn binding(&self, step: usize, field: &str) -> Option<&Binding> {
+        let at = self.fields[step].iter().position(|name| name == field)?;
+        self.bindings[step].get(at)
+    }
+
+    /// The steps whose outputs a step reads, each once.
+    #[must_use]
+    pub fn reads(&self, step: StepIndex) -> Vec<StepIndex> {
+        let mut steps: Vec<StepIndex> =
+            self.bindings[step as usize].iter().flat_map(|b| &b.sources).map(|source| source.step).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        steps
+    }
+}
+
+fn tangled() -> Vec<Problem> {
+    vec![Problem::error("steps", "too many steps read and write the same parts of the data to be put in order")]
+}
+
+/// All output mappings as a tree of path segments.
+struct Writers<'w> {
+    nodes: Vec<Place<'w>>,
+}
+
+#[derive(Default)]
+struct Place<'w> {
+    /// In topological order.
+    sources: Vec<Source>,
+    children: HashMap<&'w str, usize>,
+}
+
+impl<'w> Writers<'w> {
+    fn new(workflow: &'w Workflow, topology: &Topology) -> Self {
+        let mut writers = Self { nodes: vec![Place::default()] };
+        for &step in topology.order() {
+            for (mapping, output) in (0..).zip(workflow.steps[step as usize].output.values()) {
+                let mut at = 0;
+                for segment in output.to.segments() {
+                    let free = writers.nodes.len();
+                    at = *writers.nodes[at].children.entry(segment).or_insert(free);
+                    if at == free {
+                        writers.nodes.push(Place::default());
+                    }
+                }
+                writers.nodes[at].sources.push(Source { step, mapping });
+            }
+        }
+        writers
+    }
+
+    /// Every pair of steps that write overlapping paths must be ordered. Steps at one place are a chain if neighbours
+    /// are; a step below such a chain fits in if it is ordered with its two neighbours there.
+    fn conflicts(&self, workflow: &Workflow, topology: &Topology, budget: &mut usize) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for &step in topology.order() {
+            for (mapping, output) in (0..).zip(workflow.steps[step as usize].output.values()) {
+                let mine = Source { step, mapping };
+                let mut at = 0;
+                for segment in output.to.segments() {
+                    at = self.nodes[at].children[segment];
+                    for other in self.neighbours(at, mine, topology) {
+                        let (first, second) =
+                            if topology.rank(other.step) < topology.rank(step) { (other, mine) } else { (mine, other) };
+                        match topology.depends(second.step, first.step, budget) {
+                            Some(true) => {}
+                            // A step that writes a path twice is not ordered with itself.
+                            Some(false) => problems.push(conflict(workflow, first, second)),
+                            None => return tangled(),
+                        }
+                    }
+                }
+            }
+        }
+        // Each pair is met from both sides.
+        problems.sort_by(|a, b| (&a.step, &a.field, &a.reason).cmp(&(&b.step, &b.field, &b.reason)));
+        problems.dedup();
+        problems
+    }
+
+    /// The sources at a place just before and just after one in topological order.
+    fn neighbours(&self, place: usize, mine: Source, topology: &Topology) -> impl Iterator<Item = Source> {
+        let sources = &self.nodes[place].sources;
+        let after =
+            |other: &Source| (topology.rank(other.step), other.mapping) > (topology.rank(mine.step), mine.mapping);
+        let split = sources.partition_point(|other| !after(other));
+        let before = sources[..split].iter().rev().find(|other| **other != mine).copied();
+        before.into_iter().chain(sources.get(split).copied())
+    }
+
+    fn bind(
+        &self,
+        workflow: &Workflow,
+        topology: &Topology,
+        reader: StepIndex,
+        path: &DataPath,
+        budget: &mut usize,
+    ) -> Option<Binding> {
+        let candidates = self.overlapping(path, budget)?;
+        let is_before = Before::new(topology, reader, candidates.len(), budget)?;
+        let mut binding = Binding::default();
+        for source in candidates {
+            if source.step == reader {
+                continue;
+            }
+            if is_before.check(topology, source.step, budget)? {
+                binding.sources.push(source);
+            } else if binding.unordered.is_none() && !topology.depends(source.step, reader, budget)? {
+                binding.unordered = Some(source.step);
+            }
+        }
+        binding.sources.sort_by_key(|source| (topology.rank(source.step), source.mapping));
+        // What a later step covers whole cannot be seen any more.
+        let covers = |source: &Source| {
+            let (field, to) = source.of(workflow);
+            path.is_within(to) && !workflow.steps[source.step as usize].output[field].optional
+        };
+        if let Some(last) = binding.sources.iter().rposition(covers) {
+            binding.sources.drain(..last);
+        }
+        Some(binding)
+    }
+
+    /// Sources that write the path, something around it, or something in it.
+    fn overlapping(&self, path: &DataPath, budget: &mut usize) -> Option<Vec<Source>> {
+        let mut found = Vec::new();
+        let mut at = 0;
+        for segment in path.segments() {
+            found.extend_from_slice(&self.nodes[at].sources);
+            match self.nodes[at].children.get(segment) {
+                Some(child) => at = *child,
+                None => return Some(found),
+            }
+        }
+        let mut open = vec![at];
+        while let Some(at) = open.pop() {
+            let place = &self.nodes[at];
+            *budget = budget.checked_sub(place.sources.len() + place.children.len() + 1)?;
+            found.extend_from_slice(&place.sources);
+            open.extend(place.children.values());
+        }
+        Some(found)
+    }
+}
+
+/// Answers whether steps come before a reader; marks all of them at once when many are asked about.
+enum Before {
+    Each(StepIndex),
+    Marked(HashSet<StepIndex>),
+}
+
+impl Before {
+    fn new(topology: &Topology, reader: StepIndex, questions: usize, budget: &mut usize) -> Option<Self> {
+        const FEW: usize = 4;
+        if questions <= FEW {
+            return Some(Self::Each(reader));
+        }
+        let mut seen = HashSet::new();
+        let mut open = vec![reader];
+        while let Some(index) = open.pop() {
+            let list = topology.dependencies(index);
+            *budget = budget.checked_sub(list.len() + 1)?;
+            open.extend(list.iter().copied().filter(|on| seen.insert(*on)));
+        }
+        Some(Self::Marked(seen))
+    }
+
+    fn check(&self, topology: &Topology, step: StepIndex, budget: &mut usize) -> Option<bool> {
+        match self {
+            Self::Each(reader) => topology.depends(*reader, step, budget),
+            Self::Marked(seen) => Some(seen.contains(&step)),
+        }
+    }
+}
+
+fn conflict(workflow: &Workflow, first: Source, second: Source) -> Problem {
+    let (first_step, second_step) = (&workflow.steps[first.step as usize], &workflow.steps[second.step as usize]);
+    let ((_, first_path), (field, second_path)) = (first.of(workflow), second.of(workflow));
+    let reason = if first.step == second.step {
+        format!("writes \"{second_path}\", which overlaps \"{first_path}\" written by another field of the same step")
+    } else if first_path == second_path {
+        format!(
+            "steps \"{}\" and \"{}\" both write \"{first_path}\" and neither depends on the other; \
+             order them by depends_on or write to different paths",
+            first_step.id, second_step.id
+        )
+    } else {
+        format!(
+            "steps \"{}\" and \"{}\" write \"{first_path}\" and \"{second_path}\", which overlap, and neither depends on \
+             the other; order them by depends_on or write to different paths",
+            first_step.id, second_step.id
+        )
+    };
+    Problem::in_step(second.step as usize, &second_step.id, format!("output.{field}"), reason)
+}
+
+/// A step's input, put together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepInput {
+    /// The object that the agent gets.
+    pub value: Json,
+    /// Fields that were left out because their path has no value, as `field ← path`.
+    pub missing: Vec<String>,
+}
+
+/// A required field of a step's input has no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("input field \"{field}\" is required, but \"{path}\" has no value")]
+pub struct InputMissing {
+    /// The field.
+    pub field: String,
+    /// The path in the run's data.
+    pub path: DataPath,
+}
+
+/// Puts a step's input together from the data at the start and the outputs of completed steps.
+///
+/// # Errors
+/// [`InputMissing`] if a required field has no value.
+pub fn assemble_input(
+    plan: &Plan,
+    step: StepIndex,
+    start: &Json,
+    output_of: impl Fn(StepIndex) -> Option<Json>,
+) -> Result<StepInput, InputMissing> {
+    let mut tree = DataTree::new(Json::empty_object());
+    let mut missing = Vec::new();
+    for ((name, mapping), binding) in plan.step(step).input.iter().zip(&plan.flow.bindings[step as usize]) {
+        if let Some(value) = &mapping.value {
+            tree.set_member(name, value.clone());
+        }
+        let Some(path) = &mapping.from else { continue };
+        match read(plan.workflow(), path, binding, start, &output_of) {
+            Some(value) => tree.set_member(name, value),
+            None if mapping.required == Some(true) => {
+                return Err(InputMissing { field: name.clone(), path: path.clone() });
+            }
+            None if mapping.required.is_none() => missing.push(format!("{name} ← {path}")),
+            None => {}
+        }
+    }
+    Ok(StepInput { value: tree.to_json(), missing })
+}
+
+fn read(
+    workflow: &Workflow,
+    path: &DataPath,
+    binding: &Binding,
+    start: &Json,
+    output_of: &impl Fn(StepIndex) -> Option<Json>,
+) -> Option<Json> {
+    let mut tree = DataTree::new(start.clone());
+    for source in &binding.sources {
+        let (field, to) = source.of(workflow);
+        if let Some(value) = output_of(source.step).as_ref().and_then(|output| extract(output, field)) {
+            tree.set(to, value);
+        }
+    }
+    tree.get(path)
+}
+
+/// The part of a step's output that a mapping names; an output that is no object is taken whole.
+fn extract(output: &Json, field: &OutputField) -> Option<Json> {
+    match field {
+        OutputField::Member(name) if output.is_object() => member(output, name),
+        OutputField::Member(_) | OutputField::Whole => Some(output.clone()),
+    }
+}
+
+/// The first field that a step's output mapping names and its output lacks.
+#[must_use]
+pub fn missing_output<'s>(step: &'s Step, output: &Json) -> Option<&'s OutputField> {
+    let lacks = |field: &OutputField| extract(output, field).is_none();
+    step.output.iter().find(|(field, mapping)| !mapping.optional && lacks(field)).map(|(field, _)| field)
+}
+
+/// A run's data: what it started with and every mapped output of its completed steps, in order.
+pub fn run_data(plan: &Plan, start: &Json, output_of: impl Fn(StepIndex) -> Option<Json>) -> Json {
+    let mut tree = DataTree::new(start.clone());
+    for &step in plan.topology().order() {
+        if plan.step(step).output.is_empty() {
+            continue;
+        }
+        let Some(output) = output_of(step) else { continue };
+        for (field, mapping) in &plan.step(step).output {
+            if let Some(value) = extract(&output, field) {
+                tree.set(&mapping.to, value);
+            }
+        }
+    }
+    tree.to_json()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::parse;
+
+    fn plan(steps: &str) -> std::sync::Arc<Plan> {
+        Plan::new(parse(&format!("id: w\ndata: {{u: {{n: 1, m: 2}}}}\nsteps:\n{steps}")).unwrap().workflow).unwrap()
+    }
+    fn json(text: &str) -> Json {
+        Json::parse(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn inputs_are_laid_together_from_start_and_outputs() {
+        let plan = plan(concat!(
+            "- {id: a, capability: c, output: {x: u.n}}\n",
+            "- {id: b, capability: c, output: {'*': whole}, depends_on: [a]}\n",
+            "- {id: r, capability: c, depends_on: [b], input: {u: u, n: u.n, w: whole.q, k: {value: [1]}, no: {from: u.zz, required: false}}}\n",
+        ));
+        let outputs = [Some(json(r#"{"x":1e400}"#)), Some(json(r#"{"q":[ 1 ]}"#)), None];
+        let input = assemble_input(&plan, 2, &plan.workflow().data, |i| outputs[i as usize].clone()).unwrap();
+        assert_eq!(input.value.as_str(), r#"{"k":[1],"n":1e400,"u":{"m":2,"n":1e400},"w":[ 1 ]}"#);
+        assert!(input.missing.is_empty());
+        let data = run_data(&plan, &plan.workflow().data, |i| outputs[i as usize].clone());
+        assert_eq!(data.as_str(), r#"{"u":{"m":2,"n":1e400},"whole":{"q":[ 1 ]}}"#);
+    }
+
+    #[test]
+    fn what_an_unordered_step_writes_is_not_seen() {
+        let plan = plan("- {id: a, capability: c, output: {x: u.n}}\n- {id: r, capability: c, input: {n: u.n}}\n");
+        let input = assemble_input(&plan, 1, &plan.workflow().data, |_| Some(json(r#"{"x":9}"#))).unwrap();
+        assert_eq!(input.value.as_str(), r#"{"n":1}"#);
+    }
+
+    #[test]
+    fn missing_values_are_noted_or_fail() {
+        let steps = |required| {
+            format!(
+                "- {{id: a, capability: c, output: {{x: {{to: o, optional: true}}}}}}\n- {{id: r, capability: c, depends_on: [a], input: {{v: {{from: o{required}}}}}}}\n"
+            )
+        };
+        let none = |_| Some(json("{}"));
+        let noted = assemble_input(&plan(&steps("")), 1, &json("{}"), none).unwrap();
+        assert_eq!((noted.value.as_str(), noted.missing), ("{}", vec!["v ← o".to_owned()]));
+        assert!(assemble_input(&plan(&steps(", required: true")), 1, &json("{}"), none).is_err());
+    }
+
+    #[test]
+    fn a_bare_output_is_taken_whole_and_a_lacking_field_is_found() {
+        let plan = plan("- {id: a, capability: c, output: {x: o}}\n");
+        assert_eq!(missing_output(plan.step(0), &json(r#""text""#)), None);
+        assert_eq!(missing_output(plan.step(0), &json(r#"{"y":1}"#)), Some(&OutputField::Member("x".into())));
+        assert_eq!(run_data(&plan, &json("{}"), |_| Some(json(r#""text""#))).as_str(), r#"{"o":"text"}"#);
+    }
+
+    #[test]
+    fn a_later_writer_that_covers_the_path_hides_earlier_ones() {
+        let plan = plan(concat!(
+            "- {id: a, capability: c, output: {x: u.n}}\n",
+            "- {id: b, capability: c, output: {x: u}, depends_on: [a]}\n",
+            "- {id: r, capability: c, depends_on: [b], input: {n: u.n}}\n",
+        ));
+        assert_eq!(plan.flow().reads(2), [1]);
+    }
+}

@@ -1,0 +1,8 @@
+//! What the heart needs from outside, as traits of at most six methods. Each states its contract; the conformance
+//! suites in the test kit check it for any implementation.
+
+pub mod agent;
+pub mod clock;
+pub mod payload;
+pub mod query;
+pub mod store;

@@ -1,0 +1,224 @@
+//! Making runs durable.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::query::RunSummary;
+use crate::ids::{Namespace, RequestId, RunId};
+use crate::time::Timestamp;
+use crate::value::Digest;
+
+/// Keeps the histories of runs, guarded so that each has one writer.
+///
+/// Contract: what a method acknowledged is durable. Events of a run are numbered from 1 without a gap. A commit is
+/// applied whole or not at all, and only if the run's last sequence number and epoch are those it expects. Stores
+/// interpret none of what they keep; every rule is in the heart.
+#[async_trait]
+pub trait RunStore: Send + Sync {
+    /// Creates a run with its first events, owned by the caller at epoch 1. A request id that was used before in the
+    /// namespace creates nothing and answers which run it created.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn create(&self, run: NewRun) -> Result<Creation, StoreError>;
+
+    /// Appends to many runs at once, each at most once in a call. The answers stand in the order of the commits. A
+    /// commit whose id is the last one applied to its run was applied before and is answered so, so that a commit in
+    /// doubt is repeated as it was.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing is known about any of the commits ([`StoreError::Unavailable`]) or none was applied.
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
+
+    /// Makes the caller the run's owner: raises the epoch, so that commits of an earlier owner are refused from now
+    /// on, and counts the claims since the last commit. `None` if there is no such run.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn claim(&self, run: RunId) -> Result<Option<Claim>, StoreError>;
+
+    /// Runs in slots `slots.start..slots.end` that are due: active, or waiting for a time that has come. In the order
+    /// of their ids, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError>;
+
+    /// Keeps a snapshot of a run's state, replacing an older one. One that is older than what is kept changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn save_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError>;
+
+    /// The newest snapshot of a run.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError>;
+}
+
+/// A run to be created.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Whose.
+    pub namespace: Namespace,
+    /// Its id; its slot follows from it.
+    pub run: RunId,
+    /// The caller's id of the request.
+    pub request: RequestId,
+    /// The definition by content, and its stored form, kept once for all runs.
+    pub definition: (Digest, Bytes),
+    /// The first events, from sequence number 1.
+    pub events: Vec<EncodedEvent>,
+    /// For lists.
+    pub summary: RunSummary,
+    /// When it must be looked at.
+    pub wake: Wake,
+    /// Oldest version of the history format whose readers understand every event so far.
+    pub min_reader: u16,
+    /// Names this commit.
+    pub commit_id: u128,
+}
+
+/// What became of a request to create a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creation {
+    /// The run was created.
+    Created,
+    /// The request id was used before, for this run.
+    Exists(RunId),
+}
+
+/// Events to append to a run.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The run.
+    pub run: RunId,
+    /// The owner's epoch.
+    pub epoch: u64,
+    /// The last sequence number before this commit.
+    pub expected: u64,
+    /// Names this commit.
+    pub commit_id: u128,
+    /// The events, numbered from `expected + 1`.
+    pub events: Vec<EncodedEvent>,
+    /// The new line for lists, if the run's state changed.
+    pub summary: Option<RunSummary>,
+    /// When the run must be looked at next.
+    pub wake: Wake,
+    /// As in [`NewRun::min_reader`].
+    pub min_reader: u16,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// The events are durable.
+    Committed,
+    /// The run has another owner or other events than expected; nothing was written for it.
+    Refused,
+}
+
+/// When a run must be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// It has work in progress.
+    Active,
+    /// At this moment.
+    At(Timestamp),
+    /// Only an input can move it.
+    OnInput,
+    /// Never: it has ended.
+    Never,
+}
+
+/// The result of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The new epoch, for the claimer's commits.
+    pub epoch: u64,
+    /// Claims since the last commit, this one included.
+    pub claims: u32,
+    /// The last sequence number.
+    pub last_seq: u64,
+    /// Oldest version of the history format whose readers understand the run.
+    pub min_reader: u16,
+    /// The line for lists.
+    pub summary: RunSummary,
+}
+
+/// Which runs are due.
+#[derive(Debug, Clone)]
+pub struct DueRuns {
+    /// Slots to look into.
+    pub slots: std::ops::Range<u16>,
+    /// What time it is.
+    pub now: Timestamp,
+    /// Only runs after this one.
+    pub after: Option<RunId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The state of a run at a sequence number, to make loading short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last event in it.
+    pub seq: u64,
+    /// Version of the state's form; a reader that does not know it folds the events instead.
+    pub schema: u16,
+    /// The state, encoded.
+    pub blob: Bytes,
+}
+
+/// An event as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedEvent {
+    /// Its number in the run.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What kind it is; never reused.
+    pub kind: u16,
+    /// Version of its form.
+    pub version: u16,
+    /// Its content: a codec byte, a key id of two bytes, and the body.
+    pub blob: Bytes,
+}
+
+/// An event as it is read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// The event.
+    pub event: EncodedEvent,
+    /// Epoch of the owner that wrote it.
+    pub epoch: u64,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached or is busy. What was asked may or may not have happened.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// It refuses this request for good: repeating it is useless.
+    #[error("the store refuses: {0}")]
+    Permanent(String),
+    /// What it holds is not what was put there.
+    #[error("the store holds damaged data: {0}")]
+    Corrupt(String),
+    /// A page cursor that this store did not give out.
+    #[error("not a page cursor of this store")]
+    BadCursor,
+    /// Another engine has it.
+    #[error("the store is in use: {0}")]
+    InUse(String),
+}
+
+impl StoreError {
+    /// True if asking again may help.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}

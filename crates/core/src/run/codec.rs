@@ -1,0 +1,205 @@
+//! How events and states are kept: a kind, a version, and a blob that begins with a codec and a key id.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::event::{Event, Recorded};
+use super::state::{Facts, RunState};
+use crate::plan::Plan;
+use crate::ports::store::{EncodedEvent, Snapshot};
+use std::sync::Arc;
+
+/// Version of the history format that this build writes.
+pub const FORMAT: u16 = 1;
+
+/// Oldest format whose readers understand everything that this build writes.
+pub const MIN_READER: u16 = 1;
+
+/// Version of the form of states in snapshots; raised whenever the form changes, so that old ones are folded anew.
+pub const SNAPSHOT_SCHEMA: u16 = 1;
+
+/// The body is plain JSON. Compressed bodies will have codecs of their own.
+const CODEC_JSON: u8 = 0;
+
+/// The body is not encrypted.
+const NO_KEY: u16 = 0;
+
+/// Bytes before the body: the codec and the key id.
+const HEADER: usize = 3;
+
+/// Why a blob cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// Written by a newer build.
+    #[error("event {seq} has kind {kind} version {version}, which this build does not know")]
+    Unknown {
+        /// The event.
+        seq: u64,
+        /// Its kind.
+        kind: u16,
+        /// The version of its form.
+        version: u16,
+    },
+    /// Not what an encoder of any version writes.
+    #[error("event {seq} cannot be read: {reason}")]
+    Damaged {
+        /// The event.
+        seq: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+macro_rules! kinds {
+    ($($kind:literal => $variant:ident),+ $(,)?) => {
+        /// The form of an event as it is kept.
+        #[must_use]
+        pub fn encode(recorded: &Recorded) -> EncodedEvent {
+            let (kind, blob) = match &recorded.event { $(Event::$variant(body) => ($kind, wrap(body))),+ };
+            EncodedEvent { seq: recorded.seq, at: recorded.at, kind, version: 1, blob }
+        }
+
+        /// Reads an event back.
+        ///
+        /// # Errors
+        /// [`CodecError`].
+        pub fn decode(stored: &EncodedEvent) -> Result<Recorded, CodecError> {
+            let event = match (stored.kind, stored.version) {
+                $(($kind, 1) => Event::$variant(unwrap(stored)?),)+
+                (kind, version) => return Err(CodecError::Unknown { seq: stored.seq, kind, version }),
+            };
+            Ok(Recorded { seq: stored.seq, at: stored.at, event })
+        }
+
+        impl Event {
+            /// The name of this kind of event.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => stringify!($variant)),+ }
+            }
+
+            /// The event as data, for people and programs that look on.
+            #[must_use]
+            pub fn to_json(&self) -> serde_json::Value {
+                let body = match self { $(Self::$variant(body) => serde_json::to_value(body)),+ };
+                body.unwrap_or_default()
+            }
+        }
+
+        /// Numbers and names of all kinds, as they stand in stores.
+        pub const KINDS: &[(u16, &str)] = &[$(($kind, stringify!($variant))),+];
+    };
+}
+
+// Numbers stand in stores: never reuse one, never change one.
+kinds! {
+    1 => RunCreated,
+    2 => RunResumed,
+    3 => RunCompleted,
+    4 => RunFailed,
+    5 => RunCancelled,
+    6 => RunQuarantined,
+    20 => CheckpointCreated,
+    40 => AttemptStarted,
+    41 => TaskAssigned,
+    42 => AttemptSuspended,
+    43 => AttemptFailed,
+    50 => ArtifactRecorded,
+    60 => StepCompleted,
+    61 => StepFailed,
+}
+
+/// A state as it is kept.
+///
+/// # Panics
+/// Never: every part of a state serializes.
+#[must_use]
+pub fn encode_state(state: &RunState) -> Snapshot {
+    Snapshot { seq: state.seq(), schema: SNAPSHOT_SCHEMA, blob: wrap(&state.facts) }
+}
+
+/// Reads a state back; `None` if it has another form or is of another definition: the history must be folded instead.
+#[must_use]
+pub fn decode_state(plan: &Arc<Plan>, snapshot: &Snapshot) -> Option<RunState> {
+    if snapshot.schema != SNAPSHOT_SCHEMA {
+        return None;
+    }
+    let facts: Facts = serde_json::from_slice(body(&snapshot.blob).ok()?).ok()?;
+    let fits = facts.seq == snapshot.seq && facts.created.definition == plan.definition();
+    fits.then(|| RunState { plan: plan.clone(), facts })
+}
+
+fn wrap<T: Serialize + ?Sized>(body: &T) -> Bytes {
+    let mut blob = BytesMut::with_capacity(256);
+    blob.put_u8(CODEC_JSON);
+    blob.put_u16(NO_KEY);
+    let mut writer = blob.writer();
+    serde_json::to_writer(&mut writer, body).expect("every recorded type serializes into memory");
+    writer.into_inner().freeze()
+}
+
+fn unwrap<T: DeserializeOwned>(stored: &EncodedEvent) -> Result<T, CodecError> {
+    let damaged = |reason: String| CodecError::Damaged { seq: stored.seq, reason };
+    let body = body(&stored.blob).map_err(damaged)?;
+    serde_json::from_slice(body).map_err(|e| damaged(e.to_string()))
+}
+
+fn body(blob: &[u8]) -> Result<&[u8], String> {
+    match blob {
+        [CODEC_JSON, key_high, key_low, body @ ..] if u16::from_be_bytes([*key_high, *key_low]) == NO_KEY => Ok(body),
+        [codec, high, low, ..] => {
+            Err(format!("codec {codec} with key {} is not known to this build", u16::from_be_bytes([*high, *low])))
+        }
+        _ => Err(format!("{} bytes, less than the {HEADER} bytes of the header", blob.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::testing::Given;
+    use super::*;
+    use crate::run::{evolve, fold};
+
+    #[test]
+    fn a_history_and_its_snapshots_read_back() {
+        let mut run =
+            Given::steps("- {id: a, capability: c}\n- {id: b, capability: c, depends_on: [a], critical: true}");
+        run.start("a", "x").unwrap();
+        run.fail("a", crate::ports::agent::AgentErrorKind::Unavailable, true).unwrap();
+        run.start("a", "y").unwrap();
+        run.complete("a").unwrap();
+        let half = encode_state(&run.state);
+        let seen = run.history.len();
+        run.start("b", "x").unwrap();
+        run.complete("b").unwrap();
+
+        let again: Vec<Recorded> = run.history.iter().map(|e| decode(&encode(e)).unwrap()).collect();
+        assert_eq!(again, run.history);
+        let mut state = decode_state(run.state.plan(), &half).unwrap();
+        for event in &run.history[seen..] {
+            evolve(&mut state, event, &mut Vec::new());
+        }
+        assert_eq!(Some(state), fold(run.state.plan(), &run.history), "snapshot and tail are the whole");
+    }
+
+    #[test]
+    fn what_this_build_does_not_know_is_told_apart_from_damage() {
+        let run = Given::steps("- {id: a, capability: c}");
+        let mut event = encode(&run.history[0]);
+        event.kind = 999;
+        assert!(matches!(decode(&event), Err(CodecError::Unknown { kind: 999, .. })));
+        let mut event = encode(&run.history[0]);
+        event.blob = Bytes::from_static(b"\x09\x00\x00{}");
+        assert!(matches!(decode(&event), Err(CodecError::Damaged { .. })));
+        event.blob = Bytes::new();
+        assert!(matches!(decode(&event), Err(CodecError::Damaged { .. })));
+    }
+
+    #[test]
+    fn kinds_have_distinct_numbers() {
+        let mut numbers: Vec<u16> = KINDS.iter().map(|(number, _)| *number).collect();
+        numbers.dedup();
+        assert_eq!(numbers.len(), KINDS.len());
+    }
+}

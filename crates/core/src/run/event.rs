@@ -1,0 +1,239 @@
+//! What happened, as it is recorded. Forms are kept for ever: a change is a new version of a kind, never a new meaning.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AgentId, Namespace, RequestId, RunId, StepPath, WorkflowId};
+use crate::ports::agent::{AgentError, AgentErrorKind, Need};
+use crate::schedule::{Policy, StrategyDecision};
+use crate::time::Timestamp;
+use crate::value::{Digest, Payload};
+
+/// An event with its place in the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Its number in the run, from 1, without a gap.
+    pub seq: u64,
+    /// When it happened, by the owner's clock.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The run was accepted.
+    RunCreated(Box<RunCreated>),
+    /// An operator let the run go on; its time starts anew.
+    RunResumed(RunResumed),
+    /// Every step is complete.
+    RunCompleted(RunCompleted),
+    /// The run failed.
+    RunFailed(RunFailed),
+    /// An operator ended the run.
+    RunCancelled(RunCancelled),
+    /// The run was set aside because it takes its server down.
+    RunQuarantined(RunQuarantined),
+    /// A named point to which the run can be rolled back.
+    CheckpointCreated(CheckpointCreated),
+    /// An agent is about to be called.
+    AttemptStarted(AttemptStarted),
+    /// The agent gave the task an id.
+    TaskAssigned(TaskAssigned),
+    /// The agent's task waits for somebody.
+    AttemptSuspended(AttemptSuspended),
+    /// An attempt failed.
+    AttemptFailed(AttemptFailed),
+    /// An artifact came with a result.
+    ArtifactRecorded(ArtifactRecorded),
+    /// A step is complete; its successors are released.
+    StepCompleted(StepCompleted),
+    /// A step failed for good.
+    StepFailed(StepFailed),
+}
+
+/// See [`Event::RunCreated`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunCreated {
+    /// The run.
+    pub run: RunId,
+    /// Whose it is.
+    pub namespace: Namespace,
+    /// The caller's id of the request.
+    pub request: RequestId,
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// The author's version of it.
+    pub version: String,
+    /// The definition, by content; the run keeps it whatever becomes of the workflow.
+    pub definition: Digest,
+    /// The run's data at the start.
+    pub data: Payload,
+    /// How the run is driven.
+    pub policy: Policy,
+    /// Which executor was chosen and why.
+    pub strategy: StrategyDecision,
+}
+
+/// See [`Event::RunResumed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResumed {
+    /// Who.
+    pub by: String,
+}
+
+/// See [`Event::RunCompleted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCompleted {}
+
+/// See [`Event::RunFailed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFailed {
+    /// The first step that failed; none if the run's time was up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepPath>,
+    /// Why.
+    pub error: Failure,
+}
+
+/// See [`Event::RunCancelled`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCancelled {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// See [`Event::RunQuarantined`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunQuarantined {
+    /// Why.
+    pub reason: String,
+}
+
+/// See [`Event::CheckpointCreated`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointCreated {
+    /// Its name; `before:STEP` for the automatic ones.
+    pub name: String,
+}
+
+/// See [`Event::AttemptStarted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptStarted {
+    /// The step.
+    pub step: StepPath,
+    /// Number of the attempt, from 1.
+    pub attempt: u32,
+    /// Whom it asks.
+    pub agent: AgentId,
+}
+
+/// See [`Event::TaskAssigned`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskAssigned {
+    /// The step.
+    pub step: StepPath,
+    /// The attempt.
+    pub attempt: u32,
+    /// The agent's id of the task.
+    pub task: String,
+}
+
+/// See [`Event::AttemptSuspended`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptSuspended {
+    /// The step.
+    pub step: StepPath,
+    /// The attempt.
+    pub attempt: u32,
+    /// For what it waits.
+    pub need: Need,
+    /// What the agent asks.
+    pub message: String,
+}
+
+/// See [`Event::AttemptFailed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptFailed {
+    /// The step.
+    pub step: StepPath,
+    /// The attempt.
+    pub attempt: u32,
+    /// Why.
+    pub error: Failure,
+    /// When the step may be tried again; none: it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
+    /// True if the next attempt begins a new round, in which every agent may be asked again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_round: bool,
+}
+
+/// See [`Event::ArtifactRecorded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactRecorded {
+    /// The step.
+    pub step: StepPath,
+    /// The attempt.
+    pub attempt: u32,
+    /// The agent's id of it.
+    pub artifact: String,
+    /// Its name (untrusted text).
+    pub name: String,
+    /// Its media type, if told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// Its content, in the run's payloads.
+    pub content: crate::value::PayloadRef,
+}
+
+/// See [`Event::StepCompleted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepCompleted {
+    /// The step.
+    pub step: StepPath,
+    /// The attempt that succeeded.
+    pub attempt: u32,
+    /// Its output.
+    pub output: Payload,
+    /// Input fields that were left out because their path had no value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_inputs: Vec<String>,
+}
+
+/// See [`Event::StepFailed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepFailed {
+    /// The step.
+    pub step: StepPath,
+    /// Why, from the last attempt.
+    pub error: Failure,
+}
+
+/// Why something failed, as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{kind}: {message}")]
+pub struct Failure {
+    /// What sort of failure.
+    pub kind: AgentErrorKind,
+    /// What happened, for a person.
+    pub message: String,
+}
+
+impl From<&AgentError> for Failure {
+    fn from(error: &AgentError) -> Self {
+        Self { kind: error.kind, message: shorten(&error.message) }
+    }
+}
+
+/// Bounds a text that came from outside.
+pub(crate) fn shorten(text: &str) -> String {
+    use crate::limits::MAX_MESSAGE_BYTES;
+    if text.len() <= MAX_MESSAGE_BYTES {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(MAX_MESSAGE_BYTES);
+    format!("{}… ({} bytes)", &text[..end], text.len())
+}

@@ -1,0 +1,25 @@
+//! Runs: inputs are decided into events, events evolve the state. Nothing else changes a run.
+//!
+//! `decide(state, input, now) → events` may refuse; `evolve(state, event)` cannot fail. [`apply`] joins the two and adds
+//! what follows by itself (the end of the run).
+
+mod apply;
+mod codec;
+mod event;
+mod evolve;
+mod input;
+mod rules;
+mod state;
+mod status;
+
+pub use apply::{Applied, apply, create};
+pub use codec::{CodecError, FORMAT, KINDS, MIN_READER, SNAPSHOT_SCHEMA, decode, decode_state, encode, encode_state};
+pub use event::{
+    ArtifactRecorded, AttemptFailed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, Failure, Recorded,
+    RunCancelled, RunCompleted, RunCreated, RunFailed, RunQuarantined, RunResumed, StepCompleted, StepFailed,
+    TaskAssigned,
+};
+pub use evolve::{evolve, fold};
+pub use input::{Input, Rejection};
+pub use state::{OpenAttempt, Phase, RunState, StepState};
+pub use status::{RunStatus, StepStatus};

@@ -1,0 +1,195 @@
+//! Attempts: begun, named by their agent, suspended, ended.
+
+use super::retry;
+use crate::ids::{AgentId, AttemptKey, StepPath};
+use crate::plan::StepIndex;
+use crate::ports::agent::{AgentError, Need};
+use crate::run::event::{
+    ArtifactRecorded, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, StepCompleted, TaskAssigned, shorten,
+};
+use crate::run::input::Rejection;
+use crate::run::state::{OpenAttempt, Phase, RunState};
+use crate::time::Timestamp;
+use crate::value::Payload;
+
+/// An admitted step is asked of an agent. A checkpoint stands before the first attempt of a critical step.
+pub(super) fn start(
+    state: &RunState,
+    step: &StepPath,
+    agent: &AgentId,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let index = startable(state, step, now)?;
+    let attempt = state.step(index).attempts + 1;
+    let mut events = Vec::new();
+    if state.plan().step(index).critical && attempt == 1 {
+        events.push(Event::CheckpointCreated(CheckpointCreated { name: format!("before:{step}") }));
+    }
+    events.push(Event::AttemptStarted(AttemptStarted { step: step.clone(), attempt, agent: agent.clone() }));
+    Ok(events)
+}
+
+/// An admitted step cannot be asked of anybody.
+pub(super) fn refuse(
+    state: &RunState,
+    step: &StepPath,
+    error: &AgentError,
+    chance: f64,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let index = startable(state, step, now)?;
+    Ok(retry::after_failure(state, index, state.step(index).attempts + 1, error, false, chance, now))
+}
+
+/// The agent named the task.
+pub(super) fn note_task(state: &RunState, key: &AttemptKey, task: &str) -> Result<Vec<Event>, Rejection> {
+    let (_, open) = under_way(state, key)?;
+    if open.task.as_deref() == Some(task) {
+        return Ok(vec![]);
+    }
+    let assigned = TaskAssigned { step: key.path.clone(), attempt: key.attempt, task: shorten(task) };
+    Ok(vec![Event::TaskAssigned(assigned)])
+}
+
+/// The agent's task waits for somebody.
+pub(super) fn suspend(state: &RunState, key: &AttemptKey, need: Need, message: &str) -> Result<Vec<Event>, Rejection> {
+    let (_, open) = under_way(state, key)?;
+    if open.suspended.is_some() {
+        return Ok(vec![]);
+    }
+    let message = shorten(message);
+    let suspended = AttemptSuspended { step: key.path.clone(), attempt: key.attempt, need, message };
+    Ok(vec![Event::AttemptSuspended(suspended)])
+}
+
+/// The attempt succeeded: its artifacts, its output and the release of its successors are one decision.
+pub(super) fn complete(
+    state: &RunState,
+    key: &AttemptKey,
+    output: &Payload,
+    artifacts: &[ArtifactRecorded],
+    missing_inputs: &[String],
+) -> Result<Vec<Event>, Rejection> {
+    under_way(state, key)?;
+    let completed = StepCompleted {
+        step: key.path.clone(),
+        attempt: key.attempt,
+        output: output.clone(),
+        missing_inputs: missing_inputs.to_vec(),
+    };
+    let artifacts = artifacts.iter().cloned().map(Event::ArtifactRecorded);
+    Ok(artifacts.chain([Event::StepCompleted(completed)]).collect())
+}
+
+/// The attempt failed.
+pub(super) fn fail(
+    state: &RunState,
+    key: &AttemptKey,
+    error: &AgentError,
+    other_agent: bool,
+    chance: f64,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let (index, _) = under_way(state, key)?;
+    Ok(retry::after_failure(state, index, key.attempt, error, other_agent, chance, now))
+}
+
+fn startable(state: &RunState, step: &StepPath, now: Timestamp) -> Result<StepIndex, Rejection> {
+    if !state.status().is_open() {
+        return Err(Rejection::RunIs(state.status()));
+    }
+    let index = state.plan().find(step).ok_or_else(|| Rejection::NoSuchStep(step.clone()))?;
+    match &state.step(index).phase {
+        Phase::Ready(None) => Ok(index),
+        Phase::Ready(Some(at)) if *at <= now => Ok(index),
+        _ => Err(Rejection::NotStartable(step.clone())),
+    }
+}
+
+fn under_way<'s>(state: &'s RunState, key: &AttemptKey) -> Result<(StepIndex, &'s OpenAttempt), Rejection> {
+    if !state.status().is_open() {
+        return Err(Rejection::RunIs(state.status()));
+    }
+    let index = state.plan().find(&key.path).ok_or_else(|| Rejection::NoSuchStep(key.path.clone()))?;
+    match state.open_attempt(index) {
+        Some(open) if state.attempt_key(index) == *key => Ok((index, open)),
+        _ => Err(Rejection::NotUnderWay(key.message_id())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Given;
+    use super::*;
+    use crate::run::{Input, RunStatus, StepStatus};
+    use crate::schedule::admit;
+
+    const CHAIN: &str = "- {id: a, capability: c}\n- {id: b, capability: c, depends_on: [a], critical: true}";
+
+    #[test]
+    fn completion_releases_successors_and_the_last_one_ends_the_run() {
+        let mut run = Given::steps(CHAIN);
+        assert_eq!(admit(&run.state, run.now), [0]);
+        assert!(run.start("b", "x").is_err(), "not released");
+        run.start("a", "x").unwrap();
+        assert!(run.start("a", "x").is_err(), "under way already");
+        assert!(admit(&run.state, run.now).is_empty());
+        run.complete("a").unwrap();
+        assert_eq!(admit(&run.state, run.now), [1]);
+        let events = run.start("b", "x").unwrap();
+        assert!(matches!(&events[0], Event::CheckpointCreated(c) if c.name == "before:b"));
+        let events = run.complete("b").unwrap();
+        assert!(matches!(events[..], [Event::StepCompleted(_), Event::RunCompleted(_)]));
+        assert_eq!(run.state.status(), RunStatus::Completed);
+    }
+
+    #[test]
+    fn a_result_is_taken_once_and_only_from_the_attempt_under_way() {
+        let mut run = Given::steps(CHAIN);
+        run.start("a", "x").unwrap();
+        let mut late = run.key("a");
+        run.complete("a").unwrap();
+        assert!(matches!(run.complete("a"), Err(Rejection::NotUnderWay(_))));
+        late.generation = 7;
+        let input = Input::NoteTask { key: late, task: "t".into() };
+        assert!(run.when(&input).is_err());
+    }
+
+    #[test]
+    fn a_task_id_is_recorded_once() {
+        let mut run = Given::steps(CHAIN);
+        run.start("a", "x").unwrap();
+        let note = Input::NoteTask { key: run.key("a"), task: "t1".into() };
+        assert_eq!(run.when(&note).unwrap().len(), 1);
+        assert_eq!(run.when(&note).unwrap().len(), 0);
+        assert_eq!(run.state.open_attempt(0).unwrap().task.as_deref(), Some("t1"));
+    }
+
+    #[test]
+    fn a_suspended_attempt_holds_no_place_and_lets_the_run_wait() {
+        let mut run = Given::steps(CHAIN);
+        run.start("a", "x").unwrap();
+        let suspend = Input::SuspendAttempt { key: run.key("a"), need: Need::Input, message: "which?".into() };
+        run.when(&suspend).unwrap();
+        assert_eq!((run.state.in_flight(), run.state.status()), (0, RunStatus::Waiting));
+        assert_eq!(run.state.step(0).status(), StepStatus::Waiting);
+        run.complete("a").unwrap();
+        assert_eq!(run.state.status(), RunStatus::Running);
+    }
+
+    #[test]
+    fn a_step_that_must_run_alone_waits_and_is_not_passed_over() {
+        let mut run = Given::steps(
+            "- {id: a, capability: c}\n- {id: b, capability: c, parallel_safe: false}\n- {id: d, capability: c}",
+        );
+        assert_eq!(admit(&run.state, run.now), [0]);
+        run.start("a", "x").unwrap();
+        assert!(admit(&run.state, run.now).is_empty());
+        run.complete("a").unwrap();
+        assert_eq!(admit(&run.state, run.now), [1]);
+        run.start("b", "x").unwrap();
+        assert!(admit(&run.state, run.now).is_empty());
+        run.complete("b").unwrap();
+        assert_eq!(admit(&run.state, run.now), [2]);
+    }
+}

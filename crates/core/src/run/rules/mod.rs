@@ -1,0 +1,125 @@
+//! One rule per kind of input, each beside its tests.
+
+mod attempt;
+mod retry;
+mod run;
+mod settle;
+
+use super::event::Event;
+use super::input::{Input, Rejection};
+use super::state::RunState;
+use crate::time::Timestamp;
+
+pub(super) use settle::settle;
+
+/// The events that an input leads to.
+pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+    match input {
+        Input::StartAttempt { step, agent } => attempt::start(state, step, agent, now),
+        Input::RefuseAttempt { step, error, chance } => attempt::refuse(state, step, error, *chance, now),
+        Input::NoteTask { key, task } => attempt::note_task(state, key, task),
+        Input::SuspendAttempt { key, need, message } => attempt::suspend(state, key, *need, message),
+        Input::CompleteAttempt { key, output, artifacts, missing_inputs } => {
+            attempt::complete(state, key, output, artifacts, missing_inputs)
+        }
+        Input::FailAttempt { key, error, other_agent, chance } => {
+            attempt::fail(state, key, error, *other_agent, *chance, now)
+        }
+        Input::ResumeRun { by } => run::resume(state, by),
+        Input::ExpireRun => run::expire(state, now),
+        Input::CancelRun { by, reason } => run::cancel(state, by, reason),
+        Input::QuarantineRun { reason } => run::quarantine(state, reason),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    //! Given a workflow and inputs, when another comes, then these events.
+
+    use super::super::{Applied, Event, Input, Recorded, Rejection, RunCreated, RunState, apply, create, fold};
+    use crate::ids::{AgentId, AttemptKey, Namespace, RunId};
+    use crate::plan::Plan;
+    use crate::ports::agent::{AgentError, AgentErrorKind};
+    use crate::schedule::{Growth, Policy, StrategyDecision, StrategyReason, Width};
+    use crate::time::Timestamp;
+    use crate::value::{Json, Payload};
+    use crate::workflow::{Executor, OnError, parse};
+
+    pub struct Given {
+        pub state: RunState,
+        pub history: Vec<Recorded>,
+        pub now: Timestamp,
+    }
+
+    impl Given {
+        /// A new run of steps written as YAML, width 4, going on after failures.
+        pub fn steps(steps: &str) -> Self {
+            Self::with(steps, Width::Bounded(4), OnError::Continue)
+        }
+
+        pub fn with(steps: &str, width: Width, on_error: OnError) -> Self {
+            let workflow = parse(&format!("id: w\nsteps:\n{steps}")).unwrap().workflow;
+            let plan = Plan::new(workflow).unwrap();
+            let created = RunCreated {
+                run: RunId::new(1, [1; 10]),
+                namespace: Namespace::default(),
+                request: uuid::Uuid::nil(),
+                workflow: plan.workflow().id.clone(),
+                version: String::new(),
+                definition: plan.definition(),
+                data: Payload::Inline(Json::empty_object()),
+                policy: Policy { width, growth: Growth::Fixed, on_error },
+                strategy: StrategyDecision {
+                    executor: Executor::Parallel,
+                    reason: StrategyReason::Requested,
+                    potential_improvement: None,
+                    system_load: None,
+                    available_workers: None,
+                },
+            };
+            let now = Timestamp::from_micros(1_000_000);
+            let (state, first) = create(plan, created, now);
+            Self { state, history: vec![first], now }
+        }
+
+        pub fn when(&mut self, input: &Input) -> Result<Vec<Event>, Rejection> {
+            let before = self.state.clone();
+            let mut applied = Applied::default();
+            let outcome = apply(&mut self.state, input, self.now, &mut applied);
+            if outcome.is_err() {
+                assert_eq!(self.state, before, "a refused input changes nothing");
+            }
+            self.history.extend(applied.events.iter().cloned());
+            assert_eq!(fold(self.state.plan(), &self.history).as_ref(), Some(&self.state), "the fold is the state");
+            outcome.map(|()| applied.events.into_iter().map(|e| e.event).collect())
+        }
+
+        pub fn index(&self, step: &str) -> u32 {
+            self.state.plan().find(&crate::ids::StepPath::from(&step.parse::<crate::ids::StepId>().unwrap())).unwrap()
+        }
+
+        pub fn key(&self, step: &str) -> AttemptKey {
+            self.state.attempt_key(self.index(step))
+        }
+
+        pub fn start(&mut self, step: &str, agent: &str) -> Result<Vec<Event>, Rejection> {
+            let path = self.key(step).path;
+            self.when(&Input::StartAttempt { step: path, agent: agent.parse::<AgentId>().unwrap() })
+        }
+
+        pub fn complete(&mut self, step: &str) -> Result<Vec<Event>, Rejection> {
+            let key = self.key(step);
+            self.when(&Input::CompleteAttempt {
+                key,
+                output: Payload::Inline(Json::parse(r#"{"ok":true}"#).unwrap()),
+                artifacts: vec![],
+                missing_inputs: vec![],
+            })
+        }
+
+        pub fn fail(&mut self, step: &str, kind: AgentErrorKind, other_agent: bool) -> Result<Vec<Event>, Rejection> {
+            let key = self.key(step);
+            self.when(&Input::FailAttempt { key, error: AgentError::new(kind, "no"), other_agent, chance: 0.5 })
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What follows a failed attempt: another agent at once, the same after a wait, or the end of the step.
+
+use std::time::Duration;
+
+use crate::plan::StepIndex;
+use crate::ports::agent::{AgentError, Retry};
+use crate::run::event::{AttemptFailed, Event, Failure, StepFailed};
+use crate::run::state::RunState;
+use crate::time::Timestamp;
+use crate::workflow::RetryPolicy;
+
+/// The events after attempt number `attempt` of a step failed.
+pub(super) fn after_failure(
+    state: &RunState,
+    index: StepIndex,
+    attempt: u32,
+    error: &AgentError,
+    other_agent: bool,
+    chance: f64,
+    now: Timestamp,
+) -> Vec<Event> {
+    let policy = &state.plan().step(index).retry;
+    let step = state.plan().path(index);
+    let (retry_at, new_round) = match error.kind.retry() {
+        _ if attempt >= policy.max_attempts => (None, false),
+        Retry::Never => (None, false),
+        Retry::Again | Retry::Elsewhere if other_agent => (Some(now), false),
+        Retry::Elsewhere => (None, false),
+        Retry::Again => {
+            let wait = backoff(policy, state.step(index).rounds, chance);
+            (Some(now.plus(wait.max(error.retry_after.unwrap_or_default()))), true)
+        }
+    };
+    let failure = Failure::from(error);
+    let failed = AttemptFailed { step: step.clone(), attempt, error: failure.clone(), retry_at, new_round };
+    let mut events = vec![Event::AttemptFailed(failed)];
+    if retry_at.is_none() {
+        events.push(Event::StepFailed(StepFailed { step, error: failure }));
+    }
+    events
+}
+
+/// The wait after `rounds` earlier rounds and one more: exponential, capped, and a share of it drawn by chance.
+fn backoff(policy: &RetryPolicy, rounds: u32, chance: f64) -> Duration {
+    let most = policy.max_backoff.0.as_secs_f64();
+    let rounds = i32::try_from(rounds).unwrap_or(i32::MAX);
+    let full = (policy.backoff.0.as_secs_f64() * policy.backoff_factor.powi(rounds)).min(most);
+    Duration::try_from_secs_f64(full * (1.0 - policy.jitter * chance.clamp(0.0, 1.0))).unwrap_or(policy.max_backoff.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Given;
+    use super::*;
+    use crate::ports::agent::AgentErrorKind::{InvalidInput, Rejected, Unavailable};
+    use crate::run::{RunStatus, StepStatus};
+    use crate::schedule::{Width, admit};
+    use crate::time::Span;
+    use crate::workflow::OnError;
+
+    const ONE: &str = "- {id: a, capability: c, retry: {max_attempts: 3, jitter: 0}}";
+
+    fn retry_at(events: &[Event]) -> Option<Timestamp> {
+        match &events[0] {
+            Event::AttemptFailed(failed) => failed.retry_at,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn another_agent_is_asked_at_once_and_the_wait_grows_by_round() {
+        let mut run = Given::steps(ONE);
+        run.start("a", "x").unwrap();
+        assert_eq!(retry_at(&run.fail("a", Unavailable, true).unwrap()), Some(run.now));
+        assert_eq!(run.state.step(0).tried.len(), 1);
+        run.start("a", "y").unwrap();
+        let events = run.fail("a", Unavailable, false).unwrap();
+        assert_eq!(retry_at(&events), Some(run.now.plus(Duration::from_secs(1))));
+        assert_eq!(run.state.step(0).status(), StepStatus::Retrying);
+        assert!(run.state.step(0).tried.is_empty(), "a new round");
+        assert!(run.start("a", "x").is_err(), "too early");
+        run.now = run.now.plus(Duration::from_secs(1));
+        assert_eq!(admit(&run.state, run.now), [0]);
+        run.start("a", "x").unwrap();
+        let events = run.fail("a", Unavailable, true).unwrap();
+        assert!(matches!(events[..], [Event::AttemptFailed(_), Event::StepFailed(_), Event::RunFailed(_)]));
+        assert_eq!(run.state.status(), RunStatus::Failed);
+    }
+
+    #[test]
+    fn some_failures_are_not_worth_repeating() {
+        let mut run = Given::steps(ONE);
+        run.start("a", "x").unwrap();
+        assert_eq!(retry_at(&run.fail("a", InvalidInput, true).unwrap()), None);
+        let mut run = Given::steps(ONE);
+        run.start("a", "x").unwrap();
+        assert_eq!(retry_at(&run.fail("a", Rejected, true).unwrap()), Some(run.now), "elsewhere");
+        run.start("a", "y").unwrap();
+        assert_eq!(retry_at(&run.fail("a", Rejected, false).unwrap()), None, "nobody left");
+    }
+
+    #[test]
+    fn under_basic_a_waiting_step_keeps_its_turn() {
+        let steps = "- {id: a, capability: c}\n- {id: b, capability: c}";
+        let mut run = Given::with(steps, Width::One, OnError::Fail);
+        assert_eq!(admit(&run.state, run.now), [0]);
+        run.start("a", "x").unwrap();
+        run.fail("a", Unavailable, false).unwrap();
+        assert!(admit(&run.state, run.now).is_empty(), "b waits for a's retry");
+        run.now = run.now.plus(Duration::from_secs(60));
+        assert_eq!(admit(&run.state, run.now), [0]);
+    }
+
+    #[test]
+    fn the_wait_is_capped_and_jittered() {
+        let policy = RetryPolicy {
+            max_attempts: 9,
+            backoff: Span(Duration::from_secs(1)),
+            backoff_factor: 100.0,
+            max_backoff: Span(Duration::from_secs(30)),
+            jitter: 0.5,
+        };
+        assert_eq!(backoff(&policy, 0, 0.0), Duration::from_secs(1));
+        assert_eq!(backoff(&policy, 0, 1.0), Duration::from_millis(500));
+        assert_eq!(backoff(&policy, u32::MAX, 0.0), Duration::from_secs(30));
+    }
+}

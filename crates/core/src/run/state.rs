@@ -1,0 +1,287 @@
+//! A run as it stands: the sum of its events.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Failure, RunCreated};
+use super::status::{RunStatus, StepStatus};
+use crate::ids::{AgentId, AttemptKey, RunId, StepPath};
+use crate::plan::{Plan, StepIndex};
+use crate::ports::agent::Need;
+use crate::ports::query::RunSummary;
+use crate::ports::store::Wake;
+use crate::schedule::{Frontier, Policy};
+use crate::time::Timestamp;
+use crate::value::Payload;
+
+/// A run as it stands.
+#[derive(Debug, Clone)]
+pub struct RunState {
+    pub(super) plan: Arc<Plan>,
+    pub(super) facts: Facts,
+}
+
+/// What of a state is kept in a snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Facts {
+    pub(super) created: RunCreated,
+    pub(super) created_at: Timestamp,
+    pub(super) seq: u64,
+    pub(super) generation: u32,
+    pub(super) status: RunStatus,
+    /// When the run's time began: at its creation or its last resumption.
+    pub(super) clock_from: Timestamp,
+    pub(super) updated_at: Timestamp,
+    pub(super) ended_at: Option<Timestamp>,
+    pub(super) failure: Option<(Option<StepPath>, Failure)>,
+    pub(super) steps: Vec<StepState>,
+    pub(super) frontier: Frontier,
+    /// Steps with an attempt under way or suspended.
+    pub(super) open: BTreeSet<StepIndex>,
+    pub(super) suspended: u32,
+    pub(super) completed: u32,
+    pub(super) failed: u32,
+    /// Steps that have not ended.
+    pub(super) remaining: u32,
+}
+
+/// A step as it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepState {
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// Rounds ended: times that no agent was left to ask.
+    pub rounds: u32,
+    /// Agents asked in this round.
+    pub tried: Vec<AgentId>,
+}
+
+/// Where a step is in its life.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Waits for so many steps.
+    Blocked(u32),
+    /// May start; after a failure not before a moment.
+    Ready(Option<Timestamp>),
+    /// An attempt is under way or suspended.
+    Open(OpenAttempt),
+    /// Done, with this output.
+    Completed(Payload),
+    /// Failed for good.
+    Failed(Failure),
+    /// A step before it failed.
+    Skipped,
+    /// The run ended first.
+    Cancelled,
+}
+
+/// An attempt under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenAttempt {
+    /// Whom it asks.
+    pub agent: AgentId,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The agent's id of the task, once known.
+    pub task: Option<String>,
+    /// Set if the task waits for somebody.
+    pub suspended: Option<Need>,
+}
+
+impl StepState {
+    /// The state that people see.
+    #[must_use]
+    pub const fn status(&self) -> StepStatus {
+        match &self.phase {
+            Phase::Ready(Some(_)) => StepStatus::Retrying,
+            Phase::Blocked(_) | Phase::Ready(None) => StepStatus::Pending,
+            Phase::Open(OpenAttempt { suspended: Some(_), .. }) => StepStatus::Waiting,
+            Phase::Open(_) => StepStatus::Running,
+            Phase::Completed(_) => StepStatus::Completed,
+            Phase::Failed(_) => StepStatus::Failed,
+            Phase::Skipped => StepStatus::Skipped,
+            Phase::Cancelled => StepStatus::Cancelled,
+        }
+    }
+}
+
+impl RunState {
+    /// The run's id.
+    #[must_use]
+    pub const fn run(&self) -> RunId {
+        self.facts.created.run
+    }
+
+    /// The plan it follows.
+    #[must_use]
+    pub const fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// How it was created.
+    #[must_use]
+    pub const fn created(&self) -> &RunCreated {
+        &self.facts.created
+    }
+
+    /// Number of the last event in this state.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.facts.seq
+    }
+
+    /// The run's state.
+    #[must_use]
+    pub const fn status(&self) -> RunStatus {
+        self.facts.status
+    }
+
+    /// How it is driven.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.facts.created.policy
+    }
+
+    /// The steps that could start.
+    #[must_use]
+    pub const fn frontier(&self) -> &Frontier {
+        &self.facts.frontier
+    }
+
+    /// A step.
+    #[must_use]
+    pub fn step(&self, index: StepIndex) -> &StepState {
+        &self.facts.steps[index as usize]
+    }
+
+    /// All steps, in the order of the workflow.
+    #[must_use]
+    pub fn steps(&self) -> &[StepState] {
+        &self.facts.steps
+    }
+
+    /// The output of a completed step.
+    #[must_use]
+    pub fn output(&self, index: StepIndex) -> Option<&Payload> {
+        match &self.step(index).phase {
+            Phase::Completed(output) => Some(output),
+            _ => None,
+        }
+    }
+
+    /// Steps with an attempt under way or suspended: the open work of this state.
+    pub fn open_attempts(&self) -> impl Iterator<Item = (StepIndex, &OpenAttempt)> {
+        self.facts.open.iter().filter_map(|index| Some((*index, self.open_attempt(*index)?)))
+    }
+
+    /// A step's attempt that is under way or suspended.
+    #[must_use]
+    pub fn open_attempt(&self, index: StepIndex) -> Option<&OpenAttempt> {
+        match &self.step(index).phase {
+            Phase::Open(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+
+    /// The key of a step's last attempt.
+    #[must_use]
+    pub fn attempt_key(&self, index: StepIndex) -> AttemptKey {
+        AttemptKey {
+            run: self.run(),
+            generation: self.facts.generation,
+            path: self.plan.path(index),
+            attempt: self.step(index).attempts,
+        }
+    }
+
+    /// Attempts under way. Suspended ones hold no place.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.facts.open.len() as u32 - self.facts.suspended
+    }
+
+    /// True if a step is in flight that must run alone.
+    #[must_use]
+    pub fn runs_alone(&self) -> bool {
+        // While such a step runs, it is the only one in flight.
+        self.in_flight() == 1
+            && self.open_attempts().any(|(i, open)| open.suspended.is_none() && !self.plan.step(i).parallel_safe)
+    }
+
+    /// When the run's time is up.
+    #[must_use]
+    pub fn deadline(&self) -> Timestamp {
+        self.facts.clock_from.plus(self.plan.workflow().timeout.0)
+    }
+
+    /// Steps that are complete.
+    #[must_use]
+    pub const fn completed(&self) -> u32 {
+        self.facts.completed
+    }
+
+    /// Steps that failed for good.
+    #[must_use]
+    pub const fn failed(&self) -> u32 {
+        self.facts.failed
+    }
+
+    /// Steps that have not ended.
+    #[must_use]
+    pub const fn remaining(&self) -> u32 {
+        self.facts.remaining
+    }
+
+    /// Why the run failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<(Option<&StepPath>, &Failure)> {
+        self.facts.failure.as_ref().map(|(step, failure)| (step.as_ref(), failure))
+    }
+
+    /// When the run must be looked at next.
+    #[must_use]
+    pub fn wake(&self) -> Wake {
+        if !self.status().is_open() {
+            return if self.status().is_ended() { Wake::Never } else { Wake::OnInput };
+        }
+        if self.in_flight() > 0 || self.frontier().ready() > 0 {
+            return Wake::Active;
+        }
+        Wake::At(self.frontier().next_due().map_or(self.deadline(), |due| due.min(self.deadline())))
+    }
+
+    /// The line for lists.
+    #[must_use]
+    pub fn summary(&self) -> RunSummary {
+        let facts = &self.facts;
+        RunSummary {
+            run: self.run(),
+            workflow: facts.created.workflow.clone(),
+            version: facts.created.version.clone(),
+            definition: facts.created.definition,
+            status: facts.status,
+            steps: facts.steps.len() as u32,
+            completed: facts.completed,
+            failed: facts.failed,
+            created_at: facts.created_at,
+            updated_at: facts.updated_at,
+            ended_at: facts.ended_at,
+            error: facts.failure.as_ref().map(|(step, failure)| match step {
+                Some(step) => format!("{step}: {failure}"),
+                None => failure.to_string(),
+            }),
+        }
+    }
+}
+
+impl PartialEq for RunState {
+    /// The plan follows from the definition, whose hash is among the facts.
+    fn eq(&self, other: &Self) -> bool {
+        self.facts == other.facts
+    }
+}

@@ -1,0 +1,45 @@
+//! Which of the startable steps start now. The only reader of a run's width.
+
+use super::Width;
+use crate::plan::StepIndex;
+use crate::run::RunState;
+use crate::time::Timestamp;
+
+/// The steps that may start now: as many as the width leaves room for, in their order. A step that is not
+/// `parallel_safe` waits until nothing is in flight and then runs alone; those behind it wait with it, so that it is not
+/// passed over for ever.
+#[must_use]
+pub fn admit(state: &RunState, now: Timestamp) -> Vec<StepIndex> {
+    if !state.status().is_open() {
+        return Vec::new();
+    }
+    let frontier = state.frontier();
+    let mut startable = frontier.startable(now);
+    let (width, mut busy) = match state.policy().width {
+        // A step that waits to be tried again still has its turn.
+        Width::One if frontier.delayed() > 0 => {
+            let due = startable.find(|step| state.step(*step).attempts > 0);
+            return if state.in_flight() == 0 { due.into_iter().collect() } else { Vec::new() };
+        }
+        Width::One => (1, state.in_flight()),
+        Width::Bounded(width) => (width, state.in_flight()),
+    };
+    let mut admitted = Vec::new();
+    if state.runs_alone() {
+        return admitted;
+    }
+    for step in startable {
+        if busy >= width {
+            break;
+        }
+        if !state.plan().step(step).parallel_safe {
+            if busy == 0 {
+                admitted.push(step);
+            }
+            break;
+        }
+        admitted.push(step);
+        busy += 1;
+    }
+    admitted
+}

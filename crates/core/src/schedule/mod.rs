@@ -1,0 +1,9 @@
+//! Which ready steps start, and when.
+
+mod admission;
+mod frontier;
+mod policy;
+
+pub use admission::admit;
+pub use frontier::Frontier;
+pub use policy::{Growth, Policy, StrategyDecision, StrategyReason, Width};

@@ -1,0 +1,22 @@
+//! Workflows: what a file or a caller may say, how it is read and checked.
+
+mod decode;
+mod definition;
+mod inputs;
+mod problem;
+mod source;
+mod validate;
+
+pub use decode::{Parsed, parse};
+pub use definition::{
+    Executor, InputMapping, InputSpec, OnError, OutputField, OutputMapping, Priority, RetryPolicy, Step, Workflow,
+};
+pub use inputs::initial_data;
+pub use problem::{Position, Problem, Severity};
+pub use validate::validate;
+
+/// The JSON Schema (draft 2020-12) of workflow files.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Workflow).into()
+}

@@ -1,0 +1,360 @@
+//! What a workflow must fulfil beyond the form of its fields.
+
+use std::collections::HashMap;
+
+use super::definition::{InputMapping, OutputField, RetryPolicy, Step, Workflow};
+use super::problem::Problem;
+use crate::limits;
+use crate::plan::{Binding, DataFlow, Topology};
+use crate::time::Span;
+use crate::value::DataPath;
+
+/// Checks a workflow: ids, numbers, the graph, and who reads and writes the run's data. Linear in steps and edges.
+#[must_use]
+pub fn validate(workflow: &Workflow) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    check_workflow(workflow, &mut problems);
+    if workflow.steps.len() > limits::MAX_STEPS {
+        return problems;
+    }
+    for (index, step) in workflow.steps.iter().enumerate() {
+        check_step(index, step, &mut problems);
+    }
+    if let Some(dependencies) = check_graph(workflow, &mut problems) {
+        match Topology::new(&dependencies) {
+            Ok(topology) => check_data(workflow, &topology, &mut problems),
+            Err(cycle) => problems.push(cycle_problem(workflow, &cycle)),
+        }
+    }
+    problems
+}
+
+fn check_workflow(workflow: &Workflow, problems: &mut Vec<Problem>) {
+    let steps = workflow.steps.len();
+    if steps == 0 {
+        problems.push(Problem::error("steps", "must hold at least one step"));
+    }
+    if steps > limits::MAX_STEPS {
+        problems.push(Problem::error("steps", format!("{steps} steps; {} are allowed", limits::MAX_STEPS)));
+    }
+    let width = workflow.max_concurrent_tasks;
+    if !(1..=limits::MAX_WIDTH).contains(&width) {
+        let reason = format!("is {width}; must be 1 to {}", limits::MAX_WIDTH);
+        problems.push(Problem::error("max_concurrent_tasks", reason));
+    }
+    if workflow.parallel_threshold == 0 {
+        problems.push(Problem::error("parallel_threshold", "is 0; must be at least 1"));
+    }
+    if let Some(reason) = bad_span(workflow.timeout) {
+        problems.push(Problem::error("timeout", reason));
+    }
+    if !workflow.data.is_object() {
+        problems.push(Problem::error("data", "must be an object"));
+    }
+    for name in workflow.inputs.keys() {
+        if let Err(reason) = name.parse::<DataPath>() {
+            problems.push(Problem::error(format!("inputs.{name}"), reason));
+        } else if name.contains('.') {
+            problems.push(Problem::error(format!("inputs.{name}"), "must have no dot: it names a member of the data"));
+        }
+    }
+}
+
+fn check_step(index: usize, step: &Step, problems: &mut Vec<Problem>) {
+    let mut report = |field: &str, reason: String| problems.push(Problem::in_step(index, &step.id, field, reason));
+    if let Some(reason) = bad_span(step.timeout) {
+        report("timeout", reason);
+    }
+    if let Some(reason) = step.estimated_duration.and_then(bad_span) {
+        report("estimated_duration", reason);
+    }
+    check_retry(&step.retry, &mut report);
+    for (field, text) in [("action", &step.action), ("stage", &step.stage)] {
+        if let Some(reason) = text.as_deref().and_then(bad_label) {
+            report(field, reason);
+        }
+    }
+    for name in step.input.keys() {
+        if let Some(reason) = bad_label(name) {
+            report(&format!("input.{name}"), reason);
+        }
+    }
+    for field in step.output.keys() {
+        if let OutputField::Member(name) = field
+            && let Some(reason) = bad_label(name)
+        {
+            report(&format!("output.{name}"), reason);
+        }
+    }
+}
+
+fn check_retry(retry: &RetryPolicy, report: &mut impl FnMut(&str, String)) {
+    let attempts = retry.max_attempts;
+    if !(1..=limits::MAX_ATTEMPTS).contains(&attempts) {
+        report("retry.max_attempts", format!("is {attempts}; must be 1 to {}", limits::MAX_ATTEMPTS));
+    }
+    let factor = retry.backoff_factor;
+    if !(1.0..=limits::MAX_BACKOFF_FACTOR).contains(&factor) {
+        report("retry.backoff_factor", format!("is {factor}; must be 1 to {}", limits::MAX_BACKOFF_FACTOR));
+    }
+    if !(0.0..=1.0).contains(&retry.jitter) {
+        report("retry.jitter", format!("is {}; must be 0 to 1", retry.jitter));
+    }
+    for (field, span) in [("retry.backoff", retry.backoff), ("retry.max_backoff", retry.max_backoff)] {
+        if span.0 > limits::MAX_TIMEOUT {
+            report(field, format!("is {span}; at most {} is allowed", Span(limits::MAX_TIMEOUT)));
+        }
+    }
+}
+
+fn bad_span(span: Span) -> Option<String> {
+    if span.0.is_zero() {
+        Some("is 0; must be more".into())
+    } else if span.0 > limits::MAX_TIMEOUT {
+        Some(format!("is {span}; at most {} is allowed", Span(limits::MAX_TIMEOUT)))
+    } else {
+        None
+    }
+}
+
+fn bad_label(text: &str) -> Option<String> {
+    if text.is_empty() {
+        Some("is empty".into())
+    } else if text.len() > limits::MAX_NAME_LEN {
+        Some(format!("is longer than {} bytes", limits::MAX_NAME_LEN))
+    } else if text.chars().any(char::is_control) {
+        Some("has a control character".into())
+    } else {
+        None
+    }
+}
+
+/// Dependencies by index, if every name in the graph is right.
+fn check_graph(workflow: &Workflow, problems: &mut Vec<Problem>) -> Option<Vec<Vec<u32>>> {
+    let before = problems.len();
+    let mut by_id = HashMap::with_capacity(workflow.steps.len());
+    let mut by_lowercase = HashMap::with_capacity(workflow.steps.len());
+    for (index, step) in workflow.steps.iter().enumerate() {
+        by_id.entry(step.id.as_str()).or_insert(index);
+        let first: usize = *by_lowercase.entry(step.id.as_str().to_ascii_lowercase()).or_insert(index);
+        if first != index {
+            let other = &workflow.steps[first].id;
+            let reason = if *other == step.id {
+                format!("is also the id of step number {}", first + 1)
+            } else {
+                format!("differs only by case from \"{other}\", step number {}", first + 1)
+            };
+            problems.push(Problem::in_step(index, &step.id, "id", reason));
+        }
+    }
+    let mut edges = 0;
+    let mut dependencies = Vec::with_capacity(workflow.steps.len());
+    for (index, step) in workflow.steps.iter().enumerate() {
+        edges += step.depends_on.len();
+        dependencies.push(check_dependencies(index, step, &by_id, problems));
+    }
+    if edges > limits::MAX_EDGES {
+        problems.push(Problem::error("steps", format!("{edges} dependencies; {} are allowed", limits::MAX_EDGES)));
+    }
+    (problems.len() == before).then_some(dependencies)
+}
+
+fn check_dependencies(
+    index: usize,
+    step: &Step,
+    by_id: &HashMap<&str, usize>,
+    problems: &mut Vec<Problem>,
+) -> Vec<u32> {
+    let mut seen = std::collections::HashSet::with_capacity(step.depends_on.len());
+    let mut known = Vec::with_capacity(step.depends_on.len());
+    for (i, on) in step.depends_on.iter().enumerate() {
+        let reason = match by_id.get(on.as_str()) {
+            None => format!("there is no step \"{on}\""),
+            Some(other) if *other == index => "the step depends on itself".into(),
+            Some(_) if !seen.insert(on.as_str()) => format!("\"{on}\" stands here twice"),
+            Some(other) => {
+                known.push(u32::try_from(*other).expect("the number of steps is bounded"));
+                continue;
+            }
+        };
+        problems.push(Problem::in_step(index, &step.id, format!("depends_on[{i}]"), reason));
+    }
+    known
+}
+
+fn cycle_problem(workflow: &Workflow, cycle: &[u32]) -> Problem {
+    const SHOWN: usize = 20;
+    let id = |i: &u32| workflow.steps[*i as usize].id.as_str();
+    let mut names: Vec<&str> = cycle.iter().take(SHOWN).map(id).collect();
+    if cycle.len() > SHOWN {
+        names.push("…");
+    }
+    names.push(id(&cycle[0]));
+    let first = cycle[0] as usize;
+    let reason = format!("the steps wait for one another: {}", names.join(" → "));
+    Problem::in_step(first, &workflow.steps[first].id, "depends_on", reason)
+}
+
+/// Who writes and who reads the run's data.
+fn check_data(workflow: &Workflow, topology: &Topology, problems: &mut Vec<Problem>) {
+    let flow = match DataFlow::new(workflow, topology) {
+        Ok(flow) => flow,
+        Err(conflicts) => {
+            problems.extend(conflicts);
+            return;
+        }
+    };
+    for (index, step) in workflow.steps.iter().enumerate() {
+        for (name, mapping) in &step.input {
+            if let Some(problem) = check_read(workflow, &flow, index, step, name, mapping) {
+                problems.push(problem);
+            }
+        }
+    }
+}
+
+fn check_read(
+    workflow: &Workflow,
+    flow: &DataFlow,
+    index: usize,
+    step: &Step,
+    name: &str,
+    mapping: &InputMapping,
+) -> Option<Problem> {
+    let path = mapping.from.as_ref()?;
+    let Binding { sources, unordered, .. } = flow.binding(index, name)?;
+    let at_start = member_at_start(workflow, path);
+    let problem = |reason: String| Some(Problem::in_step(index, &step.id, format!("input.{name}"), reason));
+    if let (Some(writer), true) = (unordered, sources.is_empty()) {
+        let writer = &workflow.steps[*writer as usize].id;
+        if at_start {
+            let reason = format!(
+                "step \"{writer}\" writes \"{path}\", but this step does not depend on it and will see the value from \
+                 the start; to see the written one, add \"{writer}\" to depends_on"
+            );
+            return problem(reason).map(Problem::warning);
+        }
+        let reason = format!(
+            "\"{path}\" is written by step \"{writer}\", on which this step does not depend; add it to depends_on"
+        );
+        return problem(reason);
+    }
+    if sources.is_empty() && !at_start && mapping.required != Some(false) {
+        let reason = format!(
+            "nothing gives \"{path}\": it is not in data, not an input, and no step before this one writes it; \
+             if that is meant, say {{from: {path}, required: false}}"
+        );
+        return problem(reason);
+    }
+    None
+}
+
+/// True if the data may hold the path when the run starts.
+fn member_at_start(workflow: &Workflow, path: &DataPath) -> bool {
+    let first = path.segments().next().unwrap_or_default();
+    workflow.inputs.contains_key(first) || crate::value::DataTree::new(workflow.data.clone()).get(path).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::workflow::parse;
+
+    fn found(steps: &str) -> Vec<String> {
+        let text = format!("id: w\ndata: {{d: 1}}\nsteps:\n{steps}");
+        match parse(&text) {
+            Ok(parsed) => parsed.warnings.iter().map(ToString::to_string).collect(),
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        }
+    }
+    #[track_caller]
+    fn one(steps: &str, part: &str) {
+        let found = found(steps);
+        assert!(found.len() == 1 && found[0].contains(part), "{found:#?}");
+    }
+
+    #[test]
+    fn a_cycle_is_told_with_its_path() {
+        one(
+            "- {id: a, capability: c, depends_on: [c]}\n- {id: b, capability: c, depends_on: [a]}\n- {id: c, capability: c, depends_on: [b]}\n- {id: d, capability: c, depends_on: [c]}",
+            "4:26: error: step a: depends_on: the steps wait for one another: a → b → c → a",
+        );
+    }
+
+    #[test]
+    fn edges_must_name_other_known_steps_once() {
+        one(
+            "- {id: a, capability: c, depends_on: [a]}",
+            "4:39: error: step a: depends_on[0]: the step depends on itself",
+        );
+        one("- {id: a, capability: c, depends_on: [x]}", "there is no step \"x\"");
+        one("- {id: a, capability: c}\n- {id: b, capability: c, depends_on: [a, a]}", "\"a\" stands here twice");
+        one("- {id: a, capability: c}\n- {id: A, capability: c}", "differs only by case from \"a\"");
+        one("- {id: a, capability: c}\n- {id: a, capability: c}", "is also the id of step number 1");
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_told() {
+        one("- {id: a, capability: c, timeout: 0s}", "timeout: is 0; must be more");
+        one("- {id: a, capability: c, timeout: 366d}", "at most");
+        one("- {id: a, capability: c, timeout: -1}", "not a possible duration");
+        one("- {id: a, capability: c, retry: {max_attempts: 0}}", "retry.max_attempts: is 0; must be 1 to 100");
+        one("- {id: a, capability: c, retry: {max_attempts: 4294967296}}", "retry.max_attempts");
+        one("- {id: a, capability: c, retry: {backoff_factor: 0.5}}", "retry.backoff_factor: is 0.5");
+        one("- {id: a, capability: c, retry: {backoff_factor: .nan}}", "retry.backoff_factor");
+        one("- {id: a, capability: c, retry: {jitter: 1.5}}", "retry.jitter: is 1.5; must be 0 to 1");
+    }
+
+    #[test]
+    fn unordered_writers_of_one_path_are_refused() {
+        one("- {id: a, capability: c, output: {x: r}}\n- {id: b, capability: c, output: {x: r.s}}", "\"a\" and \"b\"");
+        assert!(
+            found(
+                "- {id: a, capability: c, output: {x: r}}\n- {id: b, capability: c, output: {x: r}, depends_on: [a]}"
+            )
+            .is_empty()
+        );
+        assert!(
+            found("- {id: a, capability: c, output: {x: r}}\n- {id: b, capability: c, output: {x: rs}}").is_empty()
+        );
+    }
+
+    #[test]
+    fn one_step_may_not_write_a_path_twice() {
+        one("- {id: a, capability: c, output: {x: r, y: r.z}}", "output.");
+    }
+
+    #[test]
+    fn reads_need_a_source_before_them() {
+        one("- {id: a, capability: c, input: {x: nope}}", "nothing gives \"nope\"");
+        assert!(found("- {id: a, capability: c, input: {x: {from: nope, required: false}}}").is_empty());
+        assert!(found("- {id: a, capability: c, input: {x: d}}").is_empty());
+        one(
+            "- {id: a, capability: c, output: {x: r}}\n- {id: b, capability: c, input: {x: r.y}}",
+            "is written by step \"a\", on which this step does not depend",
+        );
+        one(
+            "- {id: a, capability: c, output: {x: d}}\n- {id: b, capability: c, input: {x: d}}",
+            "warning: step b: input.x: step \"a\" writes \"d\"",
+        );
+    }
+
+    #[test]
+    fn an_empty_workflow_is_refused() {
+        assert!(parse("id: w\nsteps: []").unwrap_err()[0].reason.contains("at least one step"));
+        assert!(parse("id: w").unwrap_err()[0].reason.contains("missing"));
+    }
+
+    #[test]
+    fn a_large_chain_and_fan_out_are_checked_in_linear_time() {
+        let mut chain = String::from("id: w\nsteps:\n");
+        let mut fan = chain.clone();
+        for i in 0..20_000 {
+            let on =
+                |to: i32| if i > 0 { format!(", input: {{x: o{to}}}, depends_on: [s{to}]") } else { String::new() };
+            chain += &format!("- {{id: s{i}, capability: c, output: {{'*': o{i}}}{}}}\n", on(i - 1));
+            fan += &format!("- {{id: s{i}, capability: c, output: {{'*': o{i}}}{}}}\n", on(0));
+        }
+        assert!(parse(&chain).is_ok());
+        assert!(parse(&fan).is_ok());
+    }
+}
