@@ -60,5 +60,8 @@ pub fn agent(name: &str) -> Result<Agent, Error> {
 pub async fn serve(options: Options) -> Result<(), Error> {
     let agent = agent(&options.name)?;
     let server = Server::bind(agent, &options.host, options.port).await?;
-    Ok(server.run(options.idle_exit, std::future::pending()).await?)
+    tracing::info!(agent = options.name, address = %server.address(), "serving");
+    server.run(options.idle_exit, std::future::pending()).await?;
+    tracing::info!(agent = options.name, "idle for too long, leaving");
+    Ok(())
 }

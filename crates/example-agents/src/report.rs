@@ -22,6 +22,7 @@ pub(crate) struct Findings {
     title: String,
     quality: Quality,
     statistics: BTreeMap<String, Summary>,
+    #[serde(default)]
     correlations: Vec<Correlation>,
     classifier: TrainedClassifier,
     regressor: TrainedRegressor,
@@ -182,7 +183,7 @@ fn classifier(trained: &TrainedClassifier) -> String {
     let ClassMetrics { accuracy, baseline_accuracy, precision, recall, f1, log_loss, .. } = metrics;
     let row = [accuracy, baseline_accuracy, precision, recall, f1, log_loss, train_accuracy];
     line(&mut text, &format!("| {} |", row.map(|v| format!("{v:.3}")).join(" | ")));
-    text.push_str("\nRows by true class (down) and predicted class (across):\n\n");
+    text.push_str("\nPrecision, recall and F1 are means over the classes. Rows by true class (down) and predicted class (across):\n\n");
     let names: Vec<_> = metrics.classes.iter().map(|c| plain(&c.class)).collect();
     line(&mut text, &format!("| | {} |", names.join(" | ")));
     line(&mut text, &format!("|---|{}", "--:|".repeat(names.len())));

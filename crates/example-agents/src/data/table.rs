@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DataError, MIN_ROWS};
 
-/// Cells that stand for "no value", compared without regard to case, after trimming.
-const MISSING: [&str; 6] = ["", "na", "n/a", "nan", "null", "none"];
+/// Cells that stand for "no value", compared without regard to case, after trimming. "none" is not one of them: as a
+/// class ("no fault") it says something.
+const MISSING: [&str; 5] = ["", "na", "n/a", "nan", "null"];
 
 /// The values of one column. `None` is a missing value.
 #[derive(Debug, Clone, PartialEq)]
