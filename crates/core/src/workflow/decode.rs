@@ -73,7 +73,7 @@ fn finish(root: &Node, problems: &mut Vec<Problem>) {
 }
 
 /// The place of the field that a problem names, or of the nearest thing around it.
-fn locate(root: &Node, problem: &Problem) -> Position {
+pub(super) fn locate(root: &Node, problem: &Problem) -> Position {
     let mut node = root;
     let mut position = root.position;
     if let Some(index) = problem.step_index

@@ -2,6 +2,7 @@
 
 mod decode;
 mod definition;
+mod document;
 mod inputs;
 mod problem;
 mod source;
@@ -11,6 +12,7 @@ pub use decode::{Parsed, parse};
 pub use definition::{
     Executor, InputMapping, InputSpec, OnError, OutputField, OutputMapping, Priority, RetryPolicy, Step, Workflow,
 };
+pub use document::Document;
 pub use inputs::initial_data;
 pub use problem::{Position, Problem, Severity};
 pub use validate::validate;
