@@ -47,7 +47,7 @@ impl Skill for Analyzer {
     }
 
     async fn run(&self, input: Value, context: &TaskContext) -> Result<Outcome, SkillError> {
-        context.progress(0.1, "joining the datasets");
+        context.status("joining the datasets");
         compute(input, analyze).await.map(Outcome::Done)
     }
 }

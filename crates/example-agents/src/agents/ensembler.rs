@@ -36,7 +36,7 @@ impl Skill for Ensembler {
     }
 
     async fn run(&self, input: Value, context: &TaskContext) -> Result<Outcome, SkillError> {
-        context.progress(0.1, "weighing the models");
+        context.status("weighing the models");
         compute(input, ensemble).await.map(Outcome::Done)
     }
 }

@@ -48,7 +48,7 @@ impl Skill for Generator {
     }
 
     async fn run(&self, input: Value, context: &TaskContext) -> Result<Outcome, SkillError> {
-        context.progress(0.1, "reading the CSV");
+        context.status("reading the CSV");
         compute(input, generate).await.map(Outcome::Done)
     }
 }

@@ -43,7 +43,7 @@ impl Skill for Alpha {
     }
 
     async fn run(&self, input: Value, context: &TaskContext) -> Result<Outcome, SkillError> {
-        context.progress(0.1, "training a logistic regression");
+        context.status("training a logistic regression");
         compute(input, classify).await.map(Outcome::Done)
     }
 }
@@ -61,7 +61,7 @@ impl Skill for Beta {
     }
 
     async fn run(&self, input: Value, context: &TaskContext) -> Result<Outcome, SkillError> {
-        context.progress(0.1, "training a ridge regression");
+        context.status("training a ridge regression");
         compute(input, regress).await.map(Outcome::Done)
     }
 }

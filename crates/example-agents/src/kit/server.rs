@@ -178,7 +178,8 @@ mod tests {
         let busy = activity.begin();
         let watcher = activity.clone();
         let idle = tokio::spawn(async move { watcher.idle_for(Some(limit)).await });
-        tokio::time::sleep(Duration::from_secs(1000)).await;
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_secs(1000)).await;
         assert!(!idle.is_finished(), "busy is not idle");
         drop(busy);
         idle.await.unwrap();

@@ -9,6 +9,7 @@ use tutti_example_agents::{agent, names};
 use crate::support::{message, result, serve, soon, state, text, words};
 
 const CUSTOMERS: &str = include_str!("../../../../examples/data-science/customers.csv");
+const README: &str = include_str!("../../../../examples/data-science/README.md");
 const MACHINES: &str = include_str!("../../../../examples/data-science/machines.csv");
 
 async fn call(name: &str, input: &Value) -> v1::Task {
@@ -111,6 +112,16 @@ async fn the_customers_are_learned_and_reported_truly() {
     assert_eq!(all["report"]["accuracy"], metrics["accuracy"]);
     let shown = format!("| {:.3} |", all["beta"]["metrics"]["rmse"].as_f64().unwrap());
     assert!(document.starts_with("# Pipeline") && document.contains(&shown), "{document}");
+}
+
+#[tokio::test]
+async fn the_readme_shows_the_figures_of_the_customers() {
+    let (all, _) = run(CUSTOMERS, "churned", "monthly_spend").await;
+    for (question, metric) in [("label", "accuracy"), ("label", "log_loss"), ("target", "r2")] {
+        let figure = |by: &str| format!("{:.3}", all["ensemble"][question][by][metric].as_f64().unwrap());
+        let row = format!("| {} | {} | {} |", figure("classifier"), figure("regressor"), figure("ensemble"));
+        assert!(README.contains(&row), "{question} {metric}: {row}");
+    }
 }
 
 #[tokio::test]
