@@ -1,0 +1,466 @@
+//! One attempt at one agent: sends, follows, finds again and stops its task.
+//!
+//! What the events mean is [`TaskView`]'s business; here is only what to ask the agent next, and for how long.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tonic::Streaming;
+use tonic::transport::Channel;
+use tutti_a2a::MAX_MESSAGE_BYTES;
+use tutti_a2a::v1::{self, a2a_service_client::A2aServiceClient, send_message_response::Payload};
+use tutti_core::ports::agent::{AgentCall, AgentError, AgentErrorKind, Answer, UpdateSink};
+
+use crate::discovery::{Discovery, Target};
+use crate::fault::{Class, Fault, broken};
+use crate::pool::Pool;
+use crate::task::{Ending, TaskView, is_terminal};
+use crate::{GrpcConfig, request};
+
+/// How long an attempt that was given up may take to stop its task at the agent.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Most pages of a context's tasks that are searched. One context is one step of one run, so that even one is rare.
+const MAX_PAGES: usize = 50;
+
+/// Tasks asked for per page: the most that A2A allows.
+const PAGE: i32 = 100;
+
+/// Messages of a task's history asked for. Ours is the oldest one, so all are wanted.
+const HISTORY: i32 = 1_000;
+
+/// First and longest pause before an agent is asked again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What sessions share.
+#[derive(Debug)]
+pub struct Shared {
+    pub config: GrpcConfig,
+    pub pool: Pool,
+    pub discovery: Discovery,
+}
+
+/// One attempt at one agent.
+pub struct Session<'a> {
+    shared: &'a Shared,
+    call: &'a AgentCall,
+    updates: &'a dyn UpdateSink,
+    deadline: Instant,
+    view: TaskView,
+    /// Where the agent is, once known; read again when it cannot be reached there.
+    target: Option<Target>,
+    /// True when the agent may be working on the message.
+    sent: bool,
+}
+
+/// Why reading a stream stopped.
+enum Read {
+    Ended(Ending),
+    /// It closed, or broke.
+    Closed(Option<Fault>),
+    /// Nothing came for the idle timeout.
+    Silent,
+}
+
+/// What sending a message opened.
+enum Opened {
+    Stream(Streaming<v1::StreamResponse>),
+    /// An agent that does not stream.
+    Response(v1::SendMessageResponse),
+}
+
+impl<'a> Session<'a> {
+    /// A session that has `timeout` from now.
+    pub fn new(shared: &'a Shared, call: &'a AgentCall, updates: &'a dyn UpdateSink, timeout: Duration) -> Self {
+        let deadline = Instant::now() + timeout;
+        let view = call.task.clone().map_or_else(TaskView::default, TaskView::known);
+        Self { shared, call, updates, deadline, view, target: None, sent: false }
+    }
+
+    /// Sends the message and follows the task to its end.
+    pub async fn call(mut self) -> Ending {
+        // The id of an earlier task, if there was one, is not that of the task to come.
+        self.view = TaskView::default();
+        let outcome = timeout_at(self.deadline, self.send()).await;
+        self.close(outcome.unwrap_or_else(|_| Err(late(self.call)))).await
+    }
+
+    /// Finds the task of the message, if it was sent before, and follows it to its end.
+    pub async fn reattach(mut self) -> Result<Option<Answer>, AgentError> {
+        let outcome = timeout_at(self.deadline, async {
+            if self.view.id().is_none() {
+                let Some(task) = self.find().await? else { return Ok(None) };
+                self.found(task)?;
+            }
+            self.sent = true;
+            match self.resume().await {
+                Err(fault) if fault.class == Class::UnknownTask => Ok(None),
+                outcome => outcome.map(Some),
+            }
+        });
+        match outcome.await.unwrap_or_else(|_| Err(late(self.call))) {
+            Ok(None) => Ok(None),
+            Ok(Some(ending)) => ending.map(Some),
+            Err(fault) => self.close(Err(fault)).await.map(Some),
+        }
+    }
+
+    /// Stops the task. One that is over or unknown is a success.
+    pub async fn cancel(mut self) -> Result<(), AgentError> {
+        let outcome = timeout_at(self.deadline, self.stop()).await;
+        outcome.unwrap_or_else(|_| Err(late(self.call))).map_err(|fault| fault.error)
+    }
+
+    /// Stops the task, within a grace period, if the attempt is given up while the agent may still be at it.
+    async fn close(&mut self, outcome: Result<Ending, Fault>) -> Ending {
+        match outcome {
+            Ok(ending) => ending,
+            Err(fault) => {
+                if self.sent && fault.class != Class::NotSent {
+                    self.deadline = Instant::now() + GRACE;
+                    if let Ok(Err(error)) = timeout(GRACE, self.stop()).await {
+                        tracing::debug!(agent = %self.call.agent.id, error = %error.error, "could not stop a task");
+                    }
+                }
+                Err(fault.error)
+            }
+        }
+    }
+
+    async fn send(&mut self) -> Result<Ending, Fault> {
+        match self.open().await {
+            Ok(Opened::Stream(stream)) => {
+                self.sent = true;
+                self.follow(stream).await
+            }
+            Ok(Opened::Response(response)) => {
+                self.sent = true;
+                let ending = match response.payload {
+                    Some(Payload::Task(task)) => self.view.snapshot(task, self.updates)?,
+                    Some(Payload::Message(message)) => self.view.message(message, self.updates)?,
+                    None => return Err(broken("an answer without content").into()),
+                };
+                match ending {
+                    Some(ending) => Ok(ending),
+                    None => self.resume().await,
+                }
+            }
+            Err(fault) if fault.class == Class::Lost => {
+                self.sent = true;
+                self.recover(Some(fault)).await
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Sends the message. When the agent is not where it was, its card is read again: it may have moved.
+    async fn open(&mut self) -> Result<Opened, Fault> {
+        match self.try_open().await {
+            Err(fault) if fault.class == Class::NotSent && self.target.is_some() => {
+                if self.locate_again().await? {
+                    self.try_open().await
+                } else {
+                    Err(fault)
+                }
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn try_open(&mut self) -> Result<Opened, Fault> {
+        let (mut client, target) = self.client().await?;
+        let mut message = request::send(self.call, target.tenant, SystemTime::now());
+        if target.streaming {
+            let request = self.wrap(message.clone(), self.remaining());
+            match client.send_streaming_message(request).await.map_err(Fault::from) {
+                Ok(stream) => return Ok(Opened::Stream(stream.into_inner())),
+                Err(fault) if fault.class == Class::Unsupported => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        message.configuration = Some(v1::SendMessageConfiguration { return_immediately: true, ..Default::default() });
+        let request = self.wrap(message, self.remaining());
+        Ok(Opened::Response(client.send_message(request).await?.into_inner()))
+    }
+
+    /// Follows the stream that the message opened.
+    async fn follow(&mut self, mut stream: Streaming<v1::StreamResponse>) -> Result<Ending, Fault> {
+        loop {
+            match self.read(&mut stream).await? {
+                Read::Ended(ending) => return Ok(ending),
+                Read::Closed(fault) => return self.recover(fault).await,
+                // A task may well work in silence. The answer here only tells that the agent is alive and knows it:
+                // its artifacts may hold chunks that the stream is still to bring.
+                Read::Silent if self.view.id().is_some() => match self.get_task().await {
+                    Ok(task) if is_terminal(&task) => {
+                        if let Some(ending) = self.view.snapshot(task, self.updates)? {
+                            return Ok(ending);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(fault) if fault.is_transient() => return self.resume().await,
+                    Err(fault) => return Err(fault),
+                },
+                Read::Silent => {}
+            }
+        }
+    }
+
+    /// Goes on after the stream of the message ended early.
+    async fn recover(&mut self, fault: Option<Fault>) -> Result<Ending, Fault> {
+        if self.view.id().is_some() {
+            return self.resume().await;
+        }
+        match fault {
+            // The agent answered: there is nothing to look for.
+            Some(fault) if fault.class != Class::Lost => {
+                self.sent = false;
+                Err(fault)
+            }
+            fault => {
+                let Some(task) = self.find().await? else {
+                    return Err(fault.unwrap_or_else(|| broken("the stream ended without an answer").into()));
+                };
+                self.found(task)?;
+                self.resume().await
+            }
+        }
+    }
+
+    /// Follows a task that is known by its id, through as many subscriptions as it takes.
+    async fn resume(&mut self) -> Result<Ending, Fault> {
+        let mut patience = Patience::new(self.shared.config.reconnect_window);
+        loop {
+            match self.get().await {
+                Ok(Some(ending)) => return Ok(ending),
+                Ok(None) => patience.renew(),
+                Err(fault) => {
+                    self.wait(&mut patience, fault).await?;
+                    continue;
+                }
+            }
+            match self.subscribe().await {
+                Ok(mut stream) => match self.read(&mut stream).await? {
+                    Read::Ended(ending) => return Ok(self.confirm(ending).await),
+                    Read::Silent => return self.give_up_silent().await,
+                    Read::Closed(_) => {}
+                },
+                // Not offered, or the task ended a moment ago: ask for the task again.
+                Err(fault) if fault.class == Class::Unsupported || fault.is_transient() => {}
+                Err(fault) => return Err(fault),
+            }
+            sleep(patience.pause()).await;
+        }
+    }
+
+    /// A subscription joins a stream midway, so that a chunk may be missed or come twice; the task itself is right.
+    async fn confirm(&mut self, ending: Ending) -> Ending {
+        match self.get().await {
+            Ok(Some(confirmed)) => confirmed,
+            _ => ending,
+        }
+    }
+
+    /// After a restart of the agent its task may stay WORKING for ever: asked once more, then given up.
+    async fn give_up_silent(&mut self) -> Result<Ending, Fault> {
+        if let Some(ending) = self.get().await? {
+            return Ok(ending);
+        }
+        let idle = self.shared.config.idle_timeout;
+        let message = format!("the task was found again but said nothing for {idle:?}");
+        Err(Fault::refused(AgentErrorKind::Timeout, message))
+    }
+
+    async fn read(&mut self, stream: &mut Streaming<v1::StreamResponse>) -> Result<Read, Fault> {
+        loop {
+            match timeout(self.shared.config.idle_timeout, stream.message()).await {
+                Ok(Ok(Some(event))) => {
+                    if let Some(ending) = self.view.event(event, self.updates)? {
+                        return Ok(Read::Ended(ending));
+                    }
+                }
+                Ok(Ok(None)) => return Ok(Read::Closed(None)),
+                Ok(Err(status)) => return Ok(Read::Closed(Some(status.into()))),
+                Err(_) => return Ok(Read::Silent),
+            }
+        }
+    }
+
+    /// The task that our message started, by the message id in its history. `None` when there is none, or when the
+    /// agent does not list tasks.
+    async fn find(&mut self) -> Result<Option<v1::Task>, Fault> {
+        let mut patience = Patience::new(self.shared.config.reconnect_window);
+        let message_id = self.call.key.message_id();
+        let mut page_token = String::new();
+        let mut pages = 0;
+        while pages < MAX_PAGES {
+            let page = match self.list(&page_token).await {
+                Ok(page) => page,
+                Err(fault) if matches!(fault.class, Class::Unsupported | Class::UnknownTask) => return Ok(None),
+                Err(fault) => {
+                    self.wait(&mut patience, fault).await?;
+                    continue;
+                }
+            };
+            pages += 1;
+            let ours = |task: &v1::Task| task.history.iter().any(|message| message.message_id == message_id);
+            if let Some(task) = page.tasks.into_iter().find(ours) {
+                return Ok(Some(task));
+            }
+            if page.next_page_token.is_empty() {
+                return Ok(None);
+            }
+            page_token = page.next_page_token;
+        }
+        Err(broken(format!("more than {MAX_PAGES} pages of tasks in one context")).into())
+    }
+
+    /// Learns the id of a task that was found; the rest is asked for anew.
+    fn found(&mut self, task: v1::Task) -> Result<(), Fault> {
+        let id = v1::Task { id: task.id, ..Default::default() };
+        self.view.snapshot(id, self.updates)?;
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> Result<(), Fault> {
+        if self.view.id().is_none() {
+            let Some(task) = self.find().await? else { return Ok(()) };
+            self.found(task)?;
+        }
+        let Err(fault) = self.cancel_task().await else { return Ok(()) };
+        match fault.class {
+            Class::UnknownTask => Ok(()),
+            // Refused, perhaps because the task is over: cancelling what is cancelled is an error to many agents.
+            Class::Refused | Class::Unsupported => match self.get_task().await {
+                Ok(task) if is_terminal(&task) => Ok(()),
+                Err(Fault { class: Class::UnknownTask, .. }) => Ok(()),
+                Ok(_) | Err(_) => Err(fault),
+            },
+            Class::NotSent | Class::Lost | Class::Busy => Err(fault),
+        }
+    }
+
+    /// Waits before a request is repeated; gives the fault back when it is not worth it or was tried long enough.
+    async fn wait(&mut self, patience: &mut Patience, fault: Fault) -> Result<(), Fault> {
+        if !fault.is_transient() || patience.is_over() {
+            return Err(fault);
+        }
+        sleep(patience.pause().max(fault.error.retry_after.unwrap_or_default())).await;
+        if fault.class == Class::NotSent {
+            // Should the card be out of reach as well, the next request will say so.
+            let _ = self.locate_again().await;
+        }
+        Ok(())
+    }
+
+    /// Asks for the task and takes it over.
+    async fn get(&mut self) -> Result<Option<Ending>, Fault> {
+        let task = self.get_task().await?;
+        Ok(self.view.snapshot(task, self.updates)?)
+    }
+
+    async fn get_task(&mut self) -> Result<v1::Task, Fault> {
+        let (mut client, Target { tenant, .. }) = self.client().await?;
+        let request = v1::GetTaskRequest { tenant, id: self.task_id(), history_length: Some(0) };
+        Ok(client.get_task(self.wrap(request, self.short())).await?.into_inner())
+    }
+
+    async fn list(&mut self, page_token: &str) -> Result<v1::ListTasksResponse, Fault> {
+        let (mut client, Target { tenant, .. }) = self.client().await?;
+        let request = v1::ListTasksRequest {
+            tenant,
+            context_id: self.call.key.operation_id(),
+            page_size: Some(PAGE),
+            page_token: page_token.to_owned(),
+            history_length: Some(HISTORY),
+            ..Default::default()
+        };
+        Ok(client.list_tasks(self.wrap(request, self.short())).await?.into_inner())
+    }
+
+    async fn subscribe(&mut self) -> Result<Streaming<v1::StreamResponse>, Fault> {
+        let (mut client, Target { tenant, .. }) = self.client().await?;
+        let request = v1::SubscribeToTaskRequest { tenant, id: self.task_id() };
+        Ok(client.subscribe_to_task(self.wrap(request, self.remaining())).await?.into_inner())
+    }
+
+    async fn cancel_task(&mut self) -> Result<v1::Task, Fault> {
+        let (mut client, Target { tenant, .. }) = self.client().await?;
+        let request = v1::CancelTaskRequest { tenant, id: self.task_id(), metadata: None };
+        Ok(client.cancel_task(self.wrap(request, self.short())).await?.into_inner())
+    }
+
+    async fn client(&mut self) -> Result<(A2aServiceClient<Channel>, Target), Fault> {
+        let target = match &self.target {
+            Some(target) => target.clone(),
+            None => self.shared.discovery.target(&self.call.agent.url).await?,
+        };
+        self.target = Some(target.clone());
+        let client = A2aServiceClient::new(self.shared.pool.channel(&target.address)?)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok((client, target))
+    }
+
+    /// Reads the agent's card again; true when that gave another address.
+    async fn locate_again(&mut self) -> Result<bool, Fault> {
+        let target = self.shared.discovery.refresh(&self.call.agent.url).await?;
+        let moved = self.target.as_ref() != Some(&target);
+        self.target = Some(target);
+        Ok(moved)
+    }
+
+    fn wrap<T>(&self, message: T, timeout: Duration) -> tonic::Request<T> {
+        request::wrap(message, timeout, self.call.trace_parent.as_deref())
+    }
+
+    fn task_id(&self) -> String {
+        self.view.id().unwrap_or_default().to_owned()
+    }
+
+    /// Time left for the whole attempt.
+    fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Time that a request which the agent answers at once may take.
+    fn short(&self) -> Duration {
+        self.remaining().min(self.shared.config.request_timeout)
+    }
+}
+
+fn late(call: &AgentCall) -> Fault {
+    let message = format!("no answer within {:?}", call.timeout);
+    Fault { error: AgentError::new(AgentErrorKind::Timeout, message), class: Class::Lost }
+}
+
+/// How long and how often an agent that does not answer is asked again.
+struct Patience {
+    window: Duration,
+    /// When it stopped answering.
+    since: Option<Instant>,
+    pause: Duration,
+}
+
+impl Patience {
+    const fn new(window: Duration) -> Self {
+        Self { window, since: None, pause: PAUSE.0 }
+    }
+
+    /// It answered.
+    const fn renew(&mut self) {
+        self.since = None;
+    }
+
+    fn is_over(&mut self) -> bool {
+        let now = Instant::now();
+        now.duration_since(*self.since.get_or_insert(now)) >= self.window
+    }
+
+    /// The next pause; each is twice as long as the last.
+    fn pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(PAUSE.1);
+        pause
+    }
+}

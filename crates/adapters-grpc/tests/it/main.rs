@@ -1,0 +1,7 @@
+//! The transport against real agents: one on the public A2A SDK in a process of its own, and servers on our own stubs
+//! for what an SDK refuses to do.
+
+mod discovery;
+mod scripted;
+mod sdk;
+mod support;
