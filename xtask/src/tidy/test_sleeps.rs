@@ -1,6 +1,7 @@
 //! No test waits by the wall clock.
 
 use super::repository::Repository;
+use super::source::has_word;
 use super::{Finding, Rule};
 
 pub const RULE: Rule = Rule {
@@ -12,14 +13,27 @@ pub const RULE: Rule = Rule {
 fn check(repository: &Repository) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (file, source) in repository.rust() {
-        for (number, line, _) in source.lines().filter(|(_, _, test)| *test) {
-            if calls_sleep(&line) {
-                let message = "a sleep in a test".to_string();
-                findings.push(Finding { path: file.path.clone(), line: number, message });
+        let functions = source.functions();
+        let lines: Vec<(usize, String, bool)> = source.lines().collect();
+        for (number, ..) in lines.iter().filter(|(_, line, test)| *test && calls_sleep(line)) {
+            let mut around =
+                functions.iter().filter(|function| (function.first_line..=function.last_line).contains(number));
+            // The innermost function is the one that begins last.
+            let body =
+                around.next_back().map_or(&[][..], |function| &lines[function.first_line - 1..function.last_line]);
+            if !polls_with_deadline(body) {
+                let message = "a sleep in a test, and not the pause of a poll with a deadline".to_string();
+                findings.push(Finding { path: file.path.clone(), line: *number, message });
             }
         }
     }
     findings
+}
+
+/// Whether a function looks at something again and again, and gives up in the end.
+fn polls_with_deadline(body: &[(usize, String, bool)]) -> bool {
+    let has = |words: &[&str]| body.iter().any(|(_, line, _)| words.iter().any(|word| has_word(line, word)));
+    has(&["loop", "while"]) && has(&["deadline", "elapsed", "timeout"])
 }
 
 /// A call of `sleep` or `sleep_until` by any path; a method or a definition of that name is something else.
@@ -55,6 +69,17 @@ mod tests {
         for code in ["clock.sleep(d);", "fn sleep(d: Duration) {}", "no_sleep(d);", "// thread::sleep(d)"] {
             assert_eq!(count("crates/a/tests/it/main.rs", code), 0, "{code}");
         }
+    }
+
+    #[test]
+    fn a_poll_with_a_deadline_may_pause() {
+        let poll = "fn until() {\n    while !done() {\n        assert!(start.elapsed() < PATIENCE);\n        sleep(d);\n    }\n}\n";
+        assert_eq!(count("tests/a.rs", poll), 0);
+        assert_eq!(count("tests/a.rs", &poll.replace("        assert!(start.elapsed() < PATIENCE);\n", "")), 1);
+        let beside = format!("fn a() {{\n{poll}    sleep(d);\n}}\nfn b() {{\n    sleep(d);\n}}\n");
+        let lines: Vec<usize> =
+            check(&Repository::of(&[("tests/a.rs", &beside)])).iter().map(|finding| finding.line).collect();
+        assert_eq!(lines, [11]);
     }
 
     #[test]
