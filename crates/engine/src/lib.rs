@@ -1,1 +1,17 @@
-//! Drives runs: driver, committer, dispatcher, executors.
+//! Drives runs: decides inputs, commits the events, and only then acts on them.
+//!
+//! The [`driver`](crate::driver) is synchronous and does no I/O: messages go in, effects come out. A lane is the loop
+//! around one driver; it carries out the effects and brings their outcomes back as messages.
+
+mod committer;
+mod dispatcher;
+pub mod driver;
+mod engine;
+pub mod executors;
+mod hub;
+mod lane;
+mod loader;
+
+pub use dispatcher::{AgentRecord, AgentStats, Registry};
+pub use engine::{Engine, EngineError, EngineOptions, Ports, StartRun, Started};
+pub use hub::{Lagged, Update, Watch};

@@ -41,7 +41,7 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
             });
         }
         Event::TaskAssigned(assigned) => {
-            with_open(state, &assigned.step, |open| open.task = Some(assigned.task.clone()))
+            with_open(state, &assigned.step, |open| open.task = Some(assigned.task.clone()));
         }
         Event::AttemptSuspended(suspended) => {
             with_open(state, &suspended.step, |open| open.suspended = Some(suspended.need));

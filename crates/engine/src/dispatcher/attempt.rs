@@ -1,0 +1,264 @@
+//! One attempt from its input to what the driver is told: the only place that calls agents.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tutti_core::ids::AttemptKey;
+use tutti_core::limits::{MAX_ARTIFACTS, MAX_VALUE_BYTES};
+use tutti_core::plan::{Plan, StepIndex, assemble_input, missing_output};
+use tutti_core::ports::agent::{
+    AgentCall, AgentEndpoint, AgentError, AgentErrorKind, AgentTransport, Answer, Artifact, Need, UpdateSink,
+};
+use tutti_core::ports::payload::PayloadStore;
+use tutti_core::ports::store::StoreError;
+use tutti_core::run::ArtifactRecorded;
+use tutti_core::value::{Json, Payload};
+
+/// Time beyond an attempt's own timeout in which a transport must have returned.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Bound of the request that stops a task nobody waits for any more.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// First and longest wait between tries of the payload store.
+const PAYLOAD_RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+/// What every attempt needs.
+pub(crate) struct AttemptContext {
+    pub(crate) transport: Arc<dyn AgentTransport>,
+    pub(crate) payloads: Arc<dyn PayloadStore>,
+}
+
+/// An attempt to be carried out. Its start is durable.
+#[derive(Debug, Clone)]
+pub struct AttemptSpec {
+    /// Which attempt.
+    pub key: AttemptKey,
+    /// The plan it belongs to.
+    pub plan: Arc<Plan>,
+    /// The step in it.
+    pub step: StepIndex,
+    /// Whom to ask; `None` if the agent is not known any more.
+    pub endpoint: Option<AgentEndpoint>,
+    /// The agent's id of the task, if it was recorded.
+    pub task: Option<String>,
+    /// Whether a message may be with the agent already.
+    pub mode: CallMode,
+    /// The run's data at the start.
+    pub data: Payload,
+    /// The outputs that the step reads.
+    pub outputs: Vec<(StepIndex, Payload)>,
+}
+
+/// Whether the message of an attempt may be with the agent already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallMode {
+    /// No: the attempt was recorded a moment ago.
+    Fresh,
+    /// Perhaps: an earlier owner recorded the attempt. The agent is asked first.
+    Reattach,
+}
+
+/// How an attempt ended, values stored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttemptEnd {
+    /// The step is complete.
+    Completed {
+        /// Its output.
+        output: Payload,
+        /// What came with it.
+        artifacts: Vec<ArtifactRecorded>,
+        /// Input fields left out.
+        missing_inputs: Vec<String>,
+    },
+    /// The task waits for somebody.
+    Suspended {
+        /// For what.
+        need: Need,
+        /// What the agent asks.
+        message: String,
+    },
+    /// It failed.
+    Failed(AgentError),
+}
+
+/// Carries out an attempt.
+pub(crate) async fn run_attempt(context: &AttemptContext, spec: AttemptSpec, updates: &dyn UpdateSink) -> AttemptEnd {
+    match attempt(context, &spec, updates).await {
+        Ok(end) => end,
+        Err(error) => AttemptEnd::Failed(error),
+    }
+}
+
+async fn attempt(
+    context: &AttemptContext,
+    spec: &AttemptSpec,
+    updates: &dyn UpdateSink,
+) -> Result<AttemptEnd, AgentError> {
+    let (input, missing_inputs) = prepare(context, spec).await?;
+    let step = spec.plan.step(spec.step);
+    let agent = spec.endpoint.clone().ok_or_else(|| {
+        AgentError::new(AgentErrorKind::Unavailable, "the agent that was asked is not known any more")
+    })?;
+    let call = AgentCall {
+        agent,
+        key: spec.key.clone(),
+        capability: step.capability.clone(),
+        action: step.action.clone(),
+        priority: step.priority,
+        input,
+        timeout: step.timeout.0,
+        task: spec.task.clone(),
+        trace_parent: None,
+    };
+    let answer = match tokio::time::timeout(call.timeout + GRACE, ask(context, &call, spec.mode, updates)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(AgentError::new(AgentErrorKind::Timeout, format!("no answer within {}", step.timeout))),
+    };
+    match answer {
+        Ok(Answer::Completed { output, artifacts }) => {
+            check_output(spec, &output)?;
+            let output = store_value(context, &spec.key, &output).await?;
+            let artifacts = store_artifacts(context, &spec.key, artifacts).await?;
+            Ok(AttemptEnd::Completed { output, artifacts, missing_inputs })
+        }
+        Ok(Answer::Suspended { need, message }) => Ok(AttemptEnd::Suspended { need, message }),
+        Err(error) => {
+            // An agent does not notice that nobody listens any more (a passed deadline, a dropped stream).
+            if matches!(error.kind, AgentErrorKind::Timeout | AgentErrorKind::InvalidAnswer) {
+                cancel(context, &call).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Stops a task at its agent, as well as that can be done.
+pub(crate) async fn cancel(context: &AttemptContext, call: &AgentCall) {
+    match tokio::time::timeout(CANCEL_TIMEOUT, context.transport.cancel(call)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(attempt = %call.key.message_id(), %error, "the task could not be cancelled"),
+        Err(_) => tracing::debug!(attempt = %call.key.message_id(), "the agent did not answer the cancellation"),
+    }
+}
+
+async fn ask(
+    context: &AttemptContext,
+    call: &AgentCall,
+    mode: CallMode,
+    updates: &dyn UpdateSink,
+) -> Result<Answer, AgentError> {
+    if mode == CallMode::Reattach
+        && let Some(answer) = context.transport.reattach(call, updates).await?
+    {
+        return Ok(answer);
+    }
+    context.transport.call(call, updates).await
+}
+
+/// Puts the input together from the run's data and the outputs that the step reads.
+async fn prepare(context: &AttemptContext, spec: &AttemptSpec) -> Result<(Json, Vec<String>), AgentError> {
+    let start = load_value(context, &spec.key, &spec.data).await?;
+    let mut outputs = Vec::with_capacity(spec.outputs.len());
+    for (step, payload) in &spec.outputs {
+        outputs.push((*step, load_value(context, &spec.key, payload).await?));
+    }
+    let output_of = |step| outputs.iter().find(|(s, _)| *s == step).map(|(_, value)| value.clone());
+    let input = assemble_input(&spec.plan, spec.step, &start, output_of)
+        .map_err(|missing| AgentError::new(AgentErrorKind::InputMissing, missing.to_string()))?;
+    if input.value.bytes().len() > MAX_VALUE_BYTES {
+        let message = format!("the input has {} bytes; {MAX_VALUE_BYTES} are allowed", input.value.bytes().len());
+        return Err(AgentError::new(AgentErrorKind::InvalidInput, message));
+    }
+    for missing in &input.missing {
+        tracing::warn!(attempt = %spec.key.message_id(), field = %missing, "an input field is left out: no value");
+    }
+    Ok((input.value, input.missing))
+}
+
+fn check_output(spec: &AttemptSpec, output: &Json) -> Result<(), AgentError> {
+    if output.is_empty() {
+        return Err(AgentError::new(AgentErrorKind::EmptyAnswer, "the agent completed the task and said nothing"));
+    }
+    match missing_output(spec.plan.step(spec.step), output) {
+        Some(field) => {
+            let message = format!("the output has no field \"{field}\", which the step's output mapping names");
+            Err(AgentError::new(AgentErrorKind::OutputFieldMissing, message))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn store_value(context: &AttemptContext, key: &AttemptKey, value: &Json) -> Result<Payload, AgentError> {
+    let payload = Payload::of(value);
+    if let Payload::Stored(_) = payload {
+        put(context, key, value.bytes().clone()).await?;
+    }
+    Ok(payload)
+}
+
+async fn store_artifacts(
+    context: &AttemptContext,
+    key: &AttemptKey,
+    artifacts: Vec<Artifact>,
+) -> Result<Vec<ArtifactRecorded>, AgentError> {
+    if artifacts.len() > MAX_ARTIFACTS {
+        let message = format!("{} artifacts came back; {MAX_ARTIFACTS} are allowed", artifacts.len());
+        return Err(AgentError::new(AgentErrorKind::InvalidAnswer, message));
+    }
+    let mut recorded = Vec::with_capacity(artifacts.len());
+    for artifact in artifacts {
+        recorded.push(ArtifactRecorded {
+            step: key.path.clone(),
+            attempt: key.attempt,
+            artifact: artifact.id,
+            name: artifact.name,
+            media_type: artifact.media_type,
+            content: put(context, key, artifact.bytes).await?,
+        });
+    }
+    Ok(recorded)
+}
+
+async fn put(
+    context: &AttemptContext,
+    key: &AttemptKey,
+    bytes: Bytes,
+) -> Result<tutti_core::value::PayloadRef, AgentError> {
+    patiently(|| context.payloads.put(key.run, bytes.clone())).await
+}
+
+async fn load_value(context: &AttemptContext, key: &AttemptKey, payload: &Payload) -> Result<Json, AgentError> {
+    let at = match payload {
+        Payload::Inline(value) => return Ok(value.clone()),
+        Payload::Stored(at) => *at,
+    };
+    let found = patiently(|| context.payloads.get(key.run, at)).await?;
+    let bytes = found.ok_or_else(|| store_failed(&StoreError::Corrupt(format!("payload {} is missing", at.hash))))?;
+    Json::parse(bytes).map_err(|e| store_failed(&StoreError::Corrupt(format!("payload {}: {e}", at.hash))))
+}
+
+/// Asks the payload store again while it is unavailable: an agent's result must not be lost for that.
+async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, AgentError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let (mut wait, longest) = PAYLOAD_RETRY;
+    loop {
+        match ask().await {
+            Ok(value) => return Ok(value),
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(%error, "the payload store is asked again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(longest);
+            }
+            Err(error) => return Err(store_failed(&error)),
+        }
+    }
+}
+
+/// A store that refuses a value makes the attempt fail; the run's policy says what follows.
+fn store_failed(error: &StoreError) -> AgentError {
+    AgentError::new(AgentErrorKind::InvalidAnswer, error.to_string())
+}

@@ -1,0 +1,108 @@
+//! What is queued is decided, and what is admitted is started in the same commit.
+
+use tutti_core::ids::RunId;
+use tutti_core::limits::DEFER;
+use tutti_core::ports::agent::{AgentError, AgentErrorKind};
+use tutti_core::run::{Applied, Input, apply};
+use tutti_core::schedule::admit;
+use tutti_core::time::Timestamp;
+
+use super::intake::chance;
+use super::live::{Live, LiveCall, Stage};
+use super::{DriveError, Driver, Effect};
+
+impl Driver {
+    pub(super) fn pump_run(&mut self, run: RunId, now: Timestamp, random: &mut dyn FnMut() -> u128) {
+        let Some(mut live) = self.runs.remove(&run) else { return };
+        if !live.busy && self.decide(&mut live, now, random) {
+            live.busy = true;
+        }
+        self.runs.insert(run, live);
+        self.set_timer(run, now);
+    }
+
+    /// Decides what is queued and starts what is admitted; true if a commit is under way.
+    pub(super) fn decide(&mut self, live: &mut Live, now: Timestamp, random: &mut dyn FnMut() -> u128) -> bool {
+        if live.state.status().is_open() && now >= live.state.deadline() {
+            live.queue.push_back((Input::ExpireRun, None));
+        }
+        let may_wait = live.queue.iter().all(|(input, _)| input.is_deferrable());
+        if may_wait && !live.queue.is_empty() && admit(&live.state, now).is_empty() {
+            let until = *live.defer_until.get_or_insert(now.plus(DEFER));
+            if now < until && !self.is_draining {
+                return false;
+            }
+        }
+        live.defer_until = None;
+        let before = (live.state.seq(), live.state.status());
+        let mut applied = Applied::default();
+        let mut replies = Vec::new();
+        for (input, reply) in std::mem::take(&mut live.queue) {
+            let answer = apply(&mut live.state, &input, now, &mut applied);
+            match (reply, &answer) {
+                (Some(reply), _) => replies.push((reply, answer.map_err(DriveError::Rejected))),
+                (None, Err(rejection)) => {
+                    tracing::debug!(run = %live.state.run(), %rejection, "an input came too late");
+                }
+                (None, Ok(())) => {}
+            }
+        }
+        self.admit(live, &mut applied, now, random);
+        if applied.events.is_empty() {
+            self.effects.extend(replies.into_iter().map(|(reply, answer)| Effect::Reply(reply, answer)));
+            return false;
+        }
+        let decided = live.decided(applied, before, replies, random());
+        self.effects.push(Effect::Commit(Box::new(decided)));
+        true
+    }
+
+    /// Starts the steps that the schedule admits, as far as places are free. Their starts ride in the same commit as what
+    /// released them.
+    pub(super) fn admit(
+        &mut self,
+        live: &mut Live,
+        applied: &mut Applied,
+        now: Timestamp,
+        random: &mut dyn FnMut() -> u128,
+    ) {
+        if self.is_draining {
+            return;
+        }
+        for index in admit(&live.state, now) {
+            if self.free == 0 {
+                if !std::mem::replace(&mut live.starved, true) {
+                    self.starved.push_back(live.state.run());
+                }
+                return;
+            }
+            let (step, tried) = (live.state.plan().step(index), &live.state.step(index).tried);
+            let path = live.state.plan().path(index);
+            let chosen = self.registry.choose(&step.capability, step.agent.as_ref(), tried);
+            let input = match &chosen {
+                Some(agent) => Input::StartAttempt { step: path, agent: agent.clone() },
+                None => {
+                    let error = AgentError::new(AgentErrorKind::NoAgent, nobody(step));
+                    Input::RefuseAttempt { step: path, error, chance: chance(random) }
+                }
+            };
+            if let Err(rejection) = apply(&mut live.state, &input, now, applied) {
+                tracing::error!(run = %live.state.run(), step = index, %rejection, "an admitted step was refused");
+                continue;
+            }
+            if let Some(agent) = chosen {
+                self.registry.attempt_started(&agent);
+                self.free -= 1;
+                let attempt = live.state.step(index).attempts;
+                live.calls.insert(index, LiveCall { attempt, agent, task: None, stage: Stage::Decided });
+            }
+        }
+    }
+}
+
+fn nobody(step: &tutti_core::workflow::Step) -> String {
+    match &step.agent {
+        Some(agent) => format!("agent \"{agent}\" is not registered"),
+        None => format!("no registered agent has the capability \"{}\"", step.capability),
+    }
+}

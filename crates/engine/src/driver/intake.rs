@@ -1,0 +1,149 @@
+//! Messages from callers and from attempts: they are queued for the run they are meant for.
+
+use bytes::Bytes;
+use tutti_core::ids::{AttemptKey, RunId};
+use tutti_core::plan::StepIndex;
+use tutti_core::ports::store::{Creation, NewRun, StoreError};
+use tutti_core::run::{Applied, Input, MIN_READER, RunCreated, create};
+use tutti_core::time::Timestamp;
+
+use super::live::{self, Live, Stage};
+use super::message::Release;
+use super::{AdoptRun, AttemptEnd, CreateReply, CreateRun, DecidedRun, DriveError, Driver, Effect, Reply};
+
+impl Driver {
+    pub(super) fn create(
+        &mut self,
+        new: CreateRun,
+        reply: CreateReply,
+        now: Timestamp,
+        random: &mut dyn FnMut() -> u128,
+    ) {
+        if self.is_draining {
+            self.effects.push(Effect::ReplyCreated(reply, Err(DriveError::ShuttingDown)));
+            return;
+        }
+        let workflow = new.plan.workflow();
+        let created = RunCreated {
+            run: new.run,
+            namespace: new.namespace.clone(),
+            request: new.request,
+            workflow: workflow.id.clone(),
+            version: workflow.version.clone(),
+            definition: new.plan.definition(),
+            data: new.data,
+            policy: new.policy,
+            strategy: new.strategy,
+        };
+        let (state, first) = create(new.plan.clone(), created, now);
+        let mut live = Live::new(state, 1);
+        let mut applied = Applied { events: vec![first], touched: vec![] };
+        self.admit(&mut live, &mut applied, now, random);
+        let (events, encoded, bytes) = live::encoded(applied.events);
+        let release = Release { run: new.run, events, touched: applied.touched, replies: vec![], bytes };
+        let stored = NewRun {
+            namespace: new.namespace,
+            run: new.run,
+            request: new.request,
+            definition: (new.plan.definition(), Bytes::copy_from_slice(new.plan.canonical())),
+            events: encoded,
+            summary: live.state.summary(),
+            wake: live.state.wake(),
+            min_reader: MIN_READER,
+            commit_id: random(),
+        };
+        live.busy = true;
+        self.runs.insert(new.run, live);
+        self.effects.push(Effect::Create(Box::new(DecidedRun { new: stored, release, reply })));
+    }
+
+    pub(super) fn created(&mut self, decided: DecidedRun, outcome: Result<Creation, StoreError>, now: Timestamp) {
+        let (reply, outcome, created) = decided.settle(outcome);
+        self.effects.push(Effect::ReplyCreated(reply, outcome.map_err(DriveError::Store)));
+        match created {
+            Ok(committed) => self.release(committed, now),
+            Err(run) => self.drop_run(run, false),
+        }
+    }
+
+    pub(super) fn adopt(&mut self, adopted: AdoptRun, reply: Reply, now: Timestamp) {
+        let run = adopted.state.run();
+        if self.is_draining {
+            self.effects.push(Effect::Reply(reply, Err(DriveError::ShuttingDown)));
+            return;
+        }
+        let mut live = Live::new(adopted.state, adopted.epoch);
+        match adopted.resumed_by {
+            Some(by) => live.queue.push_back((Input::ResumeRun { by }, Some(reply))),
+            None => self.effects.push(Effect::Reply(reply, Ok(()))),
+        }
+        let open: Vec<StepIndex> = live.state.open_attempts().map(|(step, _)| step).collect();
+        self.runs.insert(run, live);
+        // Its whole open work is durable: recovering a run is reconciling everything once.
+        self.reconcile(run, &open);
+        self.set_timer(run, now);
+        self.dirty.push(run);
+    }
+
+    pub(super) fn input(&mut self, run: RunId, input: Input, reply: Option<Reply>) {
+        match self.runs.get_mut(&run) {
+            Some(live) => {
+                if let Input::NoteTask { key, task } = &input
+                    && let Some(call) = live.state.plan().find(&key.path).and_then(|step| live.calls.get_mut(&step))
+                    && call.attempt == key.attempt
+                {
+                    call.task = Some(task.clone());
+                }
+                live.queue.push_back((input, reply));
+                self.dirty.push(run);
+            }
+            None => {
+                if let Some(reply) = reply {
+                    self.effects.push(Effect::Reply(reply, Err(DriveError::NotLive(run))));
+                }
+            }
+        }
+    }
+
+    pub(super) fn attempt_ended(
+        &mut self,
+        key: &AttemptKey,
+        step: StepIndex,
+        end: AttemptEnd,
+        random: &mut dyn FnMut() -> u128,
+    ) {
+        // An attempt that was stopped meanwhile has given its place back already.
+        let Some(live) = self.runs.get_mut(&key.run) else { return };
+        let Some(call) = live.calls.get_mut(&step).filter(|call| call.attempt == key.attempt) else { return };
+        if call.stage != Stage::Running {
+            return;
+        }
+        let agent = call.agent.clone();
+        let success = !matches!(end, AttemptEnd::Failed(_));
+        let input = match end {
+            AttemptEnd::Completed { output, artifacts, missing_inputs } => {
+                Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs }
+            }
+            AttemptEnd::Suspended { need, message } => Input::SuspendAttempt { key: key.clone(), need, message },
+            AttemptEnd::Failed(error) => {
+                let (plan, tried) = (live.state.plan().step(step), &live.state.step(step).tried);
+                let other_agent = self.registry.choose(&plan.capability, plan.agent.as_ref(), tried).is_some();
+                Input::FailAttempt { key: key.clone(), error, other_agent, chance: chance(random) }
+            }
+        };
+        if matches!(input, Input::SuspendAttempt { .. }) {
+            call.stage = Stage::Resting;
+        } else {
+            live.calls.remove(&step);
+        }
+        live.queue.push_back((input, None));
+        self.dirty.push(key.run);
+        self.registry.attempt_ended(&agent, Some(success));
+        self.give_back(1);
+    }
+}
+
+/// A chance from 0 to 1.
+pub(super) fn chance(random: &mut dyn FnMut() -> u128) -> f64 {
+    (random() >> 75) as f64 / (1_u64 << 53) as f64
+}

@@ -1,0 +1,133 @@
+//! One run while it is driven.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tutti_core::ids::AgentId;
+use tutti_core::limits::SNAPSHOT_EVENTS;
+use tutti_core::plan::StepIndex;
+use tutti_core::ports::store::{Commit, EncodedEvent};
+use tutti_core::run::{Applied, Input, MIN_READER, RunState, RunStatus, encode};
+use tutti_core::time::Timestamp;
+
+use super::message::{Decided, DriveError, Release, Reply};
+
+pub(super) struct Live {
+    /// Everything decided, committed or on its way to be.
+    pub(super) state: RunState,
+    pub(super) epoch: u64,
+    /// Inputs that wait for the commit under way.
+    pub(super) queue: VecDeque<(Input, Option<Reply>)>,
+    /// A commit or the creation is under way.
+    pub(super) busy: bool,
+    pub(super) calls: HashMap<StepIndex, LiveCall>,
+    /// Until when inputs that may wait do wait.
+    pub(super) defer_until: Option<Timestamp>,
+    /// The moment this run is listed for in the driver's timers.
+    pub(super) timer: Option<Timestamp>,
+    pub(super) tail: Tail,
+    /// Listed among the driver's starved runs.
+    pub(super) starved: bool,
+}
+
+/// An attempt that this driver has decided, carries out, or knows to be suspended.
+pub(super) struct LiveCall {
+    pub(super) attempt: u32,
+    pub(super) agent: AgentId,
+    pub(super) task: Option<String>,
+    pub(super) stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Its start is not durable yet.
+    Decided,
+    /// The agent is being called.
+    Running,
+    /// The agent waits for somebody; nothing is held here.
+    Resting,
+}
+
+/// What has been written since the last snapshot, and how large that was.
+#[derive(Default)]
+pub(super) struct Tail {
+    events: u64,
+    bytes: usize,
+    snapshot_bytes: usize,
+}
+
+impl Tail {
+    /// Counts a commit; true if a snapshot is worth its size now.
+    pub(super) fn grow(&mut self, events: usize, bytes: usize) -> bool {
+        self.events += events as u64;
+        self.bytes += bytes;
+        self.events >= SNAPSHOT_EVENTS && self.bytes > self.snapshot_bytes
+    }
+
+    pub(super) fn cut(&mut self, snapshot_bytes: usize) {
+        *self = Self { snapshot_bytes, ..Self::default() };
+    }
+}
+
+impl Live {
+    pub(super) fn new(state: RunState, epoch: u64) -> Self {
+        Self {
+            state,
+            epoch,
+            queue: VecDeque::new(),
+            busy: false,
+            calls: HashMap::new(),
+            defer_until: None,
+            timer: None,
+            tail: Tail::default(),
+            starved: false,
+        }
+    }
+
+    /// When this run wants to be looked at without anything having happened.
+    pub(super) fn next_moment(&self) -> Option<Timestamp> {
+        if !self.state.status().is_open() {
+            return None;
+        }
+        let moments = [Some(self.state.deadline()), self.state.frontier().next_due(), self.defer_until];
+        moments.into_iter().flatten().min()
+    }
+
+    /// Calls that hold a place.
+    pub(super) fn places(&self) -> usize {
+        self.calls.values().filter(|call| call.stage != Stage::Resting).count()
+    }
+
+    /// The commit of what was just decided on the state.
+    pub(super) fn decided(
+        &self,
+        applied: Applied,
+        before: (u64, RunStatus),
+        replies: Vec<(Reply, Result<(), DriveError>)>,
+        commit_id: u128,
+    ) -> Decided {
+        let (expected, status) = before;
+        let (events, encoded, bytes) = encoded(applied.events);
+        let commit = Commit {
+            run: self.state.run(),
+            epoch: self.epoch,
+            expected,
+            commit_id,
+            events: encoded,
+            summary: (self.state.status() != status).then(|| self.state.summary()),
+            wake: self.state.wake(),
+            min_reader: MIN_READER,
+        };
+        let release = Release { run: self.state.run(), events, touched: applied.touched, replies, bytes };
+        Decided { commit, release }
+    }
+}
+
+/// The events to publish, to store, and their size.
+pub(super) fn encoded(
+    events: Vec<tutti_core::run::Recorded>,
+) -> (Vec<Arc<tutti_core::run::Recorded>>, Vec<EncodedEvent>, usize) {
+    let encoded: Vec<EncodedEvent> = events.iter().map(encode).collect();
+    let bytes = encoded.iter().map(|event| event.blob.len()).sum();
+    (events.into_iter().map(Arc::new).collect(), encoded, bytes)
+}

@@ -1,0 +1,165 @@
+//! The one driver. Synchronous and without I/O: [`Driver::handle`] takes a message, [`Driver::pump`] decides what is
+//! queued, and [`Driver::effects`] says what is to be done. So it runs the same under a real runtime and in a simulator.
+//!
+//! A run has one commit under way; inputs that arrive meanwhile wait and are decided together on the state that the
+//! commit leads to. When a commit is durable, what it touched is reconciled: attempts that should be under way and are
+//! not are started, those that are and should not be are stopped. Starting, finishing, cancelling and recovering a run are
+//! this same code.
+
+mod decide;
+mod intake;
+mod live;
+mod message;
+mod reconcile;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use tutti_core::ids::RunId;
+use tutti_core::plan::StepIndex;
+use tutti_core::run::RunState;
+use tutti_core::time::Timestamp;
+
+use live::Live;
+pub use message::{
+    AdoptRun, AttemptEnd, AttemptSpec, Committed, CreateReply, CreateRun, Decided, DecidedRun, DriveError, Effect,
+    Message, NotCommitted, Reply, Settled,
+};
+
+use crate::dispatcher::Registry;
+
+/// Drives the runs of one lane.
+pub struct Driver {
+    runs: HashMap<RunId, Live>,
+    registry: Registry,
+    /// Attempts that may still be started before the bound on all of them is reached.
+    free: usize,
+    /// Runs that had steps to start and found no free place, first come first served.
+    starved: VecDeque<RunId>,
+    /// Runs that something happened to.
+    dirty: Vec<RunId>,
+    timers: BTreeSet<(Timestamp, RunId)>,
+    effects: Vec<Effect>,
+    draining: Option<Box<dyn FnOnce() + Send>>,
+    is_draining: bool,
+}
+
+impl Driver {
+    /// A driver without runs that carries out at most `places` attempts at once.
+    #[must_use]
+    pub fn new(registry: Registry, places: usize) -> Self {
+        Self {
+            runs: HashMap::new(),
+            registry,
+            free: places,
+            starved: VecDeque::new(),
+            dirty: Vec::new(),
+            timers: BTreeSet::new(),
+            effects: Vec::new(),
+            draining: None,
+            is_draining: false,
+        }
+    }
+
+    /// Takes a message. `random` gives ids and chance.
+    pub fn handle(&mut self, message: Message, now: Timestamp, random: &mut dyn FnMut() -> u128) {
+        match message {
+            Message::Create(new, reply) => self.create(*new, reply, now, random),
+            Message::Created(decided, outcome) => self.created(*decided, outcome, now),
+            Message::Adopt(run, reply) => self.adopt(*run, reply, now),
+            Message::Input(run, input, reply) => self.input(run, input, reply),
+            Message::AttemptEnded { key, step, end } => self.attempt_ended(&key, step, end, random),
+            Message::Settled(settled) => settled.into_iter().for_each(|one| self.settled(one, now)),
+            Message::Tick => self.tick(now),
+            Message::Drain(done) => {
+                self.is_draining = true;
+                self.draining = Some(done);
+            }
+            Message::IsLive(run, answer) => answer(self.runs.contains_key(&run)),
+        }
+    }
+
+    /// Decides what is queued for the runs that something happened to.
+    pub fn pump(&mut self, now: Timestamp, random: &mut dyn FnMut() -> u128) {
+        while let Some(run) = self.dirty.pop() {
+            self.pump_run(run, now, random);
+        }
+        if self.is_draining
+            && self.runs.values().all(|live| !live.busy)
+            && let Some(done) = self.draining.take()
+        {
+            let running: Vec<RunId> = self.runs.keys().copied().collect();
+            running.into_iter().for_each(|run| self.drop_run(run, false));
+            self.effects.push(Effect::Drained(done));
+        }
+    }
+
+    /// What is to be done, in order. Empties the list.
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Message::Tick`] is due.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// The state of a run, with what is decided and not yet durable.
+    #[must_use]
+    pub fn state(&self, run: RunId) -> Option<&RunState> {
+        self.runs.get(&run).map(|live| &live.state)
+    }
+
+    pub(super) fn give_back(&mut self, places: usize) {
+        self.free += places;
+        for _ in 0..places {
+            // Runs that have left meanwhile do not use up the place.
+            let next = std::iter::from_fn(|| self.starved.pop_front()).find(|run| self.runs.contains_key(run));
+            if let Some(live) = next.and_then(|run| self.runs.get_mut(&run)) {
+                live.starved = false;
+                self.dirty.extend(next);
+            }
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Timestamp) {
+        while let Some((at, run)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, run));
+            if let Some(live) = self.runs.get_mut(&run) {
+                live.timer = None;
+                self.dirty.push(run);
+            }
+        }
+    }
+
+    pub(super) fn set_timer(&mut self, run: RunId, now: Timestamp) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        // While a commit is under way its end is what comes next.
+        let next = if live.busy { None } else { live.next_moment() }.map(|at| at.max(now));
+        if live.timer != next {
+            if let Some(old) = live.timer.take() {
+                self.timers.remove(&(old, run));
+            }
+            if let Some(at) = next {
+                self.timers.insert((at, run));
+            }
+            live.timer = next;
+        }
+    }
+
+    /// Lets go of a run. `ended`: it has; otherwise it goes on elsewhere or later, and its tasks are left alone.
+    pub(super) fn drop_run(&mut self, run: RunId, ended: bool) {
+        let steps: Vec<StepIndex> =
+            self.runs.get(&run).map_or_else(Vec::new, |live| live.calls.keys().copied().collect());
+        steps.into_iter().for_each(|step| self.abort(run, step, ended));
+        if let Some(live) = self.runs.remove(&run) {
+            debug_assert_eq!(live.places(), 0, "every place was given back");
+            if let Some(at) = live.timer {
+                self.timers.remove(&(at, run));
+            }
+            let not_live = |reply| Effect::Reply(reply, Err(DriveError::NotLive(run)));
+            self.effects.extend(live.queue.into_iter().filter_map(|(_, reply)| reply).map(not_live));
+        }
+        self.effects.push(Effect::Close { run, ended });
+    }
+}

@@ -1,0 +1,117 @@
+//! What is durable is acted on: callers and watchers are told, and open work is brought about.
+
+use tutti_core::ids::{AttemptKey, RunId};
+use tutti_core::plan::StepIndex;
+use tutti_core::run::encode_state;
+use tutti_core::time::Timestamp;
+
+use super::live::{LiveCall, Stage};
+use super::{AttemptSpec, Committed, DriveError, Driver, Effect, Settled};
+use crate::dispatcher::CallMode;
+
+impl Driver {
+    pub(super) fn settled(&mut self, settled: Settled, now: Timestamp) {
+        let (not_committed, error) = match settled {
+            Settled::Committed(committed) => return self.release(committed, now),
+            Settled::Refused(not) => {
+                let run = not.0.run;
+                tracing::warn!(%run, "another owner has the run; it is left to it");
+                (not, DriveError::NotLive(run))
+            }
+            Settled::Failed(not, error) => {
+                tracing::error!(run = %not.0.run, %error, "the store refuses what the run decided; it is left alone");
+                (not, DriveError::Store(error))
+            }
+        };
+        let run = not_committed.0.run;
+        let replies = not_committed.0.replies.into_iter();
+        self.effects.extend(replies.map(|(reply, _)| Effect::Reply(reply, Err(error.clone()))));
+        self.drop_run(run, false);
+    }
+
+    /// Acts on what is durable.
+    pub(super) fn release(&mut self, committed: Committed, now: Timestamp) {
+        let Committed(release) = committed;
+        let run = release.run;
+        self.effects.extend(release.replies.into_iter().map(|(reply, answer)| Effect::Reply(reply, answer)));
+        let count = release.events.len();
+        self.effects.extend(release.events.into_iter().map(|event| Effect::Publish(run, event)));
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        live.busy = false;
+        if live.tail.grow(count, release.bytes) {
+            let snapshot = encode_state(&live.state);
+            live.tail.cut(snapshot.blob.len());
+            self.effects.push(Effect::SaveSnapshot(run, snapshot));
+        }
+        self.reconcile(run, &release.touched);
+        match self.runs.get(&run) {
+            Some(live) if live.state.status().is_open() => {
+                self.set_timer(run, now);
+                self.dirty.push(run);
+            }
+            Some(live) => {
+                let ended = live.state.status().is_ended();
+                self.drop_run(run, ended);
+            }
+            None => {}
+        }
+    }
+
+    /// Starts the attempts of these steps that should be under way and are not; stops those that should not be and are.
+    pub(super) fn reconcile(&mut self, run: RunId, steps: &[StepIndex]) {
+        for &step in steps {
+            let Some(live) = self.runs.get_mut(&run) else { return };
+            let key = live.state.attempt_key(step);
+            match (live.state.open_attempt(step), live.calls.get_mut(&step)) {
+                (Some(open), Some(call)) if call.attempt == key.attempt => {
+                    if call.stage == Stage::Decided && open.suspended.is_none() {
+                        call.stage = Stage::Running;
+                        self.call(run, step, CallMode::Fresh);
+                    }
+                }
+                (Some(open), None) if open.suspended.is_none() => {
+                    let (agent, task) = (open.agent.clone(), open.task.clone());
+                    self.registry.attempt_started(&agent);
+                    self.free = self.free.saturating_sub(1);
+                    let call = LiveCall { attempt: key.attempt, agent, task, stage: Stage::Running };
+                    live.calls.insert(step, call);
+                    self.call(run, step, CallMode::Reattach);
+                }
+                (Some(_), _) | (None, None) => {}
+                (None, Some(_)) => self.abort(run, step, true),
+            }
+        }
+    }
+
+    pub(super) fn call(&mut self, run: RunId, step: StepIndex, mode: CallMode) {
+        let Some(live) = self.runs.get(&run) else { return };
+        let Some(call) = live.calls.get(&step) else { return };
+        let (state, plan) = (&live.state, live.state.plan());
+        let outputs = plan.flow().reads(step).into_iter().filter_map(|s| Some((s, state.output(s)?.clone()))).collect();
+        self.effects.push(Effect::Call(Box::new(AttemptSpec {
+            key: state.attempt_key(step),
+            plan: plan.clone(),
+            step,
+            endpoint: self.registry.endpoint(&call.agent),
+            task: call.task.clone(),
+            mode,
+            data: state.created().data.clone(),
+            outputs,
+        })));
+    }
+
+    /// Forgets a call, and stops it if it runs; `for_good` asks the agent to stop too.
+    pub(super) fn abort(&mut self, run: RunId, step: StepIndex, for_good: bool) {
+        let Some(live) = self.runs.get_mut(&run) else { return };
+        let Some(call) = live.calls.remove(&step) else { return };
+        let key = AttemptKey { attempt: call.attempt, ..live.state.attempt_key(step) };
+        if call.stage != Stage::Decided {
+            let agent = self.registry.endpoint(&call.agent).filter(|_| for_good);
+            self.effects.push(Effect::Abort { key, agent, task: call.task });
+        }
+        if call.stage != Stage::Resting {
+            self.registry.attempt_ended(&call.agent, None);
+            self.give_back(1);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The engine as the rest of the product sees it.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::plan::Plan;
+use tutti_core::ports::agent::AgentTransport;
+use tutti_core::ports::clock::Clock;
+use tutti_core::ports::payload::PayloadStore;
+use tutti_core::ports::query::RunQuery;
+use tutti_core::ports::store::{Creation, RunStore, StoreError};
+use tutti_core::run::Rejection;
+use tutti_core::schedule::{Policy, StrategyDecision};
+use tutti_core::value::{Digest, Json, Payload};
+
+use crate::committer;
+use crate::dispatcher::{AttemptContext, Registry};
+use crate::driver::{AdoptRun, CreateRun, DriveError, Driver, Message};
+use crate::hub::{Hub, Watch};
+use crate::lane::Lane;
+use crate::loader::load;
+
+/// What an engine works on.
+#[derive(Clone)]
+pub struct Ports {
+    /// Makes runs durable.
+    pub store: Arc<dyn RunStore>,
+    /// Keeps large values.
+    pub payloads: Arc<dyn PayloadStore>,
+    /// Reads runs.
+    pub query: Arc<dyn RunQuery>,
+    /// Calls agents.
+    pub agents: Arc<dyn AgentTransport>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How an engine works.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineOptions {
+    /// Lanes, each with a driver and a committer; runs are spread over them by slot.
+    pub lanes: usize,
+    /// Attempts in flight at once, over all runs.
+    pub max_in_flight: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { lanes: 1, max_in_flight: 10_000 }
+    }
+}
+
+/// Drives runs. Cloning shares the engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    ports: Ports,
+    registry: Registry,
+    hub: Arc<Hub>,
+    lanes: Vec<mpsc::UnboundedSender<Message>>,
+}
+
+/// A run to be started.
+#[derive(Debug, Clone)]
+pub struct StartRun {
+    /// Whose.
+    pub namespace: Namespace,
+    /// The caller's id of the request: the same id starts one run.
+    pub request: RequestId,
+    /// What it follows.
+    pub plan: Arc<Plan>,
+    /// Its data at the start: an object.
+    pub data: Json,
+    /// How it is driven.
+    pub policy: Policy,
+    /// Which executor was chosen and why.
+    pub strategy: StrategyDecision,
+}
+
+/// A run that was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started {
+    /// The run.
+    pub run: RunId,
+    /// True if the request id was used before: it is the run of then.
+    pub existed: bool,
+}
+
+/// Why the engine did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The run does not allow it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    NotFound(RunId),
+    /// The run is driven by another engine, or by none.
+    #[error("run {0} is not driven by this engine")]
+    NotLive(RunId),
+    /// The run was claimed again and again without progress.
+    #[error("run {0} is quarantined: it was claimed again and again without progress")]
+    Quarantined(RunId),
+    /// The run was written by a newer version.
+    #[error("run {run} needs a newer version: it is written in format {needs}, this one reads {reads}")]
+    TooNew {
+        /// The run.
+        run: RunId,
+        /// The format it needs.
+        needs: u16,
+        /// The newest format that this build reads.
+        reads: u16,
+    },
+    /// The run's history is not as it was written.
+    #[error("the history of run {run} is damaged: {reason}")]
+    Damaged {
+        /// The run.
+        run: RunId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A stored definition cannot be used.
+    #[error("the workflow definition {definition} cannot be used: {reason}")]
+    Definition {
+        /// The definition.
+        definition: Digest,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing is started any more.
+    #[error("the engine is shutting down")]
+    ShuttingDown,
+}
+
+impl From<DriveError> for EngineError {
+    fn from(error: DriveError) -> Self {
+        match error {
+            DriveError::Rejected(rejection) => Self::Rejected(rejection),
+            DriveError::Store(error) => Self::Store(error),
+            DriveError::NotLive(run) => Self::NotLive(run),
+            DriveError::ShuttingDown => Self::ShuttingDown,
+        }
+    }
+}
+
+impl Engine {
+    /// Starts an engine on the current tokio runtime.
+    #[must_use]
+    pub fn start(ports: Ports, registry: Registry, options: EngineOptions) -> Self {
+        let hub = Arc::new(Hub::default());
+        let attempts = Arc::new(AttemptContext { transport: ports.agents.clone(), payloads: ports.payloads.clone() });
+        let count = options.lanes.max(1);
+        let lanes = (0..count)
+            .map(|_| {
+                let (sender, messages) = mpsc::unbounded_channel();
+                let (commits, queue) = mpsc::unbounded_channel();
+                tokio::spawn(committer::run(ports.store.clone(), queue, sender.clone()));
+                let lane = Lane {
+                    driver: Driver::new(registry.clone(), (options.max_in_flight / count).max(1)),
+                    messages,
+                    sender: sender.clone(),
+                    commits,
+                    store: ports.store.clone(),
+                    attempts: attempts.clone(),
+                    clock: ports.clock.clone(),
+                    hub: hub.clone(),
+                    calls: std::collections::HashMap::new(),
+                };
+                tokio::spawn(lane.run());
+                sender
+            })
+            .collect();
+        Self(Arc::new(Inner { ports, registry, hub, lanes }))
+    }
+
+    /// The agents that steps can be asked of.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// A new run id.
+    #[must_use]
+    pub fn new_run_id(&self) -> RunId {
+        let millis = u64::try_from(self.0.ports.clock.now().as_micros() / 1000).unwrap_or_default();
+        let mut random = [0; 10];
+        random.copy_from_slice(&self.0.ports.clock.random().to_be_bytes()[..10]);
+        RunId::new(millis, random)
+    }
+
+    /// Starts a run. When this returns, the run is durable.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`], [`EngineError::ShuttingDown`].
+    pub async fn start_run(&self, start: StartRun) -> Result<Started, EngineError> {
+        self.start_run_as(self.new_run_id(), start).await
+    }
+
+    /// As [`start_run`](Self::start_run) under an id from [`new_run_id`](Self::new_run_id), so that the run can be watched
+    /// from its first event.
+    ///
+    /// # Errors
+    /// As [`start_run`](Self::start_run).
+    pub async fn start_run_as(&self, run: RunId, start: StartRun) -> Result<Started, EngineError> {
+        let data = Payload::of(&start.data);
+        if let Payload::Stored(_) = data {
+            self.0.ports.payloads.put(run, start.data.bytes().clone()).await?;
+        }
+        let create = CreateRun {
+            run,
+            namespace: start.namespace,
+            request: start.request,
+            plan: start.plan,
+            data,
+            policy: start.policy,
+            strategy: start.strategy,
+        };
+        let (reply, answer) = oneshot::channel();
+        let reply = Box::new(move |outcome| drop(reply.send(outcome)));
+        self.send(run, Message::Create(Box::new(create), reply))?;
+        Ok(match answer.await.map_err(|_| EngineError::ShuttingDown)?? {
+            Creation::Created => Started { run, existed: false },
+            Creation::Exists(run) => Started { run, existed: true },
+        })
+    }
+
+    /// Takes over a run that is not driven anywhere and lets it go on; `by` is recorded. When this returns, the run goes
+    /// on: attempts that were under way are looked for at their agents.
+    ///
+    /// # Errors
+    /// [`EngineError`]; [`EngineError::Rejected`] if the run has ended.
+    pub async fn resume(&self, run: RunId, by: &str) -> Result<(), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let reply = Box::new(move |is_live| {
+            let _ = reply.send(is_live);
+        });
+        self.send(run, Message::IsLive(run, reply))?;
+        if answer.await.map_err(|_| EngineError::ShuttingDown)? {
+            return Ok(());
+        }
+        let ports = &self.0.ports;
+        let loaded = load(&*ports.store, &*ports.query, run, ports.clock.now(), ports.clock.random()).await?;
+        if !loaded.state.status().is_open() {
+            return Err(Rejection::RunIs(loaded.state.status()).into());
+        }
+        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, resumed_by: Some(by.to_owned()) };
+        let (reply, answer) = oneshot::channel();
+        let reply = Box::new(move |outcome| drop(reply.send(outcome)));
+        self.send(run, Message::Adopt(Box::new(adopt), reply))?;
+        answer.await.map_err(|_| EngineError::ShuttingDown)?.map_err(EngineError::from)
+    }
+
+    /// News of a run from now on.
+    #[must_use]
+    pub fn watch(&self, run: RunId) -> Watch {
+        self.0.hub.watch(run)
+    }
+
+    /// Starts nothing more, waits until everything decided is durable, and lets go of all runs. Attempts under way are
+    /// left at their agents; a later [`resume`](Self::resume) finds them again.
+    pub async fn shutdown(&self) {
+        for lane in &self.0.lanes {
+            let (reply, answer) = oneshot::channel();
+            let done = Box::new(move || {
+                let _ = reply.send(());
+            });
+            if lane.send(Message::Drain(done)).is_ok() {
+                let _ = answer.await;
+            }
+        }
+    }
+
+    fn send(&self, run: RunId, message: Message) -> Result<(), EngineError> {
+        let lane = usize::from(run.slot()) % self.0.lanes.len();
+        self.0.lanes[lane].send(message).map_err(|_| EngineError::ShuttingDown)
+    }
+}

@@ -1,0 +1,76 @@
+//! Tells watchers what was committed, and what agents say in between.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::broadcast;
+use tutti_core::ids::{AttemptKey, RunId};
+use tutti_core::ports::agent::AgentUpdate;
+use tutti_core::run::Recorded;
+
+/// News of a run. Events come in order and once each; progress is not history and may be missed.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// Something was recorded, and is durable.
+    Event(Arc<Recorded>),
+    /// An agent tells how an attempt goes.
+    Progress {
+        /// The attempt.
+        key: AttemptKey,
+        /// What it tells.
+        update: AgentUpdate,
+    },
+    /// This engine does not own the run any more; what happens further must be read from the store.
+    Released,
+}
+
+/// News for one watcher that it may not have taken yet; beyond this it lags.
+const BUFFERED: usize = 4096;
+
+#[derive(Debug, Default)]
+pub(crate) struct Hub(Mutex<HashMap<RunId, broadcast::Sender<Update>>>);
+
+impl Hub {
+    pub(crate) fn watch(&self, run: RunId) -> Watch {
+        Watch(self.lock().entry(run).or_insert_with(|| broadcast::channel(BUFFERED).0).subscribe())
+    }
+
+    pub(crate) fn publish(&self, run: RunId, update: Update) {
+        // Nobody listening is not an error.
+        if let Some(sender) = self.lock().get(&run) {
+            let _ = sender.send(update);
+        }
+    }
+
+    /// Ends the streams of a run; watchers still get what was published before.
+    pub(crate) fn close(&self, run: RunId) {
+        self.lock().remove(&run);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, broadcast::Sender<Update>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The news of one run from the moment of asking on.
+#[derive(Debug)]
+pub struct Watch(broadcast::Receiver<Update>);
+
+/// The watcher was too slow; what it missed can be read from the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the watcher was too slow and missed {0} updates; go on from the last sequence number seen")]
+pub struct Lagged(pub u64);
+
+impl Watch {
+    /// The next update; `None` when the run has ended or left this engine and everything was told.
+    ///
+    /// # Errors
+    /// [`Lagged`] if updates were missed.
+    pub async fn next(&mut self) -> Result<Option<Update>, Lagged> {
+        match self.0.recv().await {
+            Ok(update) => Ok(Some(update)),
+            Err(broadcast::error::RecvError::Closed) => Ok(None),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Err(Lagged(missed)),
+        }
+    }
+}

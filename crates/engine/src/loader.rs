@@ -1,0 +1,122 @@
+//! Takes over a run: claims it and folds its history.
+
+use std::sync::Arc;
+
+use tutti_core::ids::RunId;
+use tutti_core::limits::{EVENTS_PAGE, MAX_CLAIMS};
+use tutti_core::plan::Plan;
+use tutti_core::ports::query::{RunQuery, RunSummary};
+use tutti_core::ports::store::{Claim, Commit, CommitOutcome, RunStore, Wake};
+use tutti_core::run::{
+    Event, FORMAT, MIN_READER, Recorded, RunQuarantined, RunState, RunStatus, decode, decode_state, encode, evolve,
+    fold,
+};
+use tutti_core::time::Timestamp;
+use tutti_core::value::Digest;
+use tutti_core::workflow::Workflow;
+
+use crate::engine::EngineError;
+
+/// A run as it was found, and the right to go on with it.
+pub(crate) struct Loaded {
+    pub(crate) state: RunState,
+    pub(crate) epoch: u64,
+}
+
+/// Claims a run and loads its state: the newest snapshot and the events after it.
+pub(crate) async fn load(
+    store: &dyn RunStore,
+    query: &dyn RunQuery,
+    run: RunId,
+    now: Timestamp,
+    commit_id: u128,
+) -> Result<Loaded, EngineError> {
+    let claim = store.claim(run).await?.ok_or(EngineError::NotFound(run))?;
+    if claim.min_reader > FORMAT {
+        return Err(EngineError::TooNew { run, needs: claim.min_reader, reads: FORMAT });
+    }
+    // Counted before the history is read: reading it may be what takes a server down.
+    if claim.claims > MAX_CLAIMS && !claim.summary.status.is_ended() {
+        quarantine(store, run, &claim, now, commit_id).await?;
+        return Err(EngineError::Quarantined(run));
+    }
+    let plan = load_plan(query, claim.summary.definition).await?;
+    let state = load_state(store, query, run, &plan).await?;
+    if state.seq() != claim.last_seq {
+        let reason = format!("its history ends at {} instead of {}", state.seq(), claim.last_seq);
+        return Err(EngineError::Damaged { run, reason });
+    }
+    Ok(Loaded { state, epoch: claim.epoch })
+}
+
+/// The plan of a stored definition.
+pub(crate) async fn load_plan(query: &dyn RunQuery, definition: Digest) -> Result<Arc<Plan>, EngineError> {
+    let damaged = |reason: String| EngineError::Definition { definition, reason };
+    let bytes = query.definition(definition).await?.ok_or_else(|| damaged("it is missing".into()))?;
+    if Digest::of(&bytes) != definition {
+        return Err(damaged("its content does not have its hash".into()));
+    }
+    let workflow = Workflow::from_canonical(&bytes).map_err(damaged)?;
+    Plan::new(workflow).map_err(|problems| damaged(problems.first().map(ToString::to_string).unwrap_or_default()))
+}
+
+async fn load_state(
+    store: &dyn RunStore,
+    query: &dyn RunQuery,
+    run: RunId,
+    plan: &Arc<Plan>,
+) -> Result<RunState, EngineError> {
+    let snapshot = store.snapshot(run).await?;
+    let mut state = snapshot.as_ref().and_then(|snapshot| decode_state(plan, snapshot));
+    let mut touched = Vec::new();
+    loop {
+        let from = state.as_ref().map_or(1, |state| state.seq() + 1);
+        let page = query.events(run, from, EVENTS_PAGE).await?;
+        let damaged = |reason: String| EngineError::Damaged { run, reason };
+        let mut events = Vec::with_capacity(page.len());
+        for (stored, expected) in page.iter().zip(from..) {
+            if stored.event.seq != expected {
+                return Err(damaged(format!("event {expected} is missing")));
+            }
+            events.push(decode(&stored.event).map_err(|e| damaged(e.to_string()))?);
+        }
+        match &mut state {
+            Some(state) => events.iter().for_each(|event| evolve(state, event, &mut touched)),
+            None => state = Some(fold(plan, &events).ok_or_else(|| damaged("it has no beginning".into()))?),
+        }
+        touched.clear();
+        if page.len() < EVENTS_PAGE {
+            break;
+        }
+    }
+    state.ok_or_else(|| EngineError::Damaged { run, reason: "it has no beginning".into() })
+}
+
+/// Sets a run aside without reading its history.
+async fn quarantine(
+    store: &dyn RunStore,
+    run: RunId,
+    claim: &Claim,
+    now: Timestamp,
+    commit_id: u128,
+) -> Result<(), EngineError> {
+    if claim.summary.status == RunStatus::Quarantined {
+        return Ok(());
+    }
+    let reason = format!("claimed {} times without progress", claim.claims);
+    let event = Event::RunQuarantined(RunQuarantined { reason });
+    let commit = Commit {
+        run,
+        epoch: claim.epoch,
+        expected: claim.last_seq,
+        commit_id,
+        events: vec![encode(&Recorded { seq: claim.last_seq + 1, at: now, event })],
+        summary: Some(RunSummary { status: RunStatus::Quarantined, updated_at: now, ..claim.summary.clone() }),
+        wake: Wake::OnInput,
+        min_reader: MIN_READER.max(claim.min_reader),
+    };
+    match store.commit(vec![commit]).await?.first() {
+        Some(CommitOutcome::Committed) => Ok(()),
+        _ => Err(EngineError::NotLive(run)),
+    }
+}

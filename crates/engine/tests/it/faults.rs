@@ -1,0 +1,201 @@
+//! What the engine does when it dies, when its store fails, and when another owner takes a run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use tutti_adapters_memory::MemoryStore;
+use tutti_core::ids::RunId;
+use tutti_core::ports::store::{
+    Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
+};
+use tutti_core::run::{Event, Rejection, RunStatus};
+use tutti_engine::{EngineError, EngineOptions, Ports, Update};
+
+use crate::support::{Scripted, Step, World, plan, run_to_end, start, until};
+
+const CHAIN: &str = concat!(
+    "- {id: a, capability: c, output: {'*': va}}\n",
+    "- {id: b, capability: c, depends_on: [a], input: {x: va}}\n",
+    "- {id: d, capability: c, depends_on: [b]}\n",
+);
+
+/// Hangs at step b the first time; everything else is answered.
+fn hangs_at_b() -> Arc<Scripted> {
+    Scripted::new(|call, before| match (call.key.path.as_str(), before) {
+        ("b", 1) => Step::Hang,
+        _ => Step::Answer("1"),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resumed_run_asks_for_the_task_under_way_and_repeats_nothing() {
+    let world = World::new(hangs_at_b());
+    let plan = plan(CHAIN);
+    let engine = world.engine();
+    let run = engine.new_run_id();
+    let mut watch = engine.watch(run);
+    engine.start_run_as(run, start(&plan)).await.unwrap();
+    until(&mut watch, |event| matches!(event, Event::TaskAssigned(t) if t.step.as_str() == "b")).await;
+
+    // The first engine is as good as dead: the second one takes the run.
+    let second = world.engine();
+    let mut watch = second.watch(run);
+    second.resume(run, "ana").await.unwrap();
+    while watch.next().await.unwrap().is_some() {}
+    assert_eq!(world.state(run, &plan).await.status(), RunStatus::Completed);
+    assert_eq!(*world.agents.reattached.lock().unwrap(), ["b#1@x task-b#1@x"]);
+    assert_eq!(world.agents.calls(), ["a#1@x", "b#1@x", "d#1@x"], "nothing was sent twice");
+    assert!(matches!(second.resume(run, "ana").await, Err(EngineError::Rejected(Rejection::RunIs(_)))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_lost_a_run_writes_nothing_more() {
+    let slow = Scripted::new(|_, _| Step::After(std::time::Duration::from_secs(5), "1"));
+    let world = World::new(slow);
+    let plan = plan(CHAIN);
+    let old = world.engine();
+    let run = old.new_run_id();
+    let mut watch = old.watch(run);
+    old.start_run_as(run, start(&plan)).await.unwrap();
+    world.store.claim(run).await.unwrap().unwrap();
+    loop {
+        match watch.next().await.unwrap() {
+            Some(Update::Released) => break,
+            Some(Update::Event(event)) => assert!(!matches!(event.event, Event::StepCompleted(_))),
+            Some(Update::Progress { .. }) => {}
+            None => panic!("the watcher was not told"),
+        }
+    }
+    let history = world.history(run).await;
+    assert!(history.iter().all(|e| !matches!(e.event, Event::StepCompleted(_))), "{history:?}");
+    assert!(world.agents.cancelled.lock().unwrap().is_empty(), "the task is the new owner's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutting_down_leaves_a_run_that_can_be_resumed() {
+    let world = World::new(hangs_at_b());
+    let plan = plan(CHAIN);
+    let engine = world.engine();
+    let run = engine.new_run_id();
+    let mut watch = engine.watch(run);
+    engine.start_run_as(run, start(&plan)).await.unwrap();
+    until(&mut watch, |event| matches!(event, Event::AttemptStarted(s) if s.step.as_str() == "b")).await;
+    engine.shutdown().await;
+    assert!(matches!(engine.start_run(start(&plan)).await, Err(EngineError::ShuttingDown)));
+    assert_eq!(world.state(run, &plan).await.status(), RunStatus::Running);
+    let second = world.engine();
+    let mut watch = second.watch(run);
+    second.resume(run, "ana").await.unwrap();
+    while watch.next().await.unwrap().is_some() {}
+    assert_eq!(world.state(run, &plan).await.status(), RunStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commits_in_doubt_are_repeated_and_recorded_once() {
+    let world = World::new(Scripted::new(|_, _| Step::Answer("1")));
+    let plan = plan(CHAIN);
+    let store = Arc::new(Flaky { inner: world.store.clone(), calls: AtomicU32::new(0) });
+    let engine = world.engine_on(Ports { store: store.clone(), ..world.ports() }, EngineOptions::default());
+    let (run, seen) = run_to_end(&engine, &plan).await;
+    assert_eq!(world.state(run, &plan).await.status(), RunStatus::Completed);
+    assert_eq!(seen, world.history(run).await);
+    assert!(store.calls.load(Ordering::SeqCst) >= 8, "every call failed once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_takes_its_owner_down_again_and_again_is_set_aside() {
+    let world = World::new(Scripted::new(|_, _| Step::Hang));
+    let plan = plan(CHAIN);
+    let run = world.engine().start_run(start(&plan)).await.unwrap().run;
+    for _ in 0..3 {
+        world.store.claim(run).await.unwrap().unwrap();
+    }
+    let engine = world.engine();
+    assert_eq!(engine.resume(run, "ana").await, Err(EngineError::Quarantined(run)));
+    assert_eq!(world.state(run, &plan).await.status(), RunStatus::Quarantined);
+    assert!(engine.resume(run, "ana").await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_histories_are_loaded_from_a_snapshot() {
+    let steps: String = (0..3_000)
+        .map(|i| {
+            let on = if i == 0 { String::new() } else { format!(", depends_on: [s{}]", i - 1) };
+            format!("- {{id: s{i}, capability: c{on}}}\n")
+        })
+        .collect();
+    let world =
+        World::new(Scripted::new(
+            |call, _| if call.key.path.as_str() == "s2900" { Step::Hang } else { Step::Answer("1") },
+        ));
+    let plan = plan(&steps);
+    let engine = world.engine();
+    let run = engine.new_run_id();
+    let mut watch = engine.watch(run);
+    engine.start_run_as(run, start(&plan)).await.unwrap();
+    // The watcher may be too slow for so many events: it goes on from where the stream is.
+    loop {
+        match watch.next().await {
+            Ok(Some(Update::Event(e))) if matches!(&e.event, Event::AttemptStarted(s) if s.step.as_str() == "s2900") => {
+                break;
+            }
+            Ok(None) => panic!("the run ended before"),
+            _ => {}
+        }
+    }
+    engine.shutdown().await;
+    let snapshot = world.store.snapshot(run).await.unwrap().unwrap();
+    assert!(snapshot.seq > 1_000);
+    let second = world.engine();
+    let mut watch = second.watch(run);
+    second.resume(run, "ana").await.unwrap();
+    while !matches!(watch.next().await, Ok(None)) {}
+    let state = world.state(run, &plan).await;
+    assert_eq!((state.status(), state.completed()), (RunStatus::Completed, 3_000));
+}
+
+/// Fails every call once, after or before doing what was asked in turn.
+struct Flaky {
+    inner: Arc<MemoryStore>,
+    calls: AtomicU32,
+}
+
+impl Flaky {
+    fn turn(&self) -> u32 {
+        self.calls.fetch_add(1, Ordering::SeqCst) % 3
+    }
+    fn lost<T>() -> Result<T, StoreError> {
+        Err(StoreError::Unavailable("the answer was lost".into()))
+    }
+}
+
+#[async_trait]
+impl RunStore for Flaky {
+    async fn create(&self, run: NewRun) -> Result<Creation, StoreError> {
+        match self.turn() {
+            0 => self.inner.create(run).await.and_then(|_| Self::lost()),
+            1 => Self::lost(),
+            _ => self.inner.create(run).await,
+        }
+    }
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        match self.turn() {
+            0 => self.inner.commit(commits).await.and_then(|_| Self::lost()),
+            1 => Self::lost(),
+            _ => self.inner.commit(commits).await,
+        }
+    }
+    async fn claim(&self, run: RunId) -> Result<Option<Claim>, StoreError> {
+        self.inner.claim(run).await
+    }
+    async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {
+        self.inner.due(query).await
+    }
+    async fn save_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.inner.save_snapshot(run, snapshot).await
+    }
+    async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError> {
+        self.inner.snapshot(run).await
+    }
+}
