@@ -1,0 +1,110 @@
+//! The store ports in memory: for trying things out and for tests. Nothing outlives the process.
+
+mod cursor;
+mod runs;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ports::payload::PayloadStore;
+use tutti_core::ports::query::{ListRuns, RunPage, RunQuery, RunSummary};
+use tutti_core::ports::store::{
+    Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
+};
+use tutti_core::value::{Digest, PayloadRef};
+
+use crate::runs::Runs;
+
+/// Keeps runs, histories and payloads in memory. No call waits, and none needs a runtime.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    runs: Mutex<Runs>,
+    payloads: Mutex<HashMap<(RunId, Digest), Bytes>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn runs(&self) -> MutexGuard<'_, Runs> {
+        self.runs.lock().expect("nothing panics while it holds the lock")
+    }
+
+    fn payloads(&self) -> MutexGuard<'_, HashMap<(RunId, Digest), Bytes>> {
+        self.payloads.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+#[async_trait]
+impl RunStore for MemoryStore {
+    async fn create(&self, run: NewRun) -> Result<Creation, StoreError> {
+        self.runs().create(run)
+    }
+
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        self.runs().commit(commits)
+    }
+
+    async fn claim(&self, run: RunId) -> Result<Option<Claim>, StoreError> {
+        Ok(self.runs().claim(run))
+    }
+
+    async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {
+        Ok(self.runs().due(&query))
+    }
+
+    async fn save_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.runs().save_snapshot(run, snapshot)
+    }
+
+    async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError> {
+        Ok(self.runs().snapshot(run))
+    }
+}
+
+#[async_trait]
+impl RunQuery for MemoryStore {
+    async fn list(&self, query: ListRuns) -> Result<RunPage, StoreError> {
+        self.runs().list(&query)
+    }
+
+    async fn find(&self, namespace: &Namespace, run: RunId) -> Result<Option<RunSummary>, StoreError> {
+        Ok(self.runs().find(namespace, run))
+    }
+
+    async fn find_by_prefix(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, StoreError> {
+        Ok(self.runs().find_by_prefix(namespace, prefix, limit))
+    }
+
+    async fn events(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        Ok(self.runs().events(run, from, limit))
+    }
+
+    async fn definition(&self, hash: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.runs().definition(hash))
+    }
+}
+
+#[async_trait]
+impl PayloadStore for MemoryStore {
+    async fn put(&self, run: RunId, bytes: Bytes) -> Result<PayloadRef, StoreError> {
+        let at = PayloadRef::to(&bytes);
+        self.payloads().entry((run, at.hash)).or_insert(bytes);
+        Ok(at)
+    }
+
+    async fn get(&self, run: RunId, at: PayloadRef) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.payloads().get(&(run, at.hash)).cloned())
+    }
+}

@@ -1,0 +1,225 @@
+//! Runs and their histories.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
+
+use bytes::Bytes;
+use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::ports::query::{ListRuns, RunPage, RunSummary};
+use tutti_core::ports::store::{
+    Claim, Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, Snapshot, StoreError, StoredEvent, Wake,
+};
+use tutti_core::value::Digest;
+
+use crate::cursor;
+
+#[derive(Debug, Default)]
+pub struct Runs {
+    runs: HashMap<RunId, Run>,
+    /// What lists go through.
+    namespaces: BTreeMap<Namespace, BTreeSet<RunId>>,
+    requests: HashMap<(Namespace, RequestId), RunId>,
+    /// Runs that are active or wait for a time.
+    awake: BTreeSet<RunId>,
+    definitions: HashMap<Digest, Bytes>,
+}
+
+#[derive(Debug)]
+struct Run {
+    namespace: Namespace,
+    slot: u16,
+    epoch: u64,
+    commit_id: u128,
+    claims: u32,
+    min_reader: u16,
+    wake: Wake,
+    summary: RunSummary,
+    history: Vec<StoredEvent>,
+    snapshot: Option<Snapshot>,
+}
+
+impl Run {
+    fn last_seq(&self) -> u64 {
+        self.history.len() as u64
+    }
+
+    fn append(&mut self, events: Vec<EncodedEvent>) {
+        let epoch = self.epoch;
+        self.history.extend(events.into_iter().map(|event| StoredEvent { event, epoch }));
+    }
+}
+
+impl Runs {
+    pub fn create(&mut self, new: NewRun) -> Result<Creation, StoreError> {
+        let NewRun { namespace, run, request, definition: (hash, body), events, summary, wake, min_reader, commit_id } =
+            new;
+        check_events(run, 0, &events)?;
+        check_summary(run, &summary)?;
+        if Digest::of(&body) != hash {
+            return Err(StoreError::Permanent(format!("the definition of run {run} does not have its hash")));
+        }
+        let request = match self.requests.entry((namespace.clone(), request)) {
+            Entry::Occupied(first) => return Ok(Creation::Exists(*first.get())),
+            Entry::Vacant(request) => request,
+        };
+        let Entry::Vacant(place) = self.runs.entry(run) else {
+            return Err(StoreError::Permanent(format!("run {run} exists and was created by another request")));
+        };
+        let made = place.insert(Run {
+            namespace: namespace.clone(),
+            slot: run.slot(),
+            epoch: 1,
+            commit_id,
+            claims: 0,
+            min_reader,
+            wake,
+            summary,
+            history: Vec::new(),
+            snapshot: None,
+        });
+        made.append(events);
+        request.insert(run);
+        self.definitions.entry(hash).or_insert(body);
+        self.namespaces.entry(namespace).or_default().insert(run);
+        self.set_awake(run, wake);
+        Ok(Creation::Created)
+    }
+
+    pub fn commit(&mut self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        let mut seen = HashSet::with_capacity(commits.len());
+        for commit in &commits {
+            if !seen.insert(commit.run) {
+                return Err(StoreError::Permanent(format!("run {} stands twice in one call", commit.run)));
+            }
+            check_events(commit.run, commit.expected, &commit.events)?;
+            commit.summary.iter().try_for_each(|summary| check_summary(commit.run, summary))?;
+        }
+        Ok(commits.into_iter().map(|commit| self.commit_one(commit)).collect())
+    }
+
+    fn commit_one(&mut self, commit: Commit) -> CommitOutcome {
+        let Some(run) = self.runs.get_mut(&commit.run) else { return CommitOutcome::Refused };
+        if run.last_seq() != commit.expected || run.epoch != commit.epoch {
+            let repeated = run.commit_id == commit.commit_id;
+            return if repeated { CommitOutcome::Committed } else { CommitOutcome::Refused };
+        }
+        run.append(commit.events);
+        run.commit_id = commit.commit_id;
+        run.claims = 0;
+        run.min_reader = run.min_reader.max(commit.min_reader);
+        if let Some(summary) = commit.summary {
+            run.summary = summary;
+        }
+        if run.wake != commit.wake {
+            run.wake = commit.wake;
+            self.set_awake(commit.run, commit.wake);
+        }
+        CommitOutcome::Committed
+    }
+
+    pub fn claim(&mut self, run: RunId) -> Option<Claim> {
+        let run = self.runs.get_mut(&run)?;
+        run.epoch += 1;
+        run.claims = run.claims.saturating_add(1);
+        Some(Claim {
+            epoch: run.epoch,
+            claims: run.claims,
+            last_seq: run.last_seq(),
+            min_reader: run.min_reader,
+            summary: run.summary.clone(),
+        })
+    }
+
+    pub fn due(&self, query: &DueRuns) -> Vec<RunId> {
+        let after = query.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let is_due = |id: &&RunId| {
+            self.runs.get(id).is_some_and(|run| {
+                query.slots.contains(&run.slot)
+                    && match run.wake {
+                        Wake::Active => true,
+                        Wake::At(time) => time <= query.now,
+                        Wake::OnInput | Wake::Never => false,
+                    }
+            })
+        };
+        self.awake.range((after, Bound::Unbounded)).filter(is_due).take(query.limit).copied().collect()
+    }
+
+    pub fn save_snapshot(&mut self, id: RunId, snapshot: Snapshot) -> Result<(), StoreError> {
+        let run = self.runs.get_mut(&id).filter(|run| snapshot.seq <= run.last_seq());
+        let run =
+            run.ok_or_else(|| StoreError::Permanent(format!("run {id} has no event {} to snapshot", snapshot.seq)))?;
+        if run.snapshot.as_ref().is_none_or(|kept| kept.seq <= snapshot.seq) {
+            run.snapshot = Some(snapshot);
+        }
+        Ok(())
+    }
+
+    pub fn snapshot(&self, run: RunId) -> Option<Snapshot> {
+        self.runs.get(&run)?.snapshot.clone()
+    }
+
+    pub fn list(&self, query: &ListRuns) -> Result<RunPage, StoreError> {
+        let limit = match query.limit {
+            0 => 50,
+            limit => limit.min(1_000),
+        };
+        let before = match &query.cursor {
+            Some(cursor) => Bound::Excluded(cursor::decode(&query.namespace, cursor)?),
+            None => Bound::Unbounded,
+        };
+        let fits = |run: &&RunSummary| {
+            query.status.is_none_or(|status| status == run.status)
+                && query.workflow.as_ref().is_none_or(|workflow| *workflow == run.workflow)
+        };
+        let ids = self.namespaces.get(&query.namespace);
+        let runs = ids.into_iter().flat_map(|ids| ids.range((Bound::Unbounded, before)).rev());
+        let runs = runs.filter_map(|id| self.runs.get(id)).map(|run| &run.summary).filter(fits);
+        let mut runs: Vec<RunSummary> = runs.take(limit + 1).cloned().collect();
+        let more = runs.len() > limit;
+        runs.truncate(limit);
+        let next = runs.last().filter(|_| more).map(|last| cursor::encode(&query.namespace, last.run));
+        Ok(RunPage { runs, next })
+    }
+
+    pub fn find(&self, namespace: &Namespace, run: RunId) -> Option<RunSummary> {
+        self.runs.get(&run).filter(|run| run.namespace == *namespace).map(|run| run.summary.clone())
+    }
+
+    pub fn find_by_prefix(&self, namespace: &Namespace, prefix: &str, limit: usize) -> Vec<RunSummary> {
+        let ids = self.namespaces.get(namespace).into_iter().flatten().rev();
+        let ids = ids.filter(|id| id.to_string().starts_with(prefix)).take(limit);
+        ids.filter_map(|id| self.runs.get(id)).map(|run| run.summary.clone()).collect()
+    }
+
+    pub fn events(&self, run: RunId, from: u64, limit: usize) -> Vec<StoredEvent> {
+        let skip = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+        let history = self.runs.get(&run).map_or(&[][..], |run| &run.history);
+        history.iter().skip(skip).take(limit).cloned().collect()
+    }
+
+    pub fn definition(&self, hash: Digest) -> Option<Vec<u8>> {
+        self.definitions.get(&hash).map(|body| body.to_vec())
+    }
+
+    fn set_awake(&mut self, run: RunId, wake: Wake) {
+        match wake {
+            Wake::Active | Wake::At(_) => self.awake.insert(run),
+            Wake::OnInput | Wake::Never => self.awake.remove(&run),
+        };
+    }
+}
+
+/// Events of a run are numbered without a gap.
+fn check_events(run: RunId, expected: u64, events: &[EncodedEvent]) -> Result<(), StoreError> {
+    let numbered = events.iter().zip(1..).all(|(event, n)| expected.checked_add(n) == Some(event.seq));
+    if numbered { Ok(()) } else { Err(StoreError::Permanent(format!("events of run {run} are not numbered in order"))) }
+}
+
+fn check_summary(run: RunId, summary: &RunSummary) -> Result<(), StoreError> {
+    if summary.run == run {
+        return Ok(());
+    }
+    Err(StoreError::Permanent(format!("the line for lists of run {run} is that of run {}", summary.run)))
+}
