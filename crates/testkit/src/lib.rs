@@ -1,1 +1,4 @@
-//! Memory adapters, conformance suites, simulator and real test agents.
+//! What tests of several packages share: conformance suites for the ports, and a measure of a store's rate.
+
+pub mod conformance;
+pub mod rate;

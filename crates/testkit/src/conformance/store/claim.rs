@@ -1,0 +1,59 @@
+//! Claiming runs.
+
+use tutti_core::ports::store::Claim;
+use tutti_core::ports::store::CommitOutcome::{Committed, Refused};
+
+use super::Subject;
+use super::given::{commit, new_run, run_id, summary};
+
+pub async fn a_claim_raises_the_epoch_and_tells_where_the_run_is(store: Subject) {
+    let run = store.create(new_run(1)).await;
+    store.commit(commit(run, 1, 2, 3)).await;
+    let expected = Claim { epoch: 2, claims: 1, last_seq: 5, min_reader: 1, summary: summary(run) };
+    assert_eq!(store.claim(run).await, expected);
+    assert_eq!(store.claim(run).await, Claim { epoch: 3, claims: 2, ..expected });
+}
+
+pub async fn a_claim_fences_the_owner_before(store: Subject) {
+    let run = store.create(new_run(1)).await;
+    let epoch = store.claim(run).await.epoch;
+    assert_eq!(store.commit(commit(run, epoch - 1, 2, 1)).await, Refused);
+    assert_eq!(store.last_seq(run).await, 2);
+    assert_eq!(store.commit(commit(run, epoch, 2, 1)).await, Committed);
+    assert_eq!(store.commit(commit(run, epoch - 1, 3, 1)).await, Refused);
+}
+
+pub async fn claims_are_counted_until_a_commit(store: Subject) {
+    let run = store.create(new_run(1)).await;
+    for claims in 1..=4 {
+        assert_eq!(store.claim(run).await.claims, claims);
+    }
+    assert_eq!(store.commit(commit(run, 5, 2, 1)).await, Committed);
+    assert_eq!(store.claim(run).await.claims, 1);
+}
+
+pub async fn a_refused_or_repeated_commit_does_not_reset_the_count(store: Subject) {
+    let run = store.create(new_run(1)).await;
+    let first = commit(run, 1, 2, 1);
+    assert_eq!(store.commit(first.clone()).await, Committed);
+    assert_eq!(store.claim(run).await.claims, 1);
+    assert_eq!(store.commit(commit(run, 1, 3, 1)).await, Refused);
+    assert_eq!(store.claim(run).await.claims, 2);
+    assert_eq!(store.commit(first).await, Committed);
+    assert_eq!(store.claim(run).await.claims, 3, "nothing was applied");
+}
+
+pub async fn a_claim_of_no_run_is_none(store: Subject) {
+    assert_eq!(store.runs.claim(run_id(1)).await, Ok(None));
+    store.create(new_run(1)).await;
+    assert_eq!(store.runs.claim(run_id(2)).await, Ok(None));
+}
+
+pub async fn a_claim_changes_only_its_run(store: Subject) {
+    let runs = store.create_many(2).await;
+    store.claim(runs[0]).await;
+    assert_eq!(store.commit(commit(runs[1], 1, 2, 1)).await, Committed);
+    assert_eq!(store.claim(runs[1]).await.claims, 1);
+    assert_eq!(store.last_seq(runs[0]).await, 2, "a claim is no event");
+    assert_eq!(store.summary(runs[0]).await, summary(runs[0]));
+}
