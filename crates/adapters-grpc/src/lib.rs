@@ -14,6 +14,7 @@
 mod discovery;
 mod fault;
 mod output;
+mod peer;
 mod pieces;
 mod pool;
 mod request;
@@ -31,8 +32,9 @@ use tutti_core::ports::agent::{
 
 use crate::discovery::Discovery;
 use crate::fault::broken;
+use crate::peer::Shared;
 use crate::pool::Pool;
-use crate::session::{Session, Shared};
+use crate::session::Session;
 
 pub use crate::pool::PoolStats;
 pub use crate::task::{Ending, TaskView};

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tower::{Service as _, service_fn};
 use tutti_core::ports::agent::AgentErrorKind;
@@ -20,6 +21,9 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time between HTTP/2 pings. gRPC servers end a connection that is pinged more often than every five minutes (their
 /// default), so that these only keep middleboxes awake; dead peers are found by TCP.
 const HTTP2_PING: Duration = Duration::from_secs(330);
+
+/// How long the answer to a ping may take.
+const HTTP2_PONG: Duration = Duration::from_secs(20);
 
 /// Figures of a pool since it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,15 +100,16 @@ impl Pool {
     fn open(&self, address: &str) -> Result<Channel, Fault> {
         let endpoint = Endpoint::from_shared(url_of(address)?)
             .map_err(|error| Fault::refused(AgentErrorKind::Unsupported, format!("address \"{address}\": {error}")))?
-            .connect_timeout(self.connect_timeout)
             .http2_keep_alive_interval(HTTP2_PING)
-            .keep_alive_timeout(TCP_USER_TIMEOUT);
-        let http = http_connector(self.connect_timeout);
+            .keep_alive_timeout(HTTP2_PONG);
+        let connect_timeout = self.connect_timeout;
+        let http = http_connector(connect_timeout);
         let opened = Arc::clone(&self.opened);
         Ok(endpoint.connect_with_connector_lazy(service_fn(move |uri| {
             let (mut http, opened) = (http.clone(), Arc::clone(&opened));
             async move {
-                let connection = http.call(uri).await?;
+                // Looking the name up counts as well, which the connector's own timeout leaves out.
+                let connection = timeout(connect_timeout, http.call(uri)).await??;
                 opened.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, tower::BoxError>(connection)
             }

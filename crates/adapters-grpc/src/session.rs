@@ -2,20 +2,17 @@
 //!
 //! What the events mean is [`TaskView`]'s business; here is only what to ask the agent next, and for how long.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::Streaming;
-use tonic::transport::Channel;
-use tutti_a2a::MAX_MESSAGE_BYTES;
-use tutti_a2a::v1::{self, a2a_service_client::A2aServiceClient, send_message_response::Payload};
+use tutti_a2a::v1::{self, send_message_response::Payload};
 use tutti_core::ports::agent::{AgentCall, AgentError, AgentErrorKind, Answer, UpdateSink};
 
-use crate::discovery::{Discovery, Target};
+use crate::GrpcConfig;
 use crate::fault::{Class, Fault, broken};
-use crate::pool::Pool;
+use crate::peer::{Opened, Peer, Shared};
 use crate::task::{Ending, TaskView, is_terminal};
-use crate::{GrpcConfig, request};
 
 /// How long an attempt that was given up may take to stop its task at the agent.
 const GRACE: Duration = Duration::from_secs(2);
@@ -23,32 +20,16 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Most pages of a context's tasks that are searched. One context is one step of one run, so that even one is rare.
 const MAX_PAGES: usize = 50;
 
-/// Tasks asked for per page: the most that A2A allows.
-const PAGE: i32 = 100;
-
-/// Messages of a task's history asked for. Ours is the oldest one, so all are wanted.
-const HISTORY: i32 = 1_000;
-
 /// First and longest pause before an agent is asked again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// What sessions share.
-#[derive(Debug)]
-pub struct Shared {
-    pub config: GrpcConfig,
-    pub pool: Pool,
-    pub discovery: Discovery,
-}
-
 /// One attempt at one agent.
 pub struct Session<'a> {
-    shared: &'a Shared,
+    config: &'a GrpcConfig,
     call: &'a AgentCall,
     updates: &'a dyn UpdateSink,
-    deadline: Instant,
+    peer: Peer<'a>,
     view: TaskView,
-    /// Where the agent is, once known; read again when it cannot be reached there.
-    target: Option<Target>,
     /// True when the agent may be working on the message.
     sent: bool,
 }
@@ -62,32 +43,24 @@ enum Read {
     Silent,
 }
 
-/// What sending a message opened.
-enum Opened {
-    Stream(Streaming<v1::StreamResponse>),
-    /// An agent that does not stream.
-    Response(v1::SendMessageResponse),
-}
-
 impl<'a> Session<'a> {
     /// A session that has `timeout` from now.
     pub fn new(shared: &'a Shared, call: &'a AgentCall, updates: &'a dyn UpdateSink, timeout: Duration) -> Self {
-        let deadline = Instant::now() + timeout;
         let view = call.task.clone().map_or_else(TaskView::default, TaskView::known);
-        Self { shared, call, updates, deadline, view, target: None, sent: false }
+        Self { config: &shared.config, call, updates, peer: Peer::new(shared, call, timeout), view, sent: false }
     }
 
     /// Sends the message and follows the task to its end.
     pub async fn call(mut self) -> Ending {
         // The id of an earlier task, if there was one, is not that of the task to come.
         self.view = TaskView::default();
-        let outcome = timeout_at(self.deadline, self.send()).await;
+        let outcome = timeout_at(self.peer.deadline(), self.send()).await;
         self.close(outcome.unwrap_or_else(|_| Err(late(self.call)))).await
     }
 
     /// Finds the task of the message, if it was sent before, and follows it to its end.
     pub async fn reattach(mut self) -> Result<Option<Answer>, AgentError> {
-        let outcome = timeout_at(self.deadline, async {
+        let outcome = timeout_at(self.peer.deadline(), async {
             if self.view.id().is_none() {
                 let Some(task) = self.find().await? else { return Ok(None) };
                 self.found(task)?;
@@ -107,7 +80,7 @@ impl<'a> Session<'a> {
 
     /// Stops the task. One that is over or unknown is a success.
     pub async fn cancel(mut self) -> Result<(), AgentError> {
-        let outcome = timeout_at(self.deadline, self.stop()).await;
+        let outcome = timeout_at(self.peer.deadline(), self.stop()).await;
         outcome.unwrap_or_else(|_| Err(late(self.call))).map_err(|fault| fault.error)
     }
 
@@ -117,7 +90,7 @@ impl<'a> Session<'a> {
             Ok(ending) => ending,
             Err(fault) => {
                 if self.sent && fault.class != Class::NotSent {
-                    self.deadline = Instant::now() + GRACE;
+                    self.peer.extend(GRACE);
                     if let Ok(Err(error)) = timeout(GRACE, self.stop()).await {
                         tracing::debug!(agent = %self.call.agent.id, error = %error.error, "could not stop a task");
                     }
@@ -128,59 +101,21 @@ impl<'a> Session<'a> {
     }
 
     async fn send(&mut self) -> Result<Ending, Fault> {
-        match self.open().await {
-            Ok(Opened::Stream(stream)) => {
-                self.sent = true;
-                self.follow(stream).await
-            }
-            Ok(Opened::Response(response)) => {
-                self.sent = true;
-                let ending = match response.payload {
-                    Some(Payload::Task(task)) => self.view.snapshot(task, self.updates)?,
-                    Some(Payload::Message(message)) => self.view.message(message, self.updates)?,
-                    None => return Err(broken("an answer without content").into()),
-                };
-                match ending {
-                    Some(ending) => Ok(ending),
-                    None => self.resume().await,
-                }
-            }
-            Err(fault) if fault.class == Class::Lost => {
-                self.sent = true;
-                self.recover(Some(fault)).await
-            }
-            Err(fault) => Err(fault),
+        // From here on, time may run out with the message on its way.
+        self.sent = true;
+        let ending = match self.peer.send().await {
+            Ok(Opened::Stream(stream)) => return self.follow(stream).await,
+            Ok(Opened::Response(response)) => match response.payload {
+                Some(Payload::Task(task)) => self.view.snapshot(task, self.updates)?,
+                Some(Payload::Message(message)) => self.view.message(message, self.updates)?,
+                None => return Err(broken("an answer without content").into()),
+            },
+            Err(fault) => return self.recover(Some(fault)).await,
+        };
+        match ending {
+            Some(ending) => Ok(ending),
+            None => self.resume().await,
         }
-    }
-
-    /// Sends the message. When the agent is not where it was, its card is read again: it may have moved.
-    async fn open(&mut self) -> Result<Opened, Fault> {
-        match self.try_open().await {
-            Err(fault) if fault.class == Class::NotSent && self.target.is_some() => {
-                if self.locate_again().await? {
-                    self.try_open().await
-                } else {
-                    Err(fault)
-                }
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn try_open(&mut self) -> Result<Opened, Fault> {
-        let (mut client, target) = self.client().await?;
-        let mut message = request::send(self.call, target.tenant, SystemTime::now());
-        if target.streaming {
-            let request = self.wrap(message.clone(), self.remaining());
-            match client.send_streaming_message(request).await.map_err(Fault::from) {
-                Ok(stream) => return Ok(Opened::Stream(stream.into_inner())),
-                Err(fault) if fault.class == Class::Unsupported => {}
-                Err(fault) => return Err(fault),
-            }
-        }
-        message.configuration = Some(v1::SendMessageConfiguration { return_immediately: true, ..Default::default() });
-        let request = self.wrap(message, self.remaining());
-        Ok(Opened::Response(client.send_message(request).await?.into_inner()))
     }
 
     /// Follows the stream that the message opened.
@@ -206,13 +141,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Goes on after the stream of the message ended early.
+    /// Goes on after the message got no answer, or its stream ended early.
     async fn recover(&mut self, fault: Option<Fault>) -> Result<Ending, Fault> {
         if self.view.id().is_some() {
             return self.resume().await;
         }
         match fault {
-            // The agent answered: there is nothing to look for.
+            // It never came there, or the agent answered: there is nothing to look for.
             Some(fault) if fault.class != Class::Lost => {
                 self.sent = false;
                 Err(fault)
@@ -229,7 +164,7 @@ impl<'a> Session<'a> {
 
     /// Follows a task that is known by its id, through as many subscriptions as it takes.
     async fn resume(&mut self) -> Result<Ending, Fault> {
-        let mut patience = Patience::new(self.shared.config.reconnect_window);
+        let mut patience = Patience::new(self.config.reconnect_window);
         loop {
             match self.get().await {
                 Ok(Some(ending)) => return Ok(ending),
@@ -239,7 +174,7 @@ impl<'a> Session<'a> {
                     continue;
                 }
             }
-            match self.subscribe().await {
+            match self.peer.subscribe(&self.task_id()).await {
                 Ok(mut stream) => match self.read(&mut stream).await? {
                     Read::Ended(ending) => return Ok(self.confirm(ending).await),
                     Read::Silent => return self.give_up_silent().await,
@@ -266,14 +201,14 @@ impl<'a> Session<'a> {
         if let Some(ending) = self.get().await? {
             return Ok(ending);
         }
-        let idle = self.shared.config.idle_timeout;
+        let idle = self.config.idle_timeout;
         let message = format!("the task was found again but said nothing for {idle:?}");
         Err(Fault::refused(AgentErrorKind::Timeout, message))
     }
 
     async fn read(&mut self, stream: &mut Streaming<v1::StreamResponse>) -> Result<Read, Fault> {
         loop {
-            match timeout(self.shared.config.idle_timeout, stream.message()).await {
+            match timeout(self.config.idle_timeout, stream.message()).await {
                 Ok(Ok(Some(event))) => {
                     if let Some(ending) = self.view.event(event, self.updates)? {
                         return Ok(Read::Ended(ending));
@@ -289,12 +224,12 @@ impl<'a> Session<'a> {
     /// The task that our message started, by the message id in its history. `None` when there is none, or when the
     /// agent does not list tasks.
     async fn find(&mut self) -> Result<Option<v1::Task>, Fault> {
-        let mut patience = Patience::new(self.shared.config.reconnect_window);
+        let mut patience = Patience::new(self.config.reconnect_window);
         let message_id = self.call.key.message_id();
         let mut page_token = String::new();
         let mut pages = 0;
         while pages < MAX_PAGES {
-            let page = match self.list(&page_token).await {
+            let page = match self.peer.list_tasks(&page_token).await {
                 Ok(page) => page,
                 Err(fault) if matches!(fault.class, Class::Unsupported | Class::UnknownTask) => return Ok(None),
                 Err(fault) => {
@@ -327,7 +262,7 @@ impl<'a> Session<'a> {
             let Some(task) = self.find().await? else { return Ok(()) };
             self.found(task)?;
         }
-        let Err(fault) = self.cancel_task().await else { return Ok(()) };
+        let Err(fault) = self.peer.cancel_task(&self.task_id()).await else { return Ok(()) };
         match fault.class {
             Class::UnknownTask => Ok(()),
             // Refused, perhaps because the task is over: cancelling what is cancelled is an error to many agents.
@@ -348,7 +283,7 @@ impl<'a> Session<'a> {
         sleep(patience.pause().max(fault.error.retry_after.unwrap_or_default())).await;
         if fault.class == Class::NotSent {
             // Should the card be out of reach as well, the next request will say so.
-            let _ = self.locate_again().await;
+            let _ = self.peer.locate().await;
         }
         Ok(())
     }
@@ -360,72 +295,11 @@ impl<'a> Session<'a> {
     }
 
     async fn get_task(&mut self) -> Result<v1::Task, Fault> {
-        let (mut client, Target { tenant, .. }) = self.client().await?;
-        let request = v1::GetTaskRequest { tenant, id: self.task_id(), history_length: Some(0) };
-        Ok(client.get_task(self.wrap(request, self.short())).await?.into_inner())
-    }
-
-    async fn list(&mut self, page_token: &str) -> Result<v1::ListTasksResponse, Fault> {
-        let (mut client, Target { tenant, .. }) = self.client().await?;
-        let request = v1::ListTasksRequest {
-            tenant,
-            context_id: self.call.key.operation_id(),
-            page_size: Some(PAGE),
-            page_token: page_token.to_owned(),
-            history_length: Some(HISTORY),
-            ..Default::default()
-        };
-        Ok(client.list_tasks(self.wrap(request, self.short())).await?.into_inner())
-    }
-
-    async fn subscribe(&mut self) -> Result<Streaming<v1::StreamResponse>, Fault> {
-        let (mut client, Target { tenant, .. }) = self.client().await?;
-        let request = v1::SubscribeToTaskRequest { tenant, id: self.task_id() };
-        Ok(client.subscribe_to_task(self.wrap(request, self.remaining())).await?.into_inner())
-    }
-
-    async fn cancel_task(&mut self) -> Result<v1::Task, Fault> {
-        let (mut client, Target { tenant, .. }) = self.client().await?;
-        let request = v1::CancelTaskRequest { tenant, id: self.task_id(), metadata: None };
-        Ok(client.cancel_task(self.wrap(request, self.short())).await?.into_inner())
-    }
-
-    async fn client(&mut self) -> Result<(A2aServiceClient<Channel>, Target), Fault> {
-        let target = match &self.target {
-            Some(target) => target.clone(),
-            None => self.shared.discovery.target(&self.call.agent.url).await?,
-        };
-        self.target = Some(target.clone());
-        let client = A2aServiceClient::new(self.shared.pool.channel(&target.address)?)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        Ok((client, target))
-    }
-
-    /// Reads the agent's card again; true when that gave another address.
-    async fn locate_again(&mut self) -> Result<bool, Fault> {
-        let target = self.shared.discovery.refresh(&self.call.agent.url).await?;
-        let moved = self.target.as_ref() != Some(&target);
-        self.target = Some(target);
-        Ok(moved)
-    }
-
-    fn wrap<T>(&self, message: T, timeout: Duration) -> tonic::Request<T> {
-        request::wrap(message, timeout, self.call.trace_parent.as_deref())
+        self.peer.get_task(&self.task_id()).await
     }
 
     fn task_id(&self) -> String {
         self.view.id().unwrap_or_default().to_owned()
-    }
-
-    /// Time left for the whole attempt.
-    fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// Time that a request which the agent answers at once may take.
-    fn short(&self) -> Duration {
-        self.remaining().min(self.shared.config.request_timeout)
     }
 }
 
