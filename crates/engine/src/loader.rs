@@ -36,7 +36,7 @@ pub(crate) async fn load(
         return Err(EngineError::TooNew { run, needs: claim.min_reader, reads: FORMAT });
     }
     // Counted before the history is read: reading it may be what takes a server down.
-    if claim.claims > MAX_CLAIMS && !claim.summary.status.is_ended() {
+    if claim.claims >= MAX_CLAIMS && !claim.summary.status.is_ended() {
         quarantine(store, run, &claim, now, commit_id).await?;
         return Err(EngineError::Quarantined(run));
     }

@@ -183,6 +183,38 @@ mod tests {
         assert_eq!(Some(state), fold(run.state.plan(), &run.history), "snapshot and tail are the whole");
     }
 
+    /// A history as format 1 wrote it, one event of every kind: it must read the same for ever.
+    const GOLDEN: &str = include_str!("golden/format-1.jsonl");
+
+    #[derive(serde::Deserialize)]
+    struct GoldenLine {
+        seq: u64,
+        at: i64,
+        kind: u16,
+        version: u16,
+        body: Box<serde_json::value::RawValue>,
+    }
+
+    #[test]
+    fn histories_of_format_1_read_and_write_the_same() {
+        let mut kinds = std::collections::BTreeSet::new();
+        for line in GOLDEN.lines() {
+            let golden: GoldenLine = serde_json::from_str(line).unwrap();
+            kinds.insert(golden.kind);
+            let blob = [&[CODEC_JSON, 0, 0], golden.body.get().as_bytes()].concat();
+            let stored = EncodedEvent {
+                seq: golden.seq,
+                at: crate::time::Timestamp::from_micros(golden.at),
+                kind: golden.kind,
+                version: golden.version,
+                blob: blob.into(),
+            };
+            let again = encode(&decode(&stored).unwrap());
+            assert_eq!(again, stored, "{}\n{}", line, String::from_utf8_lossy(&again.blob[3..]));
+        }
+        assert_eq!(kinds, KINDS.iter().map(|(kind, _)| *kind).collect(), "one of every kind");
+    }
+
     #[test]
     fn what_this_build_does_not_know_is_told_apart_from_damage() {
         let run = Given::steps("- {id: a, capability: c}");
