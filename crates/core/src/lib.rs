@@ -7,6 +7,7 @@ pub mod ids;
 pub mod limits;
 pub mod plan;
 pub mod ports;
+pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod time;

@@ -1,0 +1,248 @@
+//! The report on a run as data. Its field names are stable; a moment is RFC 3339 text in UTC with microseconds, a span
+//! is a number of seconds, and what is not known or not defined is null.
+
+use serde::Serialize;
+
+use super::attempt::Outcome;
+use crate::ids::{AgentId, Capability, RunId, StepId, WorkflowId};
+use crate::run::{RunStatus, StepStatus};
+use crate::schedule::StrategyReason;
+use crate::value::{Digest, Json, Payload, PayloadRef};
+use crate::workflow::Executor;
+
+/// What became of a run. [`ExecutionReport::new`](Self::new) makes one at any time, best after the end.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExecutionReport {
+    /// The run.
+    pub run_id: RunId,
+    /// Its workflow.
+    pub workflow: WorkflowId,
+    /// The workflow's title.
+    pub title: String,
+    /// The author's version of the workflow.
+    pub version: String,
+    /// The run's state.
+    pub state: RunStatus,
+    /// The executor it got.
+    pub executor: Executor,
+    /// Why it got that one.
+    pub strategy_reason: StrategyReason,
+    /// The share of time that running in parallel was expected to save, if it was weighed.
+    pub potential_improvement: Option<f64>,
+    /// When the run was created.
+    pub created_at: Option<String>,
+    /// When its first attempt began.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<String>,
+    /// From its creation to its end.
+    pub duration_seconds: Option<f64>,
+    /// Why it failed, was cancelled or set aside (untrusted text).
+    pub error: Option<String>,
+    /// Every step, in the order of the workflow.
+    pub steps: Vec<StepReport>,
+    /// The run in numbers.
+    pub totals: Totals,
+    /// The levels of the graph.
+    pub levels: Vec<LevelReport>,
+    /// The stages that the workflow names, in the order in which they come first in the graph.
+    pub stages: Vec<StageReport>,
+    /// The completed steps.
+    pub successful: Vec<StepId>,
+    /// A line per failed step, `Task i failed: …`, where i is its place in `steps`, from 0 (untrusted text).
+    pub failed: Vec<String>,
+    /// True if the run ended with some of its steps complete, but not all.
+    pub partial_completion: bool,
+    /// What to think of it, in a few sentences; safe to show.
+    pub assessment: String,
+}
+
+/// One step of the report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepReport {
+    /// The step.
+    pub id: StepId,
+    /// Its stage label.
+    pub stage: Option<String>,
+    /// Its level in the graph, from 0.
+    pub level: u32,
+    /// What its agent must be able to do.
+    pub capability: Capability,
+    /// Its state.
+    pub state: StepStatus,
+    /// Whom its last attempt asked.
+    pub agent: Option<AgentId>,
+    /// Number of attempts.
+    pub attempts: u32,
+    /// When its first attempt began.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<String>,
+    /// From the run's creation to its first attempt.
+    pub offset_seconds: Option<f64>,
+    /// From its first attempt to its end, waits between attempts included.
+    pub duration_seconds: Option<f64>,
+    /// From the end of its last dependency to its first attempt.
+    pub wait_seconds: Option<f64>,
+    /// Its output, if it is complete.
+    pub output: Option<OutputReport>,
+    /// Why it failed, or its last attempt did (untrusted text).
+    pub error: Option<String>,
+    /// What came with its output.
+    pub artifacts: Vec<ArtifactReport>,
+    /// Input fields that were left out because their path had no value.
+    pub missing_inputs: Vec<String>,
+    /// Each attempt.
+    pub attempt_log: Vec<AttemptReport>,
+}
+
+/// One attempt of a step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AttemptReport {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Whom it asked; none if there was nobody to ask.
+    pub agent: Option<AgentId>,
+    /// When it began.
+    pub started_at: String,
+    /// When it ended.
+    pub ended_at: Option<String>,
+    /// From the run's creation to its start.
+    pub offset_seconds: f64,
+    /// How long it took.
+    pub duration_seconds: Option<f64>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it failed (untrusted text).
+    pub error: Option<String>,
+    /// The agent's id of the task (untrusted text).
+    pub task: Option<String>,
+}
+
+/// A step's output: the value itself, or `{"payload": {"hash": …, "len": …}}` for one that is kept apart by its size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum OutputReport {
+    /// The value.
+    Inline(Json),
+    /// Where the run's payloads have it.
+    Stored {
+        /// Its name there.
+        payload: PayloadRef,
+    },
+}
+
+/// What came with a step's output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ArtifactReport {
+    /// Its name (untrusted text).
+    pub name: String,
+    /// Its media type, if told (untrusted text).
+    pub media_type: Option<String>,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its content, which names it among the run's payloads.
+    pub hash: Digest,
+}
+
+/// A run in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Totals {
+    /// Steps of the workflow.
+    pub steps: u32,
+    /// Steps that completed.
+    pub completed: u32,
+    /// Steps that failed for good.
+    pub failed: u32,
+    /// Steps that were not run because a step before them failed or the run did.
+    pub skipped: u32,
+    /// Steps that the end of the run stopped.
+    pub cancelled: u32,
+    /// Attempts of all steps.
+    pub attempts: u32,
+    /// Attempts beyond the first of each step.
+    pub retries: u32,
+    /// Completed steps as a share of those that ended.
+    pub success_rate: Option<f64>,
+    /// Sum of the durations of all steps: about the time that they take one after another.
+    pub sequential_seconds: f64,
+    /// From the start of the first attempt to the end of the last step, once the run has ended.
+    pub makespan_seconds: Option<f64>,
+    /// `sequential_seconds ÷ makespan_seconds`.
+    pub speed_up: Option<f64>,
+    /// `1 − makespan_seconds ÷ sequential_seconds`; below 0 if the run stood still for longer than it saved.
+    pub parallel_efficiency: Option<f64>,
+    /// Most attempts under way at once.
+    pub peak_in_flight: u32,
+    /// The chain of steps that took the longest.
+    pub critical_path: CriticalPathReport,
+    /// What each agent did, by name.
+    pub agents: Vec<AgentReport>,
+}
+
+/// A longest chain of dependent steps.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CriticalPathReport {
+    /// The steps, first one first.
+    pub steps: Vec<StepId>,
+    /// Their time together.
+    pub seconds: f64,
+}
+
+/// What one agent did in a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AgentReport {
+    /// The agent.
+    pub agent: AgentId,
+    /// Attempts that asked it.
+    pub attempts: u32,
+    /// Attempts that it completed.
+    pub completed: u32,
+    /// Attempts that failed.
+    pub failed: u32,
+    /// Time of its attempts that have ended.
+    pub seconds: f64,
+}
+
+/// One level of the graph: steps with equally long chains of dependencies before them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LevelReport {
+    /// Its number, from 0.
+    pub level: u32,
+    /// Its steps.
+    pub steps: u32,
+    /// Steps of it that completed.
+    pub completed: u32,
+    /// When the last of its steps completed; none until all have.
+    pub completed_at: Option<String>,
+    /// From the run's creation to that.
+    pub offset_seconds: Option<f64>,
+}
+
+/// One stage: the steps that share a label.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageReport {
+    /// The label (the author's text).
+    pub stage: String,
+    /// Its steps.
+    pub steps: u32,
+    /// Steps of it that completed.
+    pub completed: u32,
+    /// Steps of it that failed.
+    pub failed: u32,
+    /// When the first of its steps started.
+    pub started_at: Option<String>,
+    /// When the last of its steps ended; none until all have.
+    pub ended_at: Option<String>,
+    /// From the one to the other.
+    pub duration_seconds: Option<f64>,
+}
+
+impl From<&Payload> for OutputReport {
+    fn from(payload: &Payload) -> Self {
+        match payload {
+            Payload::Inline(value) => Self::Inline(value.clone()),
+            Payload::Stored(at) => Self::Stored { payload: *at },
+        }
+    }
+}

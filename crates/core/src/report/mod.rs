@@ -1,0 +1,31 @@
+//! Runs as people and programs look at them: a view that follows the events, the report at the end, the monitor on the
+//! way, and text that is safe to show. Nothing here changes a run.
+
+mod assess;
+mod attempt;
+mod build;
+mod execution;
+mod moment;
+mod monitor;
+mod printable;
+mod shape;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod text;
+mod times;
+mod view;
+
+pub use attempt::{AttemptView, Checkpoint, Outcome};
+pub use execution::{
+    AgentReport, ArtifactReport, AttemptReport, CriticalPathReport, ExecutionReport, LevelReport, OutputReport,
+    StageReport, StepReport, Totals,
+};
+pub use moment::{human_bytes, human_seconds, rfc3339};
+pub use monitor::{Monitor, PerformanceMetrics, step_outputs};
+pub use printable::{columns, fit, pad, printable, wrap};
+pub use shape::{run_shape, step_shape};
+pub use text::render_text;
+pub use times::EarliestTimes;
+pub use view::{RunView, StepView};

@@ -1,0 +1,278 @@
+//! The report as text for a terminal. Every text in it is shown by [`printable`](super::printable).
+
+use super::attempt::Outcome;
+use super::execution::{AttemptReport, ExecutionReport, StepReport, Totals};
+use super::moment::{human_bytes, human_seconds};
+use super::printable::{columns, fit, pad, wrap};
+use super::shape::{run_shape, step_shape};
+use crate::schedule::StrategyReason;
+
+/// Most steps shown one by one; the others are counted.
+const ROWS: usize = 100;
+
+/// Most failures, and most agents, told one by one; the others are counted.
+const FEW: usize = 20;
+
+/// The report in lines of at most `width` columns (at least 40), each ended by a line feed: head, a row per step, the
+/// timeline as bars, levels and stages, artifacts, totals, failures and the assessment.
+#[must_use]
+pub fn render_text(report: &ExecutionReport, width: usize) -> String {
+    let width = width.max(40);
+    let mut page = Page { width, text: String::new() };
+    head(report, &mut page);
+    table(report, &mut page);
+    timeline(report, &mut page);
+    groups(report, &mut page);
+    artifacts(report, &mut page);
+    totals(&report.totals, &mut page);
+    failures(report, &mut page);
+    page.section("Assessment");
+    page.paragraph(&report.assessment);
+    page.text
+}
+
+/// Lines that never exceed a width.
+struct Page {
+    width: usize,
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(fit(line, self.width).trim_end());
+        self.text.push('\n');
+    }
+
+    fn section(&mut self, title: &str) {
+        self.text.push('\n');
+        self.line(title);
+    }
+
+    fn paragraph(&mut self, text: &str) {
+        for line in wrap(text, self.width - 2) {
+            self.line(&format!("  {line}"));
+        }
+    }
+
+    /// Says how many rows were left out.
+    fn more(&mut self, shown: usize, all: usize) {
+        if all > shown {
+            self.line(&format!("  … and {} more", all - shown));
+        }
+    }
+}
+
+fn head(report: &ExecutionReport, page: &mut Page) {
+    let version = if report.version.is_empty() { String::new() } else { format!(" {}", report.version) };
+    let took = report.duration_seconds.map(|s| format!(" in {}", human_seconds(s))).unwrap_or_default();
+    page.line(&format!("{} {}{took}  {}{version}", run_shape(report.state), report.state, report.title));
+    page.line(&format!("run       {}", report.run_id));
+    let executor = serde_json::to_value(report.executor).unwrap_or_default();
+    let gain = report.potential_improvement.map(|g| format!(", {:.1} % to gain", g * 100.0)).unwrap_or_default();
+    let executor = executor.as_str().unwrap_or_default();
+    page.line(&format!("executor  {executor} ({}{gain})", reason(report.strategy_reason)));
+    if let Some(started) = report.started_at.as_ref().or(report.created_at.as_ref()) {
+        page.line(&format!("started   {started}"));
+    }
+}
+
+/// The reason in words.
+const fn reason(reason: StrategyReason) -> &'static str {
+    match reason {
+        StrategyReason::Requested => "requested",
+        StrategyReason::SingleTask => "a single step",
+        StrategyReason::IndependentTasks => "independent steps",
+        StrategyReason::FewIndependentTasks => "few independent steps",
+        StrategyReason::HighSystemLoad => "high system load",
+        StrategyReason::InsufficientBenefit => "insufficient benefit",
+    }
+}
+
+fn table(report: &ExecutionReport, page: &mut Page) {
+    let steps = &report.steps[..report.steps.len().min(ROWS)];
+    // Shape and state, tries, and three times; the names share what is left.
+    let names = page.width.saturating_sub(2 + 11 + 6 + 3 * 10);
+    let widest = |name: fn(&StepReport) -> &str| steps.iter().map(|s| columns(name(s))).max().unwrap_or(0).max(5);
+    let agent_width = widest(agent_of).min(names * 2 / 5);
+    let id_width = widest(id_of).min((names - agent_width).saturating_sub(2));
+    let title = format!(
+        "  {:<11}{} {:>5} {}{:>10}{:>10}{:>10}",
+        "state",
+        pad("step", id_width),
+        "tries",
+        pad(" agent", agent_width + 1),
+        "start",
+        "wait",
+        "took"
+    );
+    page.section("Steps");
+    page.line(&title);
+    for step in steps {
+        let time = |seconds: Option<f64>| seconds.map_or_else(|| "-".into(), human_seconds);
+        page.line(&format!(
+            "{} {:<11}{} {:>5} {}{:>10}{:>10}{:>10}",
+            step_shape(step.state),
+            step.state,
+            pad(id_of(step), id_width),
+            step.attempts,
+            pad(&format!(" {}", agent_of(step)), agent_width + 1),
+            time(step.offset_seconds),
+            time(step.wait_seconds),
+            time(step.duration_seconds),
+        ));
+    }
+    page.more(steps.len(), report.steps.len());
+}
+
+fn id_of(step: &StepReport) -> &str {
+    step.id.as_str()
+}
+
+fn agent_of(step: &StepReport) -> &str {
+    step.agent.as_ref().map_or("-", |agent| agent.as_str())
+}
+
+fn timeline(report: &ExecutionReport, page: &mut Page) {
+    let end_of = |a: &AttemptReport| a.offset_seconds + a.duration_seconds.unwrap_or_default();
+    let ends = report.steps.iter().flat_map(|step| &step.attempt_log).map(end_of);
+    let scale = ends.fold(report.duration_seconds.unwrap_or_default(), f64::max);
+    let started: Vec<&StepReport> = report.steps.iter().filter(|step| !step.attempt_log.is_empty()).collect();
+    if started.is_empty() || scale <= 0.0 {
+        return;
+    }
+    let rows = &started[..started.len().min(ROWS)];
+    let id_width = rows.iter().map(|step| columns(id_of(step))).max().unwrap_or(0).min(page.width / 3);
+    let bar_width = page.width - id_width - 5;
+    page.section("Timeline");
+    let (from, to) = ("0 s", human_seconds(scale));
+    let gap = bar_width.saturating_sub(columns(from) + columns(&to));
+    page.line(&format!("  {} {from}{}{to}", pad("", id_width), " ".repeat(gap + 1)));
+    for step in rows {
+        let bar: String = bar(step, scale, bar_width).into_iter().collect();
+        page.line(&format!("  {} {bar}", pad(id_of(step), id_width)));
+    }
+    page.more(rows.len(), started.len());
+    if rows.iter().any(|step| step.attempt_log.iter().any(|a| a.outcome == Outcome::Failed)) {
+        page.line("  █ working   ▒ failed attempt   · wait before the next");
+    }
+}
+
+/// The attempts of a step as cells: worked, failed, under way; and the waits between them.
+fn bar(step: &StepReport, scale: f64, width: usize) -> Vec<char> {
+    let cell = |seconds: f64| ((seconds / scale * width as f64) as usize).min(width.saturating_sub(1));
+    let mut cells = vec![' '; width];
+    let mut last_end = None;
+    for attempt in &step.attempt_log {
+        let from = cell(attempt.offset_seconds);
+        let end = attempt.duration_seconds.map_or(scale, |took| attempt.offset_seconds + took);
+        // An end on the edge of a cell does not reach into it.
+        let to = cell(end - scale / width as f64 / 1000.0).max(from);
+        if let Some(last) = last_end.filter(|last| *last < from) {
+            cells[last..from].fill('·');
+        }
+        let mark = match attempt.outcome {
+            Outcome::Failed => '▒',
+            Outcome::Running | Outcome::Suspended => '░',
+            Outcome::Completed | Outcome::Cancelled => '█',
+        };
+        cells[from..=to].fill(mark);
+        last_end = Some(to + 1);
+    }
+    cells
+}
+
+fn groups(report: &ExecutionReport, page: &mut Page) {
+    let levels: Vec<String> =
+        report.levels.iter().filter_map(|level| level.offset_seconds).map(human_seconds).collect();
+    if report.levels.len() > 1 && !levels.is_empty() {
+        page.section("Levels");
+        let shown = levels.len().min(ROWS);
+        page.paragraph(&format!(
+            "{} of {} complete, after {}{}",
+            levels.len(),
+            report.levels.len(),
+            levels[..shown].join(", "),
+            if levels.len() > shown { ", …" } else { "" }
+        ));
+    }
+    if report.stages.is_empty() {
+        return;
+    }
+    page.section("Stages");
+    let stages = &report.stages[..report.stages.len().min(ROWS)];
+    let width = stages.iter().map(|s| columns(&fit(&s.stage, page.width / 2))).max().unwrap_or(0);
+    for stage in stages {
+        let took = stage.duration_seconds.map_or_else(|| "-".into(), human_seconds);
+        let failed = if stage.failed > 0 { format!(", {} failed", stage.failed) } else { String::new() };
+        let done = format!("{}/{} completed{failed}", stage.completed, stage.steps);
+        page.line(&format!("  {}  {took:>10}  {done}", pad(&stage.stage, width)));
+    }
+    page.more(stages.len(), report.stages.len());
+}
+
+fn artifacts(report: &ExecutionReport, page: &mut Page) {
+    let all: Vec<_> = report.steps.iter().flat_map(|step| step.artifacts.iter().map(move |a| (step, a))).collect();
+    if all.is_empty() {
+        return;
+    }
+    page.section("Artifacts");
+    for (step, artifact) in all.iter().take(FEW) {
+        let media_type = artifact.media_type.as_ref().map(|media| format!(", {media}")).unwrap_or_default();
+        let name = fit(&artifact.name, page.width / 2);
+        page.line(&format!("  {name}  {}{media_type}, by {}", human_bytes(artifact.bytes), step.id));
+    }
+    page.more(FEW.min(all.len()), all.len());
+}
+
+fn totals(totals: &Totals, page: &mut Page) {
+    let percent = |share: Option<f64>| share.map_or_else(|| "-".into(), |share| format!("{:.1} %", share * 100.0));
+    let time = |seconds: Option<f64>| seconds.map_or_else(|| "-".into(), human_seconds);
+    page.section("Totals");
+    let skipped = totals.skipped + totals.cancelled;
+    let counts = [(totals.completed, "completed"), (totals.failed, "failed"), (skipped, "not run to an end")];
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(n, word)| *n > 0 || *word == "completed")
+        .map(|(n, word)| format!("{n} {word}"))
+        .collect();
+    page.line(&format!("  steps         {}: {}", totals.steps, counts.join(", ")));
+    page.line(&format!("  success rate  {}", percent(totals.success_rate)));
+    page.line(&format!("  attempts      {}, {} of them repeated", totals.attempts, totals.retries));
+    page.line(&format!(
+        "  time          {} in all, {} one after another",
+        time(totals.makespan_seconds),
+        human_seconds(totals.sequential_seconds)
+    ));
+    let speed_up = totals.speed_up.map_or_else(|| "-".into(), |times| format!("{times:.2} times"));
+    page.line(&format!(
+        "  speed-up      {speed_up}, parallel efficiency {}, peak {} at once",
+        percent(totals.parallel_efficiency),
+        totals.peak_in_flight
+    ));
+    let agents = &totals.agents[..totals.agents.len().min(FEW)];
+    let width = agents.iter().map(|agent| columns(agent.agent.as_str())).max().unwrap_or(0).min(page.width / 2);
+    for agent in agents {
+        let failed = if agent.failed > 0 { format!(", {} failed", agent.failed) } else { String::new() };
+        let work = format!("{} asked{failed}, {}", times(agent.attempts), human_seconds(agent.seconds));
+        page.line(&format!("  agent         {}  {work}", pad(agent.agent.as_str(), width)));
+    }
+    page.more(agents.len(), totals.agents.len());
+}
+
+fn times(count: u32) -> String {
+    format!("{count} {}", if count == 1 { "time" } else { "times" })
+}
+
+fn failures(report: &ExecutionReport, page: &mut Page) {
+    if report.failed.is_empty() && report.error.is_none() {
+        return;
+    }
+    page.section("Failures");
+    if report.failed.is_empty() {
+        page.paragraph(report.error.as_deref().unwrap_or_default());
+    }
+    for failed in report.failed.iter().take(FEW) {
+        page.paragraph(failed);
+    }
+    page.more(FEW.min(report.failed.len()), report.failed.len());
+}

@@ -1,0 +1,364 @@
+//! A run as people look at it: its state, and when what happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::{AttemptView, Checkpoint, Outcome, Track};
+use crate::ids::{AgentId, RunId, StepId, StepPath};
+use crate::plan::{Plan, StepIndex};
+use crate::ports::agent::Need;
+use crate::run::{
+    ArtifactRecorded, Event, Failure, Phase, Recorded, RunCreated, RunState, RunStatus, StepState, StepStatus, evolve,
+    fold,
+};
+use crate::time::Timestamp;
+use crate::value::Payload;
+use crate::workflow::Step;
+
+/// A run and its timeline, folded from its events one by one. The states are those of [`RunState`], which it holds; it
+/// adds the times and the attempts that a state has no need of.
+#[derive(Debug, Clone)]
+pub struct RunView {
+    plan: Arc<Plan>,
+    state: Option<RunState>,
+    steps: Vec<Track>,
+    created_at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    last_at: Option<Timestamp>,
+    checkpoints: Vec<Checkpoint>,
+    note: Option<String>,
+    peak_in_flight: u32,
+}
+
+/// A step of a run as it stands.
+#[derive(Debug, Clone, Copy)]
+pub struct StepView<'v> {
+    /// Its place in the workflow.
+    pub index: StepIndex,
+    /// Its definition.
+    pub step: &'v Step,
+    /// Its state.
+    pub status: StepStatus,
+    /// Every attempt, first one first.
+    pub attempts: &'v [AttemptView],
+    /// When its dependencies were done; none if they are not.
+    pub ready_at: Option<Timestamp>,
+    /// When its first attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended; none for a step that never started and did not fail.
+    pub ended_at: Option<Timestamp>,
+    /// Its output, once complete.
+    pub output: Option<&'v Payload>,
+    /// Why its last attempt failed: the step's failure, or the reason for which it is tried again.
+    pub error: Option<&'v Failure>,
+    /// When it may be tried again, while it waits for that.
+    pub retry_at: Option<Timestamp>,
+    /// What came with its result.
+    pub artifacts: &'v [ArtifactRecorded],
+    /// Input fields that were left out because their path had no value.
+    pub missing_inputs: &'v [String],
+}
+
+impl RunView {
+    /// A run of which nothing is known yet.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let steps = vec![Track::default(); plan.len()];
+        Self {
+            plan,
+            state: None,
+            steps,
+            created_at: None,
+            started_at: None,
+            ended_at: None,
+            last_at: None,
+            checkpoints: Vec::new(),
+            note: None,
+            peak_in_flight: 0,
+        }
+    }
+
+    /// The view of a whole history.
+    #[must_use]
+    pub fn of<'e>(plan: Arc<Plan>, events: impl IntoIterator<Item = &'e Recorded>) -> Self {
+        let mut view = Self::new(plan);
+        for event in events {
+            view.apply(event);
+        }
+        view
+    }
+
+    /// Takes the next event of the run in. The first must be the run's creation; what comes before it, and an event that
+    /// was taken in already, changes nothing, so that a watcher who was cut off may repeat what it has seen.
+    pub fn apply(&mut self, recorded: &Recorded) {
+        let at = recorded.at;
+        match &mut self.state {
+            Some(state) if recorded.seq > state.seq() => {
+                // What an end takes away is open until then.
+                let open = ends(&recorded.event).then(|| state.open_attempts().map(|(index, _)| index).collect());
+                evolve(state, recorded, &mut Vec::new());
+                let ended = state.status().is_ended();
+                self.ended_at = ended.then(|| self.ended_at.unwrap_or(at));
+                self.cancel(open.unwrap_or_default(), at);
+            }
+            None if matches!(recorded.event, Event::RunCreated(_)) => {
+                self.state = fold(&self.plan, [recorded]);
+                self.created_at = Some(at);
+                for index in 0..self.steps.len() as StepIndex {
+                    self.note_ready(index, at);
+                }
+            }
+            _ => return,
+        }
+        self.last_at = Some(at);
+        self.record(recorded);
+        self.peak_in_flight = self.peak_in_flight.max(self.state.as_ref().map_or(0, RunState::in_flight));
+    }
+
+    /// The plan it follows.
+    #[must_use]
+    pub const fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Its state, once its creation was taken in.
+    #[must_use]
+    pub const fn state(&self) -> Option<&RunState> {
+        self.state.as_ref()
+    }
+
+    /// How it was created: its id, workflow, version, policy and strategy.
+    #[must_use]
+    pub fn created(&self) -> Option<&RunCreated> {
+        self.state.as_ref().map(RunState::created)
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn run(&self) -> Option<RunId> {
+        self.state.as_ref().map(RunState::run)
+    }
+
+    /// Its state in a word.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
+        self.state.as_ref().map_or(RunStatus::Pending, RunState::status)
+    }
+
+    /// Number of the last event taken in; 0 before the first.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.state.as_ref().map_or(0, RunState::seq)
+    }
+
+    /// When it was created.
+    #[must_use]
+    pub const fn created_at(&self) -> Option<Timestamp> {
+        self.created_at
+    }
+
+    /// When its first attempt began.
+    #[must_use]
+    pub const fn started_at(&self) -> Option<Timestamp> {
+        self.started_at
+    }
+
+    /// When it ended.
+    #[must_use]
+    pub const fn ended_at(&self) -> Option<Timestamp> {
+        self.ended_at
+    }
+
+    /// When the last event happened that was taken in.
+    #[must_use]
+    pub const fn last_at(&self) -> Option<Timestamp> {
+        self.last_at
+    }
+
+    /// Its named points.
+    #[must_use]
+    pub fn checkpoints(&self) -> &[Checkpoint] {
+        &self.checkpoints
+    }
+
+    /// Most attempts that were under way at once.
+    #[must_use]
+    pub const fn peak_in_flight(&self) -> u32 {
+        self.peak_in_flight
+    }
+
+    /// Why it failed, was cancelled or set aside (may hold untrusted text).
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        match self.state.as_ref().and_then(RunState::failure) {
+            Some((Some(step), failure)) => Some(format!("{step}: {failure}")),
+            Some((None, failure)) => Some(failure.to_string()),
+            None => self.note.clone(),
+        }
+    }
+
+    /// A step as it stands.
+    #[must_use]
+    pub fn step(&self, index: StepIndex) -> StepView<'_> {
+        let track = &self.steps[index as usize];
+        let state = self.state.as_ref().map(|state| state.step(index));
+        let phase = state.map(|state| &state.phase);
+        let retry_at = phase.and_then(|phase| if let Phase::Ready(at) = phase { *at } else { None });
+        let error = match phase {
+            Some(Phase::Failed(failure)) => Some(failure),
+            _ if retry_at.is_some() => track.attempts.last().and_then(|attempt| attempt.error.as_ref()),
+            _ => None,
+        };
+        StepView {
+            index,
+            step: self.plan.step(index),
+            status: state.map_or(StepStatus::Pending, StepState::status),
+            attempts: &track.attempts,
+            ready_at: track.ready_at,
+            started_at: track.attempts.first().map(|attempt| attempt.started_at),
+            ended_at: track.ended_at,
+            output: self.state.as_ref().and_then(|state| state.output(index)),
+            error,
+            retry_at,
+            artifacts: &track.artifacts,
+            missing_inputs: &track.missing_inputs,
+        }
+    }
+
+    /// All steps, in the order of the workflow.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = StepView<'_>> {
+        (0..self.steps.len() as StepIndex).map(|index| self.step(index))
+    }
+
+    fn record(&mut self, recorded: &Recorded) {
+        let at = recorded.at;
+        match &recorded.event {
+            Event::RunCreated(_) | Event::RunResumed(_) | Event::RunCompleted(_) | Event::RunFailed(_) => {}
+            Event::RunCancelled(cancelled) => self.note = Some(because(&cancelled.by, &cancelled.reason)),
+            Event::RunQuarantined(set_aside) => self.note = Some(set_aside.reason.clone()),
+            Event::CheckpointCreated(checkpoint) => {
+                self.checkpoints.push(Checkpoint { name: checkpoint.name.clone(), seq: recorded.seq, at });
+            }
+            Event::AttemptStarted(started) => {
+                self.started_at.get_or_insert(at);
+                if let Some((_, track)) = self.track(&started.step) {
+                    track.attempts.push(AttemptView::new(started.attempt, Some(started.agent.clone()), at));
+                }
+            }
+            Event::TaskAssigned(assigned) => {
+                if let Some((_, track)) = self.track(&assigned.step) {
+                    track.attempt(assigned.attempt, at).task = Some(assigned.task.clone());
+                }
+            }
+            Event::AttemptSuspended(suspended) => {
+                if let Some((_, track)) = self.track(&suspended.step) {
+                    let attempt = track.attempt(suspended.attempt, at);
+                    attempt.outcome = Outcome::Suspended;
+                    attempt.suspended = Some((suspended.need, suspended.message.clone()));
+                }
+            }
+            Event::AttemptFailed(failed) => {
+                if let Some((_, track)) = self.track(&failed.step) {
+                    let attempt = track.attempt(failed.attempt, at);
+                    attempt.close(Outcome::Failed, at);
+                    attempt.error = Some(failed.error.clone());
+                }
+            }
+            Event::ArtifactRecorded(artifact) => {
+                if let Some((_, track)) = self.track(&artifact.step) {
+                    track.artifacts.push(artifact.clone());
+                }
+            }
+            Event::StepCompleted(completed) => {
+                let Some((index, track)) = self.track(&completed.step) else { return };
+                track.attempt(completed.attempt, at).close(Outcome::Completed, at);
+                track.missing_inputs.clone_from(&completed.missing_inputs);
+                track.ended_at = Some(at);
+                let plan = self.plan.clone();
+                for &next in plan.topology().successors(index) {
+                    self.note_ready(next, at);
+                }
+            }
+            Event::StepFailed(failed) => {
+                if let Some((_, track)) = self.track(&failed.step) {
+                    track.ended_at = Some(at);
+                }
+            }
+        }
+    }
+
+    fn track(&mut self, path: &StepPath) -> Option<(StepIndex, &mut Track)> {
+        let index = self.plan.find(path)?;
+        Some((index, &mut self.steps[index as usize]))
+    }
+
+    /// Notes the moment at which the state says that a step may start for the first time.
+    fn note_ready(&mut self, index: StepIndex, at: Timestamp) {
+        let ready = self.state.as_ref().is_some_and(|state| matches!(state.step(index).phase, Phase::Ready(None)));
+        let track = &mut self.steps[index as usize];
+        if ready && track.ready_at.is_none() {
+            track.ready_at = Some(at);
+        }
+    }
+
+    /// The run ended while attempts were open.
+    fn cancel(&mut self, open: Vec<StepIndex>, at: Timestamp) {
+        for index in open {
+            let track = &mut self.steps[index as usize];
+            track.ended_at = Some(at);
+            if let Some(attempt) = track.attempts.last_mut() {
+                attempt.close(Outcome::Cancelled, at);
+            }
+        }
+    }
+}
+
+impl<'v> StepView<'v> {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> &'v StepId {
+        &self.step.id
+    }
+
+    /// Its stage label, if it has one.
+    #[must_use]
+    pub fn stage(&self) -> Option<&'v str> {
+        self.step.stage.as_deref()
+    }
+
+    /// Whom its last attempt asked.
+    #[must_use]
+    pub fn agent(&self) -> Option<&'v AgentId> {
+        self.attempts.last().and_then(|attempt| attempt.agent.as_ref())
+    }
+
+    /// From its first attempt to its end, waits between attempts included.
+    #[must_use]
+    pub fn duration(&self) -> Option<Duration> {
+        self.started_at.zip(self.ended_at).map(|(start, end)| end.since(start))
+    }
+
+    /// From the end of its last dependency to its first attempt.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        self.ready_at.zip(self.started_at).map(|(ready, start)| start.since(ready))
+    }
+
+    /// What its agent asks, while it waits for somebody (untrusted text).
+    #[must_use]
+    pub fn question(&self) -> Option<(Need, &'v str)> {
+        let waiting = self.attempts.last().filter(|attempt| attempt.outcome == Outcome::Suspended)?;
+        waiting.suspended.as_ref().map(|(need, message)| (*need, message.as_str()))
+    }
+}
+
+const fn ends(event: &Event) -> bool {
+    matches!(event, Event::RunCompleted(_) | Event::RunFailed(_) | Event::RunCancelled(_))
+}
+
+fn because(by: &str, reason: &str) -> String {
+    let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+    let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("cancelled{by}{reason}")
+}
