@@ -4,6 +4,7 @@
 //! that the same inputs always lead to the same events.
 
 pub mod ids;
+pub mod invariants;
 pub mod limits;
 pub mod plan;
 pub mod ports;

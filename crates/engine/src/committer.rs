@@ -64,17 +64,16 @@ async fn commit(store: &dyn RunStore, batch: Vec<Decided>) -> Vec<Settled> {
     while let Some(mut part) = parts.pop() {
         let commits: Vec<Commit> = part.iter().map(|decided| decided.commit.clone()).collect();
         match persist(store, &commits).await {
-            Ok(outcomes) => settled.extend(part.into_iter().zip(outcomes).map(|(decided, outcome)| match outcome {
-                CommitOutcome::Committed => decided.into_committed(),
-                CommitOutcome::Refused => decided.into_refused(),
-            })),
+            Ok(outcomes) => {
+                settled.extend(part.into_iter().zip(outcomes).map(|(decided, outcome)| decided.settle(Ok(outcome))));
+            }
             Err(error) if part.len() > 1 => {
                 tracing::warn!(%error, runs = part.len(), "a commit was refused as a whole; it is halved");
                 let rest = part.split_off(part.len() / 2);
                 parts.push(rest);
                 parts.push(part);
             }
-            Err(error) => settled.extend(part.into_iter().map(|decided| decided.into_failed(error.clone()))),
+            Err(error) => settled.extend(part.into_iter().map(|decided| decided.settle(Err(error.clone())))),
         }
     }
     settled

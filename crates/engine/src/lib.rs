@@ -12,6 +12,7 @@ mod hub;
 mod lane;
 mod loader;
 
-pub use dispatcher::{AgentRecord, AgentStats, Registry};
+pub use dispatcher::{AgentRecord, AgentStats, CallMode, Registry};
 pub use engine::{Engine, EngineError, EngineOptions, Ports, StartRun, Started};
 pub use hub::{Lagged, Update, Watch};
+pub use loader::{Loaded, load, load_plan};

@@ -18,13 +18,20 @@ use tutti_core::workflow::Workflow;
 use crate::engine::EngineError;
 
 /// A run as it was found, and the right to go on with it.
-pub(crate) struct Loaded {
-    pub(crate) state: RunState,
-    pub(crate) epoch: u64,
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its state.
+    pub state: RunState,
+    /// The epoch of the claim, for commits.
+    pub epoch: u64,
 }
 
 /// Claims a run and loads its state: the newest snapshot and the events after it.
-pub(crate) async fn load(
+///
+/// # Errors
+/// [`EngineError`]: no such run, a store that fails, a history that is damaged or too new, or a run that was claimed again
+/// and again without progress and is now set aside.
+pub async fn load(
     store: &dyn RunStore,
     query: &dyn RunQuery,
     run: RunId,
@@ -50,7 +57,10 @@ pub(crate) async fn load(
 }
 
 /// The plan of a stored definition.
-pub(crate) async fn load_plan(query: &dyn RunQuery, definition: Digest) -> Result<Arc<Plan>, EngineError> {
+///
+/// # Errors
+/// [`EngineError::Definition`] if it is missing or not what its hash says; [`EngineError::Store`].
+pub async fn load_plan(query: &dyn RunQuery, definition: Digest) -> Result<Arc<Plan>, EngineError> {
     let damaged = |reason: String| EngineError::Definition { definition, reason };
     let bytes = query.definition(definition).await?.ok_or_else(|| damaged("it is missing".into()))?;
     if Digest::of(&bytes) != definition {

@@ -3,6 +3,6 @@
 mod attempt;
 mod registry;
 
-pub(crate) use attempt::{AttemptContext, CallMode, cancel, run_attempt};
-pub use attempt::{AttemptEnd, AttemptSpec};
+pub(crate) use attempt::{AttemptContext, cancel, run_attempt};
+pub use attempt::{AttemptEnd, AttemptSpec, CallMode};
 pub use registry::{AgentRecord, AgentStats, Registry};

@@ -1,6 +1,6 @@
 //! One run while it is driven.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tutti_core::ids::AgentId;
@@ -20,7 +20,8 @@ pub(super) struct Live {
     pub(super) queue: VecDeque<(Input, Option<Reply>)>,
     /// A commit or the creation is under way.
     pub(super) busy: bool,
-    pub(super) calls: HashMap<StepIndex, LiveCall>,
+    /// By step in order, so that whatever is done to all of them is done in one order.
+    pub(super) calls: BTreeMap<StepIndex, LiveCall>,
     /// Until when inputs that may wait do wait.
     pub(super) defer_until: Option<Timestamp>,
     /// The moment this run is listed for in the driver's timers.
@@ -76,7 +77,7 @@ impl Live {
             epoch,
             queue: VecDeque::new(),
             busy: false,
-            calls: HashMap::new(),
+            calls: BTreeMap::new(),
             defer_until: None,
             timer: None,
             tail: Tail::default(),

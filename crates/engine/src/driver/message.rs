@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tutti_core::ids::{AttemptKey, Namespace, RequestId, RunId};
 use tutti_core::plan::{Plan, StepIndex};
 use tutti_core::ports::agent::AgentEndpoint;
-use tutti_core::ports::store::{Commit, Creation, NewRun, Snapshot, StoreError};
+use tutti_core::ports::store::{Commit, CommitOutcome, Creation, NewRun, Snapshot, StoreError};
 use tutti_core::run::{Input, Recorded, Rejection, RunState};
 use tutti_core::schedule::{Policy, StrategyDecision};
 use tutti_core::value::Payload;
@@ -174,19 +174,14 @@ pub enum Settled {
 pub struct NotCommitted(pub(super) Release);
 
 impl Decided {
-    /// For the committer, once the store said that the commit is durable.
-    pub(crate) fn into_committed(self) -> Settled {
-        Settled::Committed(Committed(self.release))
-    }
-
-    /// For the committer, once the store refused the commit.
-    pub(crate) fn into_refused(self) -> Settled {
-        Settled::Refused(NotCommitted(self.release))
-    }
-
-    /// For the committer, once the store failed for good.
-    pub(crate) fn into_failed(self, error: StoreError) -> Settled {
-        Settled::Failed(NotCommitted(self.release), error)
+    /// Settles the decision by what the store answered about its commit.
+    #[must_use]
+    pub fn settle(self, answer: Result<CommitOutcome, StoreError>) -> Settled {
+        match answer {
+            Ok(CommitOutcome::Committed) => Settled::Committed(Committed(self.release)),
+            Ok(CommitOutcome::Refused) => Settled::Refused(NotCommitted(self.release)),
+            Err(error) => Settled::Failed(NotCommitted(self.release), error),
+        }
     }
 }
 

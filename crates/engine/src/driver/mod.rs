@@ -87,7 +87,8 @@ impl Driver {
             && self.runs.values().all(|live| !live.busy)
             && let Some(done) = self.draining.take()
         {
-            let running: Vec<RunId> = self.runs.keys().copied().collect();
+            let mut running: Vec<RunId> = self.runs.keys().copied().collect();
+            running.sort_unstable();
             running.into_iter().for_each(|run| self.drop_run(run, false));
             self.effects.push(Effect::Drained(done));
         }

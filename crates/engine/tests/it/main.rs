@@ -1,5 +1,7 @@
 //! The engine over a real store in memory, with agents that do what a test tells them.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets an error it does not expect has failed")]
+
 mod faults;
 mod running;
 mod support;

@@ -36,7 +36,7 @@ pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<
 pub(super) mod testing {
     //! Given a workflow and inputs, when another comes, then these events.
 
-    use super::super::{Applied, Event, Input, Recorded, Rejection, RunCreated, RunState, apply, create, fold};
+    use super::super::{Applied, Event, Input, Recorded, Rejection, RunCreated, RunState, apply, create};
     use crate::ids::{AgentId, AttemptKey, Namespace, RunId};
     use crate::plan::Plan;
     use crate::ports::agent::{AgentError, AgentErrorKind};
@@ -90,7 +90,8 @@ pub(super) mod testing {
                 assert_eq!(self.state, before, "a refused input changes nothing");
             }
             self.history.extend(applied.events.iter().cloned());
-            assert_eq!(fold(self.state.plan(), &self.history).as_ref(), Some(&self.state), "the fold is the state");
+            let folded = crate::invariants::check_history(self.state.plan(), &self.history).unwrap();
+            assert_eq!(folded, self.state, "the fold is the state");
             outcome.map(|()| applied.events.into_iter().map(|e| e.event).collect())
         }
 
