@@ -64,7 +64,7 @@ pub fn print(value: &Value) -> Result<Vec<u8>, JsonError> {
 /// Converts a protobuf value to a JSON value.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn from_proto(value: &Value) -> Result<serde_json::Value, JsonError> {
     Ok(serde_json::to_value(Json { value, depth: 0 })?)
 }
@@ -72,12 +72,12 @@ pub fn from_proto(value: &Value) -> Result<serde_json::Value, JsonError> {
 /// Converts a protobuf struct (metadata) to a JSON object.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn from_struct(object: &Struct) -> Result<serde_json::Map<String, serde_json::Value>, JsonError> {
     object.fields.iter().map(|(key, value)| Ok((key.clone(), from_proto(value)?))).collect()
 }
 
-/// Says whether JSON text comes out of [`parse`] and [`print`] with the same values: it nests at most [`MAX_DEPTH`]
+/// Says whether JSON text comes out of [`parse`] and [`print()`] with the same values: it nests at most [`MAX_DEPTH`]
 /// deep and every number has the same decimal value after a trip through a 64-bit float (0.1 has, 2^53 + 1 has not).
 ///
 /// The text is assumed to be valid JSON; the answer for anything else means nothing.

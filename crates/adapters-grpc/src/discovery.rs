@@ -16,7 +16,7 @@ use tutti_a2a::card::{AgentCard, AgentInterface};
 use tutti_a2a::{CARD_PATH, JSON_MEDIA_TYPE};
 use tutti_core::ports::agent::{AgentDescription, AgentErrorKind};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, causes};
 use crate::pool::http_connector;
 
 /// Largest card read, in bytes.
@@ -158,15 +158,4 @@ fn target_of(card: &AgentCard) -> Result<Target, Fault> {
     };
     let streaming = card.capabilities.streaming != Some(false);
     Ok(Target { address: url.clone(), tenant: tenant.clone(), streaming })
-}
-
-/// An error with its causes: hyper says little in the first.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

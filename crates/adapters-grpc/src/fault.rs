@@ -84,6 +84,17 @@ pub fn clip(mut text: String) -> String {
     text
 }
 
+/// An error with its causes: HTTP libraries say little in the first.
+pub fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// A failure that tonic reports on the agent's behalf: its status has a source.
 fn transport(status: &Status) -> (AgentErrorKind, Class) {
     let mut cause = status.source();

@@ -51,7 +51,7 @@ pub struct GrpcConfig {
     /// How long a stream may be silent before the agent is asked about the task. A task under way is then waited for,
     /// unless it was found again after a break and the agent may have lost it: that one is cancelled. Default: 60 s.
     pub idle_timeout: Duration,
-    /// How long an agent that cannot be reached in the middle of an attempt is asked again. Default: 10 s.
+    /// How long an agent that goes away in the middle of a task is waited for. Default: 5 s.
     pub reconnect_window: Duration,
 }
 
@@ -62,7 +62,7 @@ impl Default for GrpcConfig {
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
-            reconnect_window: Duration::from_secs(10),
+            reconnect_window: Duration::from_secs(5),
         }
     }
 }

@@ -10,7 +10,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower::{Service as _, service_fn};
 use tutti_core::ports::agent::AgentErrorKind;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, causes};
 
 /// How long a connection may be silent before the operating system asks whether the peer is alive.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(20);
@@ -104,12 +104,16 @@ impl Pool {
             .keep_alive_timeout(HTTP2_PONG);
         let connect_timeout = self.connect_timeout;
         let http = http_connector(connect_timeout);
+        let address: Arc<str> = address.into();
         let opened = Arc::clone(&self.opened);
         Ok(endpoint.connect_with_connector_lazy(service_fn(move |uri| {
-            let (mut http, opened) = (http.clone(), Arc::clone(&opened));
+            let (mut http, opened, address) = (http.clone(), Arc::clone(&opened), Arc::clone(&address));
             async move {
                 // Looking the name up counts as well, which the connector's own timeout leaves out.
-                let connection = timeout(connect_timeout, http.call(uri)).await??;
+                let connection = timeout(connect_timeout, http.call(uri)).await;
+                let connection = connection
+                    .map_err(|_| format!("no connection to {address} within {connect_timeout:?}"))?
+                    .map_err(|error| format!("no connection to {address}: {}", causes(&error)))?;
                 opened.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, tower::BoxError>(connection)
             }

@@ -20,6 +20,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Most pages of a context's tasks that are searched. One context is one step of one run, so that even one is rare.
 const MAX_PAGES: usize = 50;
 
+/// How long a message that got no answer is looked for at an agent that cannot be reached. Short: nothing is known to be
+/// there, and another agent may do the work.
+const SEARCH: Duration = Duration::from_millis(500);
+
 /// First and longest pause before an agent is asked again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -62,7 +66,7 @@ impl<'a> Session<'a> {
     pub async fn reattach(mut self) -> Result<Option<Answer>, AgentError> {
         let outcome = timeout_at(self.peer.deadline(), async {
             if self.view.id().is_none() {
-                let Some(task) = self.find().await? else { return Ok(None) };
+                let Some(task) = self.find(self.config.reconnect_window).await? else { return Ok(None) };
                 self.found(task)?;
             }
             self.sent = true;
@@ -153,7 +157,7 @@ impl<'a> Session<'a> {
                 Err(fault)
             }
             fault => {
-                let Some(task) = self.find().await? else {
+                let Some(task) = self.find(SEARCH).await? else {
                     return Err(fault.unwrap_or_else(|| broken("the stream ended without an answer").into()));
                 };
                 self.found(task)?;
@@ -222,9 +226,9 @@ impl<'a> Session<'a> {
     }
 
     /// The task that our message started, by the message id in its history. `None` when there is none, or when the
-    /// agent does not list tasks.
-    async fn find(&mut self) -> Result<Option<v1::Task>, Fault> {
-        let mut patience = Patience::new(self.config.reconnect_window);
+    /// agent does not list tasks. An agent that cannot be reached is asked again within the window.
+    async fn find(&mut self, window: Duration) -> Result<Option<v1::Task>, Fault> {
+        let mut patience = Patience::new(window);
         let message_id = self.call.key.message_id();
         let mut page_token = String::new();
         let mut pages = 0;
@@ -259,7 +263,7 @@ impl<'a> Session<'a> {
 
     async fn stop(&mut self) -> Result<(), Fault> {
         if self.view.id().is_none() {
-            let Some(task) = self.find().await? else { return Ok(()) };
+            let Some(task) = self.find(SEARCH).await? else { return Ok(()) };
             self.found(task)?;
         }
         let Err(fault) = self.peer.cancel_task(&self.task_id()).await else { return Ok(()) };

@@ -1,6 +1,8 @@
 //! The transport against real agents: one on the public A2A SDK in a process of its own, and servers on our own stubs
 //! for what an SDK refuses to do.
 
+#![expect(clippy::unwrap_used, reason = "what must not fail in a test ends the test")]
+
 mod discovery;
 mod scripted;
 mod sdk;

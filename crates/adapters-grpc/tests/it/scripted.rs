@@ -360,7 +360,9 @@ async fn what_is_no_grpc_service_is_an_error() {
     let card = json!({"supportedInterfaces": [interface]}).to_string();
     drop(listener);
     let url = serve(Router::new().route(CARD_PATH, get(async move || card))).await;
-    assert_eq!(kind(transport().call(&call(&url, &json!({})), &News::default()).await), AgentErrorKind::Unavailable);
+    let error = transport().call(&call(&url, &json!({})), &News::default()).await.unwrap_err();
+    assert_eq!(error.kind, AgentErrorKind::Unavailable);
+    assert!(error.message.contains("Connection refused"), "{error}");
 }
 
 #[tonic::async_trait]

@@ -204,7 +204,8 @@ async fn an_agent_that_is_gone_is_unavailable() {
     let call = call(&agent.url(), &json!({"do": "echo"}));
     completed(transport.call(&call, &News::default()).await);
     agent.kill();
-    assert_eq!(kind(transport.call(&call, &News::default()).await), AgentErrorKind::Unavailable);
+    let error = transport.call(&call, &News::default()).await.unwrap_err();
+    assert_eq!(error.kind, AgentErrorKind::Unavailable);
     assert!(transport.describe(&call.agent).await.is_err());
     agent.restart(&[]);
     completed(transport.call(&call, &News::default()).await);

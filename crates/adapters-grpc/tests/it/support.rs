@@ -24,9 +24,9 @@ pub fn transport() -> GrpcTransport {
     GrpcTransport::new(GrpcConfig::default())
 }
 
-/// A transport that asks about tasks that are silent for this long.
+/// A transport that asks about tasks that are silent for this long, and waits long for agents that restart.
 pub fn impatient(idle_timeout: Duration) -> GrpcTransport {
-    GrpcTransport::new(GrpcConfig { idle_timeout, ..GrpcConfig::default() })
+    GrpcTransport::new(GrpcConfig { idle_timeout, reconnect_window: PATIENCE, ..GrpcConfig::default() })
 }
 
 /// An attempt of its own run, with this input.
