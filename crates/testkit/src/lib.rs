@@ -1,4 +1,6 @@
-//! What tests of several packages share: conformance suites for the ports, and a measure of a store's rate.
+//! What tests of several packages share: conformance suites for the ports, values to call them with, and a measure of a store's rate.
 
 pub mod conformance;
+pub mod given;
 pub mod rate;
+pub mod sim;

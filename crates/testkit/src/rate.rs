@@ -5,12 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
-use tutti_core::ids::{RequestId, RunId};
-use tutti_core::ports::query::RunSummary;
-use tutti_core::ports::store::{Commit, CommitOutcome, EncodedEvent, NewRun, RunStore, StoreError, Wake};
-use tutti_core::run::RunStatus;
-use tutti_core::time::Timestamp;
-use tutti_core::value::Digest;
+use tutti_core::ports::store::{CommitOutcome, RunStore, StoreError};
+
+use crate::given;
 
 /// Events of a measured commit: an attempt's end and the next one's start.
 const EVENTS: u64 = 2;
@@ -48,70 +45,24 @@ pub async fn commit_rate(store: Arc<dyn RunStore>, committers: usize, span: Dura
     let begin = Instant::now();
     let mut callers = JoinSet::new();
     for caller in 0..committers {
-        callers.spawn(commit_until(store.clone(), (committers << 32 | caller) as u64, begin + span));
+        callers.spawn(commit_until(store.clone(), caller as u64, begin + span));
     }
     let commits = callers.join_all().await.into_iter().sum::<Result<u64, StoreError>>()?;
     Ok(Rate { committers, commits, elapsed: begin.elapsed() })
 }
 
 async fn commit_until(store: Arc<dyn RunStore>, n: u64, end: Instant) -> Result<u64, StoreError> {
-    let mut random = [1; 10];
-    random[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-    let run = RunId::new(1_700_000_000_000 + (n & 0xffff), random);
-    store.create(new_run(run, n)).await?;
-    let mut expected = EVENTS;
+    let run = given::run_id(n);
+    store.create(given::new_run(n)).await?;
+    let (mut commits, mut expected) = (0, 2);
     while Instant::now() < end {
-        let commit = Commit {
-            run,
-            epoch: 1,
-            expected,
-            commit_id: u128::from(expected) << 64 | u128::from(n),
-            events: events(expected + 1),
-            summary: None,
-            wake: Wake::Active,
-            min_reader: 1,
-        };
+        let mut commit = given::commit(run, 1, expected, EVENTS);
+        commit.events.iter_mut().for_each(|event| event.blob = Bytes::from_static(&[0; EVENT_BYTES]));
         if store.commit(vec![commit]).await? != [CommitOutcome::Committed] {
             return Err(StoreError::Permanent("refused".to_string()));
         }
+        commits += 1;
         expected += EVENTS;
     }
-    Ok(expected / EVENTS - 1)
-}
-
-fn new_run(run: RunId, n: u64) -> NewRun {
-    let definition = Bytes::from_static(b"measured");
-    let hash = Digest::of(&definition);
-    let now = Timestamp::from_micros(1_700_000_000_000_000);
-    NewRun {
-        namespace: Default::default(),
-        run,
-        request: RequestId::from_u128(u128::from(n)),
-        definition: (hash, definition),
-        events: events(1),
-        summary: RunSummary {
-            run,
-            workflow: "measured".parse().expect("a good name"),
-            version: String::new(),
-            definition: hash,
-            status: RunStatus::Running,
-            steps: 0,
-            completed: 0,
-            failed: 0,
-            created_at: now,
-            updated_at: now,
-            ended_at: None,
-            error: None,
-        },
-        wake: Wake::Active,
-        min_reader: 1,
-        commit_id: u128::from(n),
-    }
-}
-
-fn events(from: u64) -> Vec<EncodedEvent> {
-    static BLOB: [u8; EVENT_BYTES] = [0; EVENT_BYTES];
-    let at = Timestamp::from_micros(1_700_000_000_000_000);
-    let event = |seq| EncodedEvent { seq, at, kind: 40, version: 1, blob: Bytes::from_static(&BLOB) };
-    (from..from + EVENTS).map(event).collect()
+    Ok(commits)
 }

@@ -8,13 +8,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 
+mod calls;
 mod claim;
 mod commit;
 mod concurrency;
 mod create;
 mod due;
 mod events;
-mod given;
 mod list;
 mod model;
 mod payload;

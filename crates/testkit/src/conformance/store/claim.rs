@@ -4,7 +4,7 @@ use tutti_core::ports::store::Claim;
 use tutti_core::ports::store::CommitOutcome::{Committed, Refused};
 
 use super::Subject;
-use super::given::{commit, new_run, run_id, summary};
+use crate::given::{commit, new_run, run_id, summary};
 
 pub async fn a_claim_raises_the_epoch_and_tells_where_the_run_is(store: Subject) {
     let run = store.create(new_run(1)).await;

@@ -6,7 +6,7 @@ use tutti_core::ports::store::{Commit, StoreError, Wake};
 use tutti_core::run::RunStatus;
 
 use super::Subject;
-use super::given::{commit, due_at, events, new_run, run_id, summary};
+use crate::given::{commit, due_at, events, new_run, run_id, summary};
 
 pub async fn events_follow_what_was_expected(store: Subject) {
     let run = store.create(new_run(1)).await;

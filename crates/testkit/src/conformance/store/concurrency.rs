@@ -9,7 +9,7 @@ use tutti_core::ports::store::CommitOutcome::{Committed, Refused};
 use tutti_core::ports::store::{Creation, NewRun};
 
 use super::Subject;
-use super::given::{commit, new_run, run_id, summary};
+use crate::given::{commit, new_run, run_id, summary};
 
 const CALLERS: u64 = 16;
 const ROUNDS: u64 = 20;

@@ -7,7 +7,7 @@ use tutti_core::time::Timestamp;
 use tutti_core::value::Digest;
 
 use super::Subject;
-use super::given::{commit, events, new_run, run_id};
+use crate::given::{commit, events, new_run, run_id};
 
 pub async fn a_created_run_is_found_with_its_first_events(store: Subject) {
     let new = new_run(1);

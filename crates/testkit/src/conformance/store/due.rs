@@ -5,7 +5,7 @@ use tutti_core::ports::store::{DueRuns, NewRun, Wake};
 use tutti_core::time::Timestamp;
 
 use super::Subject;
-use super::given::{commit, due_at, new_run, run_id};
+use crate::given::{commit, due_at, new_run, run_id};
 
 pub async fn each_wake_is_due_at_its_time(store: Subject) {
     let at = |micros| Wake::At(Timestamp::from_micros(micros));

@@ -5,7 +5,7 @@ use tutti_core::ports::store::{CommitOutcome, EncodedEvent};
 use tutti_core::time::Timestamp;
 
 use super::Subject;
-use super::given::{commit, event, new_run, run_id};
+use crate::given::{commit, event, new_run, run_id};
 
 pub async fn pages_cover_the_history(store: Subject) {
     let runs = store.create_many(2).await;

@@ -6,7 +6,7 @@ use tutti_core::ports::store::{NewRun, StoreError};
 use tutti_core::run::RunStatus;
 
 use super::Subject;
-use super::given::{commit, new_run, run_id, summary};
+use crate::given::{commit, new_run, run_id, summary};
 
 pub async fn runs_come_newest_first(store: Subject) {
     for n in [3, 1, 5, 2, 4] {

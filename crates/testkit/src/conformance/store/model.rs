@@ -6,7 +6,7 @@ use tutti_core::ids::RunId;
 use tutti_core::ports::store::{Commit, CommitOutcome, Creation, NewRun};
 
 use super::Subject;
-use super::given::{commit, new_run, run_id};
+use crate::given::{commit, new_run, run_id};
 
 /// Few runs, so that calls meet.
 const RUNS: u64 = 4;

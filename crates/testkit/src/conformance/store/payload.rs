@@ -5,7 +5,7 @@ use tutti_core::limits::MAX_VALUE_BYTES;
 use tutti_core::value::PayloadRef;
 
 use super::Subject;
-use super::given::{new_run, run_id};
+use crate::given::{new_run, run_id};
 
 pub async fn every_byte_is_kept_in_payloads(store: Subject) {
     let run = store.create(new_run(1)).await;

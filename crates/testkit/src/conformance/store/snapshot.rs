@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tutti_core::ports::store::{Snapshot, StoreError};
 
 use super::Subject;
-use super::given::{commit, new_run, run_id};
+use crate::given::{commit, new_run, run_id};
 
 pub async fn a_snapshot_is_given_back(store: Subject) {
     let runs = store.create_many(2).await;
