@@ -1,0 +1,162 @@
+//! What is read, on a connection of the readers. Each function is one statement: one view of the whole commits.
+
+use bytes::Bytes;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ports::query::{ListRuns, RunPage, RunSummary};
+use tutti_core::ports::store::{DueRuns, EncodedEvent, Snapshot, StoreError, StoredEvent};
+use tutti_core::time::Timestamp;
+use tutti_core::value::{Digest, PayloadRef};
+use uuid::Uuid;
+
+use crate::error::Outcome;
+use crate::{cursor, frame, rows};
+
+/// Runs of a namespace, newest first.
+pub fn list(db: &Connection, query: &ListRuns) -> Outcome<RunPage> {
+    let limit = match query.limit {
+        0 => 50,
+        limit => limit.min(1_000),
+    };
+    let mut sql = format!("SELECT {} FROM run_view WHERE namespace = ?", rows::SUMMARY);
+    let mut values = vec![Value::from(query.namespace.as_str().to_string())];
+    let mut only = |condition: &str, value: Value| {
+        sql.push_str(condition);
+        values.push(value);
+    };
+    if let Some(status) = query.status {
+        only(" AND status = ?", status.as_str().to_string().into());
+    }
+    if let Some(workflow) = &query.workflow {
+        only(" AND workflow = ?", workflow.as_str().to_string().into());
+    }
+    if let Some(cursor) = &query.cursor {
+        let before = match cursor::decode(&query.namespace, cursor) {
+            Ok(run) => run.as_uuid(),
+            Err(error) => return Ok(Err(error)),
+        };
+        only(" AND run_id < ?", before.as_bytes().to_vec().into());
+    }
+    // One more, to know whether there is a next page.
+    only(" ORDER BY run_id DESC LIMIT ?", rows::limit(limit + 1).into());
+    let mut statement = db.prepare_cached(&sql)?;
+    let found = statement.query_map(params_from_iter(values), rows::summary)?;
+    let mut runs = found.collect::<rusqlite::Result<Vec<RunSummary>>>()?;
+    let more = runs.len() > limit;
+    runs.truncate(limit);
+    let next = runs.last().filter(|_| more).map(|last| cursor::encode(&query.namespace, last.run));
+    Ok(Ok(RunPage { runs, next }))
+}
+
+/// One run of a namespace.
+pub fn find(db: &Connection, namespace: &Namespace, run: RunId) -> Outcome<Option<RunSummary>> {
+    let sql = format!("SELECT {} FROM run_view WHERE namespace = ? AND run_id = ?", rows::SUMMARY);
+    db.prepare_cached(&sql)?.query_row((namespace.as_str(), run.as_uuid()), rows::summary).optional().map(Ok)
+}
+
+/// Runs of a namespace whose id begins with a text.
+pub fn find_by_prefix(db: &Connection, namespace: &Namespace, prefix: &str, limit: usize) -> Outcome<Vec<RunSummary>> {
+    let Some((first, last)) = range(prefix) else { return Ok(Ok(Vec::new())) };
+    let sql = format!(
+        "SELECT {} FROM run_view WHERE namespace = ? AND run_id BETWEEN ? AND ? ORDER BY run_id DESC LIMIT ?",
+        rows::SUMMARY
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let found = statement.query_map((namespace.as_str(), first, last, rows::limit(limit)), rows::summary)?;
+    found.collect::<rusqlite::Result<_>>().map(Ok)
+}
+
+/// Events of a run from a number on.
+pub fn events(db: &Connection, run: RunId, from: u64, limit: usize) -> Outcome<Vec<StoredEvent>> {
+    let mut statement = db.prepare_cached(
+        "SELECT seq, at_us, kind, version, blob, epoch FROM event WHERE run_id = ? AND seq >= ? ORDER BY seq LIMIT ?",
+    )?;
+    let from = i64::try_from(from).unwrap_or(i64::MAX);
+    let found = statement.query_map((run.as_uuid(), from, rows::limit(limit)), |row| {
+        let event = EncodedEvent {
+            seq: row.get(0)?,
+            at: Timestamp::from_micros(row.get(1)?),
+            kind: row.get(2)?,
+            version: row.get(3)?,
+            blob: Bytes::from(row.get::<_, Vec<u8>>(4)?),
+        };
+        Ok(StoredEvent { event, epoch: row.get(5)? })
+    })?;
+    found.collect::<rusqlite::Result<_>>().map(Ok)
+}
+
+/// A definition by its hash.
+pub fn definition(db: &Connection, hash: Digest) -> Outcome<Option<Vec<u8>>> {
+    let mut statement = db.prepare_cached("SELECT body FROM definition WHERE hash = ?")?;
+    let framed = statement.query_row([hash.as_bytes()], |row| row.get(0)).optional()?;
+    Ok(framed.map(|framed| content(framed, hash)).transpose())
+}
+
+/// A payload of a run by its hash.
+pub fn payload(db: &Connection, run: RunId, at: PayloadRef) -> Outcome<Option<Bytes>> {
+    let mut statement = db.prepare_cached("SELECT body FROM payload WHERE run_id = ? AND hash = ?")?;
+    let framed = statement.query_row((run.as_uuid(), at.hash.as_bytes()), |row| row.get(0)).optional()?;
+    Ok(framed.map(|framed| content(framed, at.hash).map(Bytes::from)).transpose())
+}
+
+/// Runs that are due.
+pub fn due(db: &Connection, query: &DueRuns) -> Outcome<Vec<RunId>> {
+    let mut statement = db.prepare_cached(
+        "SELECT run_id FROM run
+         WHERE wake_at >= 0 AND wake_at <= ? AND slot >= ? AND slot < ? AND run_id > ? ORDER BY run_id LIMIT ?",
+    )?;
+    // An active run is due whatever the time; no id is as small as the empty one.
+    let now = query.now.as_micros().max(0);
+    let after = query.after.map_or(Vec::new(), |run| run.as_uuid().as_bytes().to_vec());
+    let values = (now, query.slots.start, query.slots.end, after, rows::limit(query.limit));
+    let found = statement.query_map(values, rows::run_id)?;
+    found.collect::<rusqlite::Result<_>>().map(Ok)
+}
+
+/// The snapshot of a run.
+pub fn snapshot(db: &Connection, run: RunId) -> Outcome<Option<Snapshot>> {
+    let mut statement = db.prepare_cached("SELECT seq, schema, blob FROM snapshot WHERE run_id = ?")?;
+    let found = statement.query_row([run.as_uuid()], |row| {
+        Ok(Snapshot { seq: row.get(0)?, schema: row.get(1)?, blob: Bytes::from(row.get::<_, Vec<u8>>(2)?) })
+    });
+    found.optional().map(Ok)
+}
+
+/// What was kept under a hash, checked.
+fn content(framed: Vec<u8>, hash: Digest) -> Result<Vec<u8>, StoreError> {
+    let body = frame::unwrap(framed)?;
+    if Digest::of(&body) == hash { Ok(body) } else { Err(StoreError::Corrupt(format!("{hash} has another content"))) }
+}
+
+/// The first and the last id whose hyphenated form begins with a text.
+fn range(prefix: &str) -> Option<(Uuid, Uuid)> {
+    let end = |fill: &str| {
+        let rest = Uuid::nil().hyphenated().to_string().replace('0', fill);
+        let id = format!("{prefix}{}", rest.get(prefix.len()..)?).parse::<Uuid>().ok()?;
+        // The parser takes other forms as well.
+        id.hyphenated().to_string().starts_with(prefix).then_some(id)
+    };
+    Some((end("0")?, end("f")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_a_range_of_ids() {
+        let text = |prefix| range(prefix).map(|(first, last)| format!("{first} {last}"));
+        let whole = "00000000-0000-0000-0000-000000000000 ffffffff-ffff-ffff-ffff-ffffffffffff";
+        assert_eq!(text("").as_deref(), Some(whole));
+        let half = "01932c07-2000-0000-0000-000000000000 01932c07-2fff-ffff-ffff-ffffffffffff";
+        assert_eq!(text("01932c07-2").as_deref(), Some(half));
+        assert_eq!(
+            text("01932c07-").as_deref(),
+            Some(&*half.replace("07-2", "07-X").replace("07-X", "07-0").replace("07-0fff", "07-ffff"))
+        );
+        for odd in ["01932c072", "01932C07", "{", "urn:uuid:", "-", "é", "0193-"] {
+            assert_eq!(range(odd), None, "{odd:?}");
+        }
+    }
+}

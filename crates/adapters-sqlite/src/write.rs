@@ -1,0 +1,207 @@
+//! What is written, inside a transaction of the writer.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tutti_core::ids::RunId;
+use tutti_core::ports::query::RunSummary;
+use tutti_core::ports::store::{Claim, Commit, CommitOutcome, Creation, EncodedEvent, NewRun, Snapshot, StoreError};
+use tutti_core::value::Digest;
+
+use crate::error::Outcome;
+use crate::{frame, rows};
+
+/// Refuses a run that breaks the contract, before anything is written.
+pub fn check_new(new: &NewRun) -> Result<(), StoreError> {
+    check_events(new.run, 0, &new.events)?;
+    check_summary(new.run, &new.summary)?;
+    if Digest::of(&new.definition.1) == new.definition.0 {
+        return Ok(());
+    }
+    Err(StoreError::Permanent(format!("the definition of run {} does not have its hash", new.run)))
+}
+
+/// Refuses commits that break the contract, before anything is written.
+pub fn check_commits(commits: &[Commit]) -> Result<(), StoreError> {
+    let mut seen = HashSet::with_capacity(commits.len());
+    commits.iter().try_for_each(|commit| {
+        if !seen.insert(commit.run) {
+            return Err(StoreError::Permanent(format!("run {} stands twice in one call", commit.run)));
+        }
+        check_events(commit.run, commit.expected, &commit.events)?;
+        commit.summary.iter().try_for_each(|summary| check_summary(commit.run, summary))
+    })
+}
+
+/// Creates a run.
+pub fn create(db: &Connection, new: &NewRun) -> Outcome<Creation> {
+    let (id, namespace) = (new.run.as_uuid(), new.namespace.as_str());
+    let first = db
+        .prepare_cached("SELECT run_id FROM request WHERE namespace = ? AND request_id = ?")?
+        .query_row((namespace, new.request), rows::run_id)
+        .optional()?;
+    if let Some(first) = first {
+        return Ok(Ok(Creation::Exists(first)));
+    }
+    if db.prepare_cached("SELECT 1 FROM run WHERE run_id = ?")?.exists([id])? {
+        let text = format!("run {} exists and was created by another request", new.run);
+        return Ok(Err(StoreError::Permanent(text)));
+    }
+    let (hash, body) = &new.definition;
+    let mut known = db.prepare_cached("SELECT 1 FROM definition WHERE hash = ?")?;
+    if !known.exists([hash.as_bytes()])? {
+        db.execute("INSERT INTO definition (hash, body) VALUES (?, ?)", (hash.as_bytes(), &frame::wrap(body)[..]))?;
+    }
+    db.prepare_cached(
+        "INSERT INTO run
+            (run_id, namespace, slot, definition, epoch, last_seq, commit_id, claims, min_reader, wake_at)
+         VALUES (?, ?, ?, ?, 1, ?, ?, 0, ?, ?)",
+    )?
+    .execute(params![
+        id,
+        namespace,
+        new.run.slot(),
+        hash.as_bytes(),
+        new.events.len(),
+        new.commit_id.to_be_bytes(),
+        new.min_reader,
+        rows::wake(new.wake),
+    ])?;
+    db.prepare_cached("INSERT INTO request (namespace, request_id, run_id) VALUES (?, ?, ?)")?.execute((
+        namespace,
+        new.request,
+        id,
+    ))?;
+    db.prepare_cached(
+        "INSERT INTO run_view
+            (run_id, namespace, workflow, version, definition, status, steps, completed, failed, created_at, updated_at,
+             ended_at, error)
+         VALUES (?1, ?13, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )
+    .and_then(|mut insert| {
+        with_summary(&new.summary, |values| insert.execute([values, &[&namespace]].concat().as_slice()))
+    })?;
+    append(db, new.run, 1, &new.events)?;
+    Ok(Ok(Creation::Created))
+}
+
+/// Appends to runs, each guarded by its own row.
+pub fn commit(db: &Connection, commits: &[Commit]) -> Outcome<Vec<CommitOutcome>> {
+    commits.iter().map(|commit| commit_one(db, commit)).collect::<rusqlite::Result<_>>().map(Ok)
+}
+
+fn commit_one(db: &Connection, commit: &Commit) -> rusqlite::Result<CommitOutcome> {
+    let id = commit.run.as_uuid();
+    let mut guard = db.prepare_cached("SELECT last_seq, epoch, commit_id, wake_at FROM run WHERE run_id = ?")?;
+    let guard = guard.query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).optional()?;
+    let Some((last_seq, epoch, last_id, wake_at)): Option<(u64, u64, [u8; 16], Option<i64>)> = guard else {
+        return Ok(CommitOutcome::Refused);
+    };
+    let commit_id = commit.commit_id.to_be_bytes();
+    if last_seq != commit.expected || epoch != commit.epoch {
+        let repeated = last_id == commit_id;
+        return Ok(if repeated { CommitOutcome::Committed } else { CommitOutcome::Refused });
+    }
+    let last_seq = commit.expected + commit.events.len() as u64;
+    db.prepare_cached(
+        "UPDATE run SET last_seq = ?2, commit_id = ?3, claims = 0, min_reader = max(min_reader, ?4) WHERE run_id = ?1",
+    )?
+    .execute((id, last_seq, commit_id, commit.min_reader))?;
+    // Apart, because it alone touches an index.
+    if wake_at != rows::wake(commit.wake) {
+        db.prepare_cached("UPDATE run SET wake_at = ? WHERE run_id = ?")?.execute((rows::wake(commit.wake), id))?;
+    }
+    if let Some(summary) = &commit.summary {
+        let mut update = db.prepare_cached(
+            "UPDATE run_view SET workflow = ?2, version = ?3, definition = ?4, status = ?5, steps = ?6, completed = ?7,
+                failed = ?8, created_at = ?9, updated_at = ?10, ended_at = ?11, error = ?12
+             WHERE run_id = ?1",
+        )?;
+        with_summary(summary, |values| update.execute(values))?;
+    }
+    append(db, commit.run, commit.epoch, &commit.events)?;
+    Ok(CommitOutcome::Committed)
+}
+
+/// Raises the epoch of a run.
+pub fn claim(db: &Connection, run: RunId) -> Outcome<Option<Claim>> {
+    let mut claim = db.prepare_cached(
+        "UPDATE run SET epoch = epoch + 1, claims = min(claims + 1, 0xffffffff) WHERE run_id = ?
+         RETURNING epoch, claims, last_seq, min_reader",
+    )?;
+    let claimed =
+        claim.query_row([run.as_uuid()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).optional()?;
+    let Some((epoch, claims, last_seq, min_reader)) = claimed else { return Ok(Ok(None)) };
+    let sql = format!("SELECT {} FROM run_view WHERE run_id = ?", rows::SUMMARY);
+    let summary = db.prepare_cached(&sql)?.query_row([run.as_uuid()], rows::summary)?;
+    Ok(Ok(Some(Claim { epoch, claims, last_seq, min_reader, summary })))
+}
+
+/// Keeps a snapshot unless a newer one is kept.
+pub fn save_snapshot(db: &Connection, run: RunId, snapshot: &Snapshot) -> Outcome<()> {
+    let mut known = db.prepare_cached("SELECT 1 FROM run WHERE run_id = ? AND last_seq >= ?")?;
+    if !known.exists((run.as_uuid(), snapshot.seq))? {
+        let text = format!("run {run} has no event {} to snapshot", snapshot.seq);
+        return Ok(Err(StoreError::Permanent(text)));
+    }
+    db.prepare_cached(
+        "INSERT INTO snapshot (run_id, seq, schema, blob) VALUES (?, ?, ?, ?)
+         ON CONFLICT (run_id) DO UPDATE SET seq = excluded.seq, schema = excluded.schema, blob = excluded.blob
+         WHERE excluded.seq >= snapshot.seq",
+    )?
+    .execute((run.as_uuid(), snapshot.seq, snapshot.schema, &snapshot.blob[..]))?;
+    Ok(Ok(()))
+}
+
+/// Keeps a payload, already framed.
+pub fn put(db: &Connection, run: RunId, hash: Digest, framed: &Bytes) -> Outcome<()> {
+    db.prepare_cached("INSERT INTO payload (run_id, hash, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
+        .execute((run.as_uuid(), hash.as_bytes(), &framed[..]))?;
+    Ok(Ok(()))
+}
+
+fn append(db: &Connection, run: RunId, epoch: u64, events: &[EncodedEvent]) -> rusqlite::Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO event (run_id, seq, at_us, epoch, kind, version, blob) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for event in events {
+        let at = event.at.as_micros();
+        insert.execute((run.as_uuid(), event.seq, at, epoch, event.kind, event.version, &event.blob[..]))?;
+    }
+    Ok(())
+}
+
+/// The values of a line for lists, in the order of [`rows::SUMMARY`].
+fn with_summary<T>(
+    summary: &RunSummary,
+    run: impl FnOnce(&[&dyn rusqlite::ToSql]) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    run(params![
+        summary.run.as_uuid(),
+        summary.workflow.as_str(),
+        summary.version,
+        summary.definition.as_bytes(),
+        summary.status.as_str(),
+        summary.steps,
+        summary.completed,
+        summary.failed,
+        summary.created_at.as_micros(),
+        summary.updated_at.as_micros(),
+        summary.ended_at.map(tutti_core::time::Timestamp::as_micros),
+        summary.error,
+    ])
+}
+
+/// Events of a run are numbered without a gap.
+fn check_events(run: RunId, expected: u64, events: &[EncodedEvent]) -> Result<(), StoreError> {
+    let numbered = events.iter().zip(1..).all(|(event, n)| expected.checked_add(n) == Some(event.seq));
+    if numbered { Ok(()) } else { Err(StoreError::Permanent(format!("events of run {run} are not numbered in order"))) }
+}
+
+fn check_summary(run: RunId, summary: &RunSummary) -> Result<(), StoreError> {
+    if summary.run == run {
+        return Ok(());
+    }
+    Err(StoreError::Permanent(format!("the line for lists of run {run} is that of run {}", summary.run)))
+}
