@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,13 @@ impl Frontier {
         self.delayed.first().map(|(at, ..)| *at)
     }
 
+    /// The first moment after `now` at which a delayed step may start. What is due already waits for room, not for time.
+    #[must_use]
+    pub fn next_due_after(&self, now: Timestamp) -> Option<Timestamp> {
+        let first = (now.plus(Duration::from_micros(1)), Turn(Reverse(Priority::High), 0), 0);
+        self.delayed.range(first..).next().map(|(at, ..)| *at)
+    }
+
     /// Steps that are ready now.
     #[must_use]
     pub fn ready(&self) -> usize {
@@ -103,5 +111,7 @@ mod tests {
         assert_eq!(at(9), [1, 3, 0]);
         assert_eq!(at(10), [2, 1, 3, 0]);
         assert_eq!(frontier.next_due(), Some(Timestamp::from_micros(10)));
+        assert_eq!(frontier.next_due_after(Timestamp::from_micros(9)), Some(Timestamp::from_micros(10)));
+        assert_eq!(frontier.next_due_after(Timestamp::from_micros(10)), None);
     }
 }

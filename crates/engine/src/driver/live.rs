@@ -86,11 +86,11 @@ impl Live {
     }
 
     /// When this run wants to be looked at without anything having happened.
-    pub(super) fn next_moment(&self) -> Option<Timestamp> {
+    pub(super) fn next_moment(&self, now: Timestamp) -> Option<Timestamp> {
         if !self.state.status().is_open() {
             return None;
         }
-        let moments = [Some(self.state.deadline()), self.state.frontier().next_due(), self.defer_until];
+        let moments = [Some(self.state.deadline()), self.state.frontier().next_due_after(now), self.defer_until];
         moments.into_iter().flatten().min()
     }
 

@@ -136,7 +136,7 @@ impl Driver {
     pub(super) fn set_timer(&mut self, run: RunId, now: Timestamp) {
         let Some(live) = self.runs.get_mut(&run) else { return };
         // While a commit is under way its end is what comes next.
-        let next = if live.busy { None } else { live.next_moment() }.map(|at| at.max(now));
+        let next = if live.busy { None } else { live.next_moment(now) }.map(|at| at.max(now));
         if live.timer != next {
             if let Some(old) = live.timer.take() {
                 self.timers.remove(&(old, run));

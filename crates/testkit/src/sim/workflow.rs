@@ -1,0 +1,128 @@
+//! Random workflows, and what an uninterrupted run of one ends with.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use tutti_core::plan::{Plan, StepIndex, assemble_input, run_data};
+use tutti_core::ports::agent::AgentErrorKind;
+use tutti_core::run::StepStatus;
+use tutti_core::value::{Digest, Json};
+use tutti_core::workflow::{OnError, parse};
+
+use super::rng::Rng;
+
+/// A workflow of random shape that uses every field of a step, and what its agents do.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// What runs.
+    pub plan: Arc<Plan>,
+    /// Steps that nobody can do.
+    pub impossible: Vec<bool>,
+    /// Steps whose agent asks a question that nobody answers.
+    pub asks: Vec<bool>,
+}
+
+/// How an uninterrupted run of a case ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// State of each step.
+    pub steps: Vec<StepStatus>,
+    /// The run's data.
+    pub data: Json,
+}
+
+/// Draws a case.
+pub fn draw(rng: &mut Rng) -> Case {
+    let count = 1 + rng.below(14) as usize;
+    let mut text = format!(
+        "id: case\nexecutor: {}\nmax_concurrent_tasks: {}\non_error: {}\ndata: {{start: {{n: {}}}}}\nsteps:\n",
+        ["basic", "parallel", "dynamic"][rng.below(3) as usize],
+        1 + rng.below(5),
+        if rng.percent(85) { "continue" } else { "fail" },
+        rng.below(1_000),
+    );
+    for index in 0..count {
+        step(rng, index, &mut text);
+    }
+    let plan = Plan::new(parse(&text).expect("the generator writes valid workflows").workflow).expect("a valid plan");
+    let troubled = rng.percent(25);
+    let impossible = (0..count).map(|_| troubled && rng.percent(10)).collect();
+    let silent = rng.percent(5);
+    let asks = (0..count).map(|_| silent && rng.percent(10)).collect();
+    Case { plan, impossible, asks }
+}
+
+fn step(rng: &mut Rng, index: usize, text: &mut String) {
+    let mut on: Vec<usize> = (0..index).filter(|_| rng.percent(30)).collect();
+    on.truncate(4);
+    let names = on.iter().map(|i| format!("s{i}")).collect::<Vec<_>>().join(", ");
+    let mut input = String::from("n: start.n, fixed: {value: [1, 2]}, none: {from: start.nothing, required: false}");
+    for i in &on {
+        let _ = write!(input, ", from{i}: results.s{i}");
+    }
+    let pinned =
+        if rng.percent(20) { format!(", agent: {}", ["x", "y"][rng.below(2) as usize]) } else { String::new() };
+    let _ = writeln!(
+        text,
+        "- {{id: s{index}, capability: {}, action: act, stage: stage {}, depends_on: [{names}], input: {{{input}}}, \
+         output: {{'v': results.s{index}, w: {{to: extra.s{index}, optional: true}}}}, timeout: {}s, \
+         retry: {{max_attempts: {}, backoff: {}ms, backoff_factor: 2, max_backoff: 5s, jitter: 0.5}}, priority: {}, \
+         parallel_safe: {}, estimated_duration: 1s, critical: {}{pinned}}}",
+        ["c", "d"][rng.below(2) as usize],
+        index / 3,
+        5 + rng.below(30),
+        2 + rng.below(3),
+        100 + rng.below(2_000),
+        ["low", "normal", "high"][rng.below(3) as usize],
+        rng.percent(85),
+        rng.percent(20),
+    );
+}
+
+impl Case {
+    /// The output of a step for an input: the same whenever, wherever and however often it is asked.
+    #[must_use]
+    pub fn output(step: StepIndex, input: &Json) -> Json {
+        let hash = Digest::of(format!("{step} {}", input.as_str()).as_bytes());
+        // Some outputs are too large for the history.
+        let filler = if hash.as_bytes()[0] < 20 { "x".repeat(10_000) } else { String::new() };
+        Json::parse(format!(r#"{{"v":{{"hash":"{hash}","filler":"{filler}"}}}}"#)).expect("valid JSON")
+    }
+
+    /// The failure of a step that nobody can do.
+    #[must_use]
+    pub const fn impossible_kind() -> AgentErrorKind {
+        AgentErrorKind::InvalidInput
+    }
+
+    /// True if every run of this case must end the same: nothing depends on which step fails first or on a person.
+    #[must_use]
+    pub fn is_determined(&self) -> bool {
+        let fails = self.impossible.contains(&true);
+        let stops = self.plan.workflow().on_error == Some(OnError::Fail);
+        !self.asks.contains(&true) && !(fails && stops)
+    }
+
+    /// What an uninterrupted run ends with.
+    #[must_use]
+    pub fn reference(&self) -> Reference {
+        let start = &self.plan.workflow().data;
+        let mut steps = vec![StepStatus::Pending; self.plan.len()];
+        let mut outputs: Vec<Option<Json>> = vec![None; self.plan.len()];
+        for &index in self.plan.topology().order() {
+            let at = index as usize;
+            let all_done = self.plan.topology().dependencies(index).iter().all(|on| outputs[*on as usize].is_some());
+            steps[at] = match (all_done, self.impossible[at]) {
+                (false, _) => StepStatus::Skipped,
+                (true, true) => StepStatus::Failed,
+                (true, false) => {
+                    let input = assemble_input(&self.plan, index, start, |i| outputs[i as usize].clone());
+                    outputs[at] = Some(Self::output(index, &input.expect("no field is required").value));
+                    StepStatus::Completed
+                }
+            };
+        }
+        let data = run_data(&self.plan, start, |i| outputs[i as usize].clone());
+        Reference { steps, data }
+    }
+}

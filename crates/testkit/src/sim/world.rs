@@ -1,0 +1,295 @@
+//! The simulated world: servers, a store, agents and a clock in one thread. What happens next is the earliest action; among
+//! equals the one that was planned first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tutti_adapters_memory::MemoryStore;
+use tutti_core::ids::{AgentId, RunId};
+use tutti_core::invariants::{Violation, check_history, epochs_never_fall};
+use tutti_core::ports::query::RunQuery;
+use tutti_core::ports::store::StoredEvent;
+use tutti_core::run::{Event, Input, Recorded, RunState, RunStatus, decode};
+use tutti_core::time::Timestamp;
+use tutti_engine::driver::{AdoptRun, CreateRun, Decided, DecidedRun, Driver, Message};
+use tutti_engine::{AgentRecord, EngineError, Registry, load};
+
+use super::agents::Agents;
+use super::faults::{Fault, Faults};
+use super::rng::Rng;
+use super::workflow::Case;
+
+/// Servers that share the store.
+pub(super) const SERVERS: usize = 2;
+
+/// How long the runs of a dead server wait for another one.
+const LEASE: Duration = Duration::from_secs(3);
+
+/// What happens at a moment.
+pub(super) enum Action {
+    /// A message reaches a driver, unless its server died since.
+    Deliver(ServerId, Message),
+    /// A creation reaches the store.
+    Create(ServerId, Box<DecidedRun>),
+    /// A commit reaches the store.
+    Commit(ServerId, Box<Decided>),
+    /// A copy of a commit reaches the store; nobody waits for the answer.
+    LateCopy(tutti_core::ports::store::Commit),
+    /// A server takes a run over.
+    TakeOver(usize, RunId),
+    /// A server dies and comes back empty.
+    Crash(usize),
+    /// An operator ends a run.
+    Cancel(RunId),
+}
+
+/// A server in one of its lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ServerId {
+    pub(super) number: usize,
+    life: u32,
+}
+
+pub(super) struct Server {
+    pub(super) driver: Driver,
+    life: u32,
+    ticks: BTreeSet<Timestamp>,
+}
+
+/// A run of a case and who watches it.
+pub(super) struct Run {
+    pub(super) case: Case,
+    /// Last sequence number that each server published.
+    pub(super) published: HashMap<ServerId, u64>,
+    /// False once something happened after which it need not end as the reference does.
+    pub(super) is_determined: bool,
+    /// Takes down every server that takes it over.
+    pub(super) is_poison: bool,
+}
+
+pub(super) struct World {
+    pub(super) now: Timestamp,
+    pub(super) rng: Rng,
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) agents: Agents,
+    pub(super) servers: Vec<Server>,
+    pub(super) runs: BTreeMap<RunId, Run>,
+    pub(super) faults: Faults,
+    /// One line for everything that happened.
+    pub(super) trace: Vec<String>,
+    actions: BTreeMap<(Timestamp, u64), Action>,
+    planned: u64,
+    /// Crashes and take-overs that may still strike.
+    pub(super) troubles: u32,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut world = Self {
+            now: Timestamp::from_micros(1_000_000_000_000),
+            rng: Rng::new(seed),
+            store: Arc::new(MemoryStore::new()),
+            agents: Agents::default(),
+            servers: Vec::new(),
+            runs: BTreeMap::new(),
+            faults: Faults::default(),
+            trace: Vec::new(),
+            actions: BTreeMap::new(),
+            planned: 0,
+            troubles: 0,
+        };
+        world.servers = (0..SERVERS).map(|_| Server { driver: driver(), life: 0, ticks: BTreeSet::new() }).collect();
+        world
+    }
+
+    pub(super) fn plan(&mut self, after: Duration, action: Action) {
+        self.planned += 1;
+        self.actions.insert((self.now.plus(after), self.planned), action);
+    }
+
+    /// A random span up to a bound.
+    pub(super) fn span(&mut self, millis: u64) -> Duration {
+        Duration::from_micros(1 + self.rng.below(millis * 1000))
+    }
+
+    pub(super) fn server(&self, number: usize) -> ServerId {
+        ServerId { number, life: self.servers[number].life }
+    }
+
+    pub(super) fn is_alive(&self, id: ServerId) -> bool {
+        self.servers[id.number].life == id.life
+    }
+
+    /// Does what comes next; `false` when nothing does.
+    pub(super) fn step(&mut self) -> Result<bool, Violation> {
+        let Some(((at, _), action)) = self.actions.pop_first() else { return Ok(false) };
+        self.now = self.now.max(at);
+        match action {
+            Action::Deliver(id, message) => self.deliver(id, message)?,
+            Action::Create(id, decided) => self.create(id, decided)?,
+            Action::Commit(id, decided) => self.commit(id, decided)?,
+            Action::LateCopy(commit) => self.late_copy(commit),
+            Action::TakeOver(number, run) => self.take_over(number, run)?,
+            Action::Crash(number) => self.crash(number, Fault::CrashBetween),
+            Action::Cancel(run) => self.cancel(run)?,
+        }
+        Ok(true)
+    }
+
+    pub(super) fn log(&mut self, line: impl FnOnce() -> String) {
+        let line = format!("{:>12} {}", self.now.as_micros(), line());
+        self.trace.push(line);
+    }
+
+    fn deliver(&mut self, id: ServerId, message: Message) -> Result<(), Violation> {
+        if !self.is_alive(id) {
+            return Ok(());
+        }
+        let (now, mut rng) = (self.now, self.rng.clone());
+        let mut random = || rng.bits();
+        let server = &mut self.servers[id.number];
+        if matches!(message, Message::Tick) {
+            server.ticks.retain(|at| *at > now);
+        }
+        server.driver.handle(message, now, &mut random);
+        server.driver.handle(Message::Tick, now, &mut random);
+        server.driver.pump(now, &mut random);
+        let effects = server.driver.effects();
+        let tick = server.driver.next_tick().filter(|at| server.ticks.insert(*at));
+        self.rng = rng;
+        if let Some(at) = tick {
+            self.plan(at.since(now), Action::Deliver(id, Message::Tick));
+        }
+        effects.into_iter().try_for_each(|effect| self.carry_out(id, effect))
+    }
+
+    /// Starts a run on a server.
+    pub(super) fn start(&mut self, number: usize, create: CreateRun, case: Case) -> Result<(), Violation> {
+        let run = create.run;
+        let is_poison = self.rng.percent(3);
+        if is_poison {
+            let after = self.span(3_000);
+            self.plan(after, Action::Crash(number));
+        }
+        let is_determined = case.is_determined();
+        self.runs.insert(run, Run { case, published: HashMap::new(), is_determined, is_poison });
+        let id = self.server(number);
+        self.log(|| format!("start {run} on {number}"));
+        self.deliver(id, Message::Create(Box::new(create), Box::new(|_| {})))
+    }
+
+    /// A server dies: what it held is gone, and somebody takes its runs over after a while.
+    pub(super) fn crash(&mut self, number: usize, fault: Fault) {
+        self.faults.strike(fault);
+        self.log(|| format!("crash {number} ({fault:?})"));
+        let runs: Vec<RunId> =
+            self.runs.keys().copied().filter(|run| self.servers[number].driver.state(*run).is_some()).collect();
+        let server = &mut self.servers[number];
+        server.life += 1;
+        server.driver = driver();
+        server.ticks.clear();
+        for run in runs {
+            let heir = self.rng.below(SERVERS as u64) as usize;
+            let after = LEASE + self.span(1_000);
+            self.plan(after, Action::TakeOver(heir, run));
+        }
+    }
+
+    fn take_over(&mut self, number: usize, run: RunId) -> Result<(), Violation> {
+        if self.servers[number].driver.state(run).is_some() {
+            return Ok(());
+        }
+        if self.servers.iter().any(|server| server.driver.state(run).is_some()) {
+            self.faults.strike(Fault::Zombie);
+        }
+        self.log(|| format!("take over {run} by {number}"));
+        let loaded = load(&*self.store, &*self.store, run, self.now, self.rng.bits()).now_or_never();
+        let loaded = match loaded.expect("a store in memory never waits") {
+            Ok(loaded) => loaded,
+            // Its creation never reached the store; its caller asks again.
+            Err(EngineError::NotFound(_)) => {
+                self.runs.remove(&run);
+                return Ok(());
+            }
+            Err(EngineError::Quarantined(_)) => {
+                self.faults.strike(Fault::Quarantined);
+                return Ok(());
+            }
+            Err(error) => return Err(Violation { invariant: "a_run_can_be_loaded", detail: error.to_string() }),
+        };
+        self.check_fold(&loaded.state, run)?;
+        if !loaded.state.status().is_open() {
+            return Ok(());
+        }
+        if self.runs.get(&run).is_some_and(|run| run.is_poison) {
+            self.crash(number, Fault::CrashBetween);
+            self.plan(LEASE, Action::TakeOver(number, run));
+            return Ok(());
+        }
+        let id = self.server(number);
+        if let Some(run) = self.runs.get_mut(&run) {
+            run.published.insert(id, loaded.state.seq());
+        }
+        let resumed_by = self.rng.percent(30).then(|| "operator".to_owned());
+        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, resumed_by };
+        self.deliver(id, Message::Adopt(Box::new(adopt), Box::new(|_| {})))
+    }
+
+    fn cancel(&mut self, run: RunId) -> Result<(), Violation> {
+        let Some(number) = (0..SERVERS).find(|n| self.servers[*n].driver.state(run).is_some()) else { return Ok(()) };
+        self.faults.strike(Fault::Cancelled);
+        self.log(|| format!("cancel {run}"));
+        if let Some(run) = self.runs.get_mut(&run) {
+            run.is_determined = false;
+        }
+        let input = Input::CancelRun { by: "operator".into(), reason: "simulated".into() };
+        let id = self.server(number);
+        self.deliver(id, Message::Input(run, input, None))
+    }
+
+    pub(super) fn stored(&self, run: RunId) -> Vec<StoredEvent> {
+        let events = self.store.events(run, 1, usize::MAX).now_or_never();
+        events.expect("a store in memory never waits").expect("a store in memory never fails")
+    }
+
+    pub(super) fn history(&self, run: RunId) -> Vec<Recorded> {
+        self.stored(run).iter().map(|stored| decode(&stored.event).expect("written by this build")).collect()
+    }
+
+    /// Checks every promise that a history can tell about, after it grew.
+    pub(super) fn check(&self, run: RunId) -> Result<RunState, Violation> {
+        epochs_never_fall(&self.stored(run))?;
+        check_history(&self.runs[&run].case.plan, &self.history(run))
+    }
+
+    /// The state of a run that was loaded or is driven is the fold of its history.
+    pub(super) fn check_fold(&self, state: &RunState, run: RunId) -> Result<(), Violation> {
+        let folded = self.check(run)?;
+        let same = folded.seq() != state.seq() || folded == *state;
+        if same { Ok(()) } else { Err(Violation { invariant: "fold_is_the_state", detail: format!("run {run}") }) }
+    }
+
+    /// Counts what the history tells about how runs ended.
+    pub(super) fn count_ends(&mut self, state: &RunState, history: &[Recorded]) {
+        if state.status() == RunStatus::Failed
+            && matches!(history.last().map(|e| &e.event), Some(Event::RunFailed(failed)) if failed.step.is_none())
+        {
+            self.faults.strike(Fault::Expired);
+        }
+    }
+}
+
+/// A driver that knows three agents, two of them for each capability.
+fn driver() -> Driver {
+    let registry = Registry::default();
+    for (id, capabilities) in [("x", ["c", "d"].as_slice()), ("y", &["c", "d"]), ("z", &["c"])] {
+        registry.register(AgentRecord {
+            id: id.parse::<AgentId>().expect("a valid name"),
+            url: format!("http://{id}"),
+            capabilities: capabilities.iter().map(|c| c.parse().expect("a valid name")).collect(),
+        });
+    }
+    Driver::new(registry, 6)
+}
