@@ -1,0 +1,71 @@
+//! `tutti lint`: everything that is wrong with a workflow file, offline.
+
+use serde::Serialize;
+use tutti_core::workflow::{Problem, Severity};
+
+use super::{LintArgs, TextOrJson};
+use crate::agents::AgentsFile;
+use crate::exit::{Exit, Result};
+use crate::output::{answer, answer_json, say};
+use crate::workflow_file::{self, WorkflowFile};
+
+/// The answer as JSON.
+#[derive(Serialize)]
+struct Findings<'f> {
+    file: String,
+    errors: usize,
+    warnings: usize,
+    problems: &'f [Problem],
+}
+
+/// # Errors
+/// A file that cannot be read.
+pub fn execute(args: &LintArgs) -> Result<Exit> {
+    let agents = AgentsFile::find(args.agents.as_deref(), &args.file)?;
+    let text = workflow_file::text(&args.file)?;
+    let problems = match WorkflowFile::parse(&args.file, &text) {
+        Err(problems) => problems,
+        Ok(file) => {
+            let mut problems = file.warnings.clone();
+            let unmet = agents.iter().flat_map(|agents| agents.unmet(&file.workflow, &file.document));
+            problems.extend(unmet.map(|mut problem| {
+                problem.severity = if args.strict { Severity::Error } else { Severity::Warning };
+                problem
+            }));
+            problems.sort_by_key(|problem| problem.position);
+            problems
+        }
+    };
+    let errors = problems.iter().filter(|problem| problem.is_error()).count();
+    let warnings = problems.len() - errors;
+    match args.output {
+        TextOrJson::Json => {
+            let file = args.file.display().to_string();
+            answer_json(&Findings { file, errors, warnings, problems: &problems })?;
+        }
+        TextOrJson::Text => {
+            answer(&workflow_file::lines(&args.file, &problems))?;
+            say(format!("{}: {}, {}", args.file.display(), count(errors, "error"), count(warnings, "warning")));
+        }
+    }
+    if let Some(agents) = agents.filter(|_| errors == 0) {
+        say_unchecked(&agents);
+    }
+    Ok(if errors == 0 { Exit::Done } else { Exit::Usage })
+}
+
+/// Says which agents could not be asked what they can do.
+fn say_unchecked(agents: &AgentsFile) {
+    let silent: Vec<&str> =
+        agents.agents.iter().filter(|agent| agent.capabilities.is_none()).map(|agent| agent.name.as_str()).collect();
+    if !silent.is_empty() {
+        say(format!(
+            "note: capabilities were not checked against the agents: {} name theirs by their cards only",
+            silent.join(", ")
+        ));
+    }
+}
+
+fn count(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}

@@ -1,0 +1,330 @@
+//! The command line: what may be typed, and a file per command for what it does.
+
+mod artifacts;
+mod data;
+mod events;
+mod example_agent;
+mod get;
+mod lint;
+mod list;
+mod plan;
+mod resume;
+mod run;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tutti_core::ids::RequestId;
+use tutti_core::workflow::{Executor, OnError};
+
+use crate::config;
+use crate::exit::{Exit, Result};
+use crate::live::Progress;
+use crate::output;
+use crate::store::StoreSpec;
+
+/// A durable orchestrator for multi-agent workflows.
+///
+/// Answers go to stdout, talk goes to stderr. Exit codes: 0 done, 1 run failed, 2 wrong use or bad input, 4 cancelled,
+/// 5 waiting for a person, 69 store or agent unavailable, 74 answer not written, 130 stopped by Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(name = "tutti", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Where runs are kept: sqlite:PATH, or memory (gone when the command ends).
+    #[arg(long, global = true, env = "TUTTI_STORE", value_name = "STORE", default_value = StoreSpec::DEFAULT)]
+    pub store: StoreSpec,
+    /// Log to stderr: error, warn, info, debug or trace, or a filter such as tutti_engine=debug.
+    #[arg(long, global = true, env = "TUTTI_LOG", value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a workflow and report on it.
+    Run(RunArgs),
+    /// Let an interrupted run go on where it stood.
+    Resume(ResumeArgs),
+    /// Check a workflow file; say everything that is wrong with it.
+    Lint(LintArgs),
+    /// Show the plan of a workflow without running it.
+    Plan(PlanArgs),
+    /// List runs, newest first.
+    List(ListArgs),
+    /// Show a run: its steps with states, attempts, agents, times and outputs.
+    Get(GetArgs),
+    /// Show the events of a run.
+    Events(EventsArgs),
+    /// Show the data of a run as JSON: its inputs and what its steps have written.
+    Data(RunSelector),
+    /// List the artifacts of a run, or write one.
+    Artifacts(ArtifactsArgs),
+    /// Print the JSON Schema of workflow files.
+    Schema,
+    /// Print the version.
+    Version,
+    /// Be one of the agents of the examples.
+    #[command(hide = true)]
+    ExampleAgent(ExampleAgentArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The workflow, YAML or JSON.
+    pub file: PathBuf,
+    /// An input: key=value (JSON, else text), key=@FILE (the text of a file), or a JSON file that holds an object of
+    /// inputs. May be repeated; later ones win.
+    #[arg(short, long = "input", value_name = "KEY=VALUE|FILE")]
+    pub inputs: Vec<String>,
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// How steps are run. Default: what the workflow says, then ORCHESTRATION_MODE, then auto.
+    #[arg(long, value_enum)]
+    pub executor: Option<ExecutorArg>,
+    /// Most steps in flight at once. Default: what the workflow says.
+    #[arg(long, value_name = "N", value_parser = config::max_concurrent)]
+    pub max_concurrent: Option<u32>,
+    /// What a failed step means for the rest. Default: what the workflow says, then what the executor does.
+    #[arg(long, value_enum)]
+    pub on_error: Option<OnErrorArg>,
+    /// A UUID of the caller's: the same one starts one run, however often the command is repeated.
+    #[arg(long, value_name = "UUID")]
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    #[command(flatten)]
+    pub run: RunSelector,
+    #[command(flatten)]
+    pub show: ShowArgs,
+}
+
+/// What `run` and `resume` have in common.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The agents. Default: agents.yaml beside the workflow; for resume the file that the run began with.
+    #[arg(long, value_name = "FILE")]
+    pub agents: Option<PathBuf>,
+    /// How progress is shown on stderr.
+    #[arg(long, value_enum, default_value_t = Progress::Auto)]
+    pub progress: Progress,
+    /// The form of the report on stdout.
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
+    pub output: TextOrJson,
+}
+
+#[derive(Debug, Args)]
+pub struct RunSelector {
+    /// The run: its id, the beginning of it, or `latest`.
+    #[arg(value_name = "RUN")]
+    pub run: String,
+}
+
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// The workflow, YAML or JSON.
+    pub file: PathBuf,
+    /// The form of the answer.
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
+    pub output: TextOrJson,
+    /// Refuse a step that no agent of the agents file can do, which is a warning otherwise.
+    #[arg(long)]
+    pub strict: bool,
+    /// The agents. Default: agents.yaml beside the workflow, if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub agents: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The workflow, YAML or JSON.
+    pub file: PathBuf,
+    /// The form of the answer.
+    #[arg(short, long, value_enum, default_value_t = PlanForm::Text)]
+    pub output: PlanForm,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The form of the answer.
+    #[arg(short, long, value_enum, default_value_t = ListForm::Table)]
+    pub output: ListForm,
+    /// Only runs in this state, such as running or failed.
+    #[arg(long)]
+    pub state: Option<tutti_core::run::RunStatus>,
+    /// Only runs of this workflow.
+    #[arg(long, value_name = "ID")]
+    pub workflow: Option<tutti_core::ids::WorkflowId>,
+    /// At most so many, 1 to 1000.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: u16,
+    /// Where the page before ended, as it said.
+    #[arg(long)]
+    pub cursor: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    #[command(flatten)]
+    pub run: RunSelector,
+    /// The form of the answer.
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
+    pub output: TextOrJson,
+}
+
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    #[command(flatten)]
+    pub run: RunSelector,
+    /// The first event to show, by its number.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub from: u64,
+    /// Go on until the run has ended.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// The form of the answer.
+    #[arg(short, long, value_enum, default_value_t = EventsForm::Table)]
+    pub output: EventsForm,
+}
+
+#[derive(Debug, Args)]
+pub struct ArtifactsArgs {
+    #[command(flatten)]
+    pub run: RunSelector,
+    /// The artifact to write: NAME, or STEP/NAME if several have that name.
+    pub name: Option<String>,
+    /// Where to write it; `-` is stdout.
+    #[arg(short, long, value_name = "FILE", requires = "name")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExampleAgentArgs {
+    /// Which one.
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(tutti_example_agents::names()))]
+    pub name: String,
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// The port to listen on; 0 takes a free one.
+    #[arg(long)]
+    pub port: u16,
+    /// Stop after so long without a call.
+    #[arg(long, value_name = "DURATION", value_parser = tutti_core::time::Span::parse)]
+    pub idle_exit: Option<tutti_core::time::Span>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TextOrJson {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanForm {
+    Text,
+    Json,
+    Mermaid,
+    Dot,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListForm {
+    Table,
+    Json,
+    Jsonl,
+    Name,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EventsForm {
+    Table,
+    Jsonl,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExecutorArg {
+    Auto,
+    Basic,
+    Parallel,
+    Dynamic,
+}
+
+impl From<ExecutorArg> for Executor {
+    fn from(arg: ExecutorArg) -> Self {
+        match arg {
+            ExecutorArg::Auto => Self::Auto,
+            ExecutorArg::Basic => Self::Basic,
+            ExecutorArg::Parallel => Self::Parallel,
+            ExecutorArg::Dynamic => Self::Dynamic,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnErrorArg {
+    Fail,
+    Continue,
+}
+
+impl From<OnErrorArg> for OnError {
+    fn from(arg: OnErrorArg) -> Self {
+        match arg {
+            OnErrorArg::Fail => Self::Fail,
+            OnErrorArg::Continue => Self::Continue,
+        }
+    }
+}
+
+impl Cli {
+    /// What every command understands.
+    pub const fn global(&self) -> &Global {
+        &self.global
+    }
+
+    /// Does what was typed.
+    ///
+    /// # Errors
+    /// What could not be done.
+    pub async fn execute(self) -> Result<Exit> {
+        let Self { global, verb } = self;
+        match verb {
+            Verb::Run(args) => run::execute(args, global).await,
+            Verb::Resume(args) => resume::execute(args, global).await,
+            Verb::Lint(args) => lint::execute(&args),
+            Verb::Plan(args) => plan::execute(&args).await,
+            Verb::List(args) => list::execute(args, &global).await,
+            Verb::Get(args) => get::execute(args, &global).await,
+            Verb::Events(args) => events::execute(args, &global).await,
+            Verb::Data(selector) => data::execute(&selector, &global).await,
+            Verb::Artifacts(args) => artifacts::execute(args, &global).await,
+            Verb::Schema => output::answer_json(&tutti_core::workflow::schema()).map(|()| Exit::Done),
+            Verb::Version => version().map(|()| Exit::Done),
+            Verb::ExampleAgent(args) => example_agent::execute(args).await,
+        }
+    }
+}
+
+fn version() -> Result<()> {
+    let (version, format) = (env!("CARGO_PKG_VERSION"), tutti_core::run::FORMAT);
+    output::answer(&format!("tutti {version} (history format {format})\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

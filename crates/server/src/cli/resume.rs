@@ -1,0 +1,48 @@
+//! `tutti resume`: an interrupted run from where it stood to the report.
+
+use tutti_core::ids::RequestId;
+use tutti_core::report::RunView;
+
+use super::{Global, ResumeArgs};
+use crate::agents::AgentsFile;
+use crate::conductor::{Begin, Conductor};
+use crate::config::Environment;
+use crate::exit::{Exit, Failure, Result};
+use crate::output::say;
+use crate::report::{Ending, Show};
+
+/// # Errors
+/// A run that is not there, a store or agents that cannot be used.
+pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
+    let environment = Environment::of_process()?;
+    let show = Show::of(&args.show, global.log.is_some());
+    let reader = global.store.open_reader().await?;
+    let run = reader.find(&args.run.run).await?;
+    if run.status.is_ended() {
+        say(format!("run {} has ended: it is {}", run.run, run.status));
+        let view = reader.view(&run).await?;
+        return show.ending(Ending { view, signal: None }, &reader, &global.store).await;
+    }
+    let plan = reader.plan(&run).await?;
+    let mut view = RunView::new(plan.clone());
+    if let Some(event) = reader.events(run.run, 1).await?.first() {
+        view.apply(event);
+    }
+    let request = view.created().map(|created| created.request);
+    let agents = agents(&args, &global, request)?;
+    let conductor = Conductor::open(&global.store, &environment).await?;
+    Box::pin(conductor.conduct(&agents, Begin::Resume(Box::new(run), plan), &show)).await
+}
+
+/// The agents file that was given, or the one with which the run began.
+fn agents(args: &ResumeArgs, global: &Global, request: Option<RequestId>) -> Result<AgentsFile> {
+    if let Some(given) = &args.show.agents {
+        return AgentsFile::read(given);
+    }
+    let noted = request.and_then(|request| global.store.place().agents_file(request));
+    let unknown = || {
+        Failure::usage("the agents file with which the run began is not known")
+            .next(format!("tutti resume {} --agents FILE", args.run.run))
+    };
+    AgentsFile::read(&noted.ok_or_else(unknown)?)
+}

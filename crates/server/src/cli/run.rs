@@ -1,0 +1,83 @@
+//! `tutti run`: a workflow from its file to the report.
+
+use std::sync::Arc;
+
+use tutti_core::ids::Namespace;
+use tutti_core::plan::Plan;
+use tutti_core::schedule::StrategyDecision;
+use tutti_core::value::Json;
+use tutti_core::workflow::{Executor, Problem, Workflow, initial_data};
+use tutti_engine::{StartRun, executors};
+use tutti_planner::strategy::choose;
+
+use super::{Global, RunArgs};
+use crate::agents::AgentsFile;
+use crate::clock::SystemClock;
+use crate::conductor::{Begin, Conductor};
+use crate::config::{Environment, Flags, settled};
+use crate::exit::{Exit, Failure, Result};
+use crate::report::Show;
+use crate::workflow_file::{WorkflowFile, lines};
+use crate::{inputs, load};
+
+/// # Errors
+/// Anything given that is wrong, a store or agents that cannot be used.
+pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
+    let environment = Environment::of_process()?;
+    let file = WorkflowFile::read(&args.file)?;
+    let data = data(&file, &args.inputs)?;
+    let agents = agents(&args, &file)?;
+    let plan = Plan::new(file.workflow.clone()).map_err(|problems| refused(&file, &problems))?;
+    let flags = Flags {
+        executor: args.executor.map(Executor::from),
+        max_concurrent: args.max_concurrent,
+        on_error: args.on_error.map(Into::into),
+    };
+    let settled = settled(&file.workflow, file.explicit, &environment, flags);
+    let strategy = strategy(&file, &plan, &settled).await?;
+    let start = StartRun {
+        namespace: Namespace::default(),
+        request: args.request_id.unwrap_or_else(|| SystemClock.request_id()),
+        plan,
+        data,
+        policy: executors::policy(&settled, strategy.executor),
+        strategy,
+    };
+    let show = Show::of(&args.show, global.log.is_some());
+    let conductor = Conductor::open(&global.store, &environment).await?;
+    Box::pin(conductor.conduct(&agents, Begin::Start(Box::new(start)), &show)).await
+}
+
+fn data(file: &WorkflowFile, arguments: &[String]) -> Result<Json> {
+    let inputs = inputs::collect(arguments, &file.workflow, file.folder())?;
+    initial_data(&file.workflow, &inputs).map_err(|problems| {
+        let told: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+        Failure::usage(format!("the inputs do not fit the workflow\n{}", told.join("\n")))
+    })
+}
+
+fn agents(args: &RunArgs, file: &WorkflowFile) -> Result<AgentsFile> {
+    let agents = AgentsFile::find(args.show.agents.as_deref(), &args.file)?.ok_or_else(|| {
+        Failure::usage(format!("there is no agents file beside {}", args.file.display()))
+            .next("write agents.yaml beside it, or name one by --agents FILE")
+    })?;
+    // What can be told without starting an agent is told before one is started.
+    let unmet = agents.unmet(&file.workflow, &file.document);
+    if unmet.is_empty() { Ok(agents) } else { Err(refused(file, &unmet)) }
+}
+
+/// The executor that the settled workflow asks for, or the one that suits the graph and the load.
+async fn strategy(file: &WorkflowFile, plan: &Arc<Plan>, settled: &Workflow) -> Result<StrategyDecision> {
+    let system = load::system(settled).await;
+    if *settled == file.workflow {
+        return Ok(choose(plan, settled.executor, system));
+    }
+    let plan = Plan::new(settled.clone()).map_err(|problems| refused(file, &problems))?;
+    Ok(choose(&plan, settled.executor, system))
+}
+
+/// The workflow file has these problems.
+pub(super) fn refused(file: &WorkflowFile, problems: &[Problem]) -> Failure {
+    Failure::usage(format!("the workflow cannot run\n{}", lines(&file.path, problems).trim_end()))
+        .next(format!("tutti lint {}", file.path.display()))
+}

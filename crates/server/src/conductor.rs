@@ -1,0 +1,263 @@
+//! Drives one run from a command: the store, the agents, the engine and the view of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tutti_adapters_grpc::{GrpcConfig, GrpcTransport};
+use tutti_core::ids::{Capability, RunId};
+use tutti_core::plan::Plan;
+use tutti_core::ports::clock::Clock;
+use tutti_core::ports::query::RunSummary;
+use tutti_core::report::RunView;
+use tutti_core::run::RunStatus;
+use tutti_core::workflow::Workflow;
+use tutti_engine::{AgentRecord, Engine, EngineError, EngineOptions, Ports, Registry, StartRun, Update, Watch};
+
+use crate::agents::{AgentsFile, Fleet};
+use crate::clock::SystemClock;
+use crate::config::Environment;
+use crate::exit::{Exit, Failure, Result};
+use crate::interrupts::Interrupts;
+use crate::live::Live;
+use crate::output::say;
+use crate::report::{Ending, Show};
+use crate::store::{Store, StoreSpec};
+
+/// How often the view is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long the engine may take to let go of a run.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long a run that waits for a person is watched: its agent may have got the answer already.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// How a run comes to be driven.
+pub enum Begin {
+    /// It is created.
+    Start(Box<StartRun>),
+    /// It goes on.
+    Resume(Box<RunSummary>, Arc<Plan>),
+}
+
+/// What is needed to drive a run.
+pub struct Conductor {
+    spec: StoreSpec,
+    store: Store,
+    fleet: Fleet,
+    transport: Arc<GrpcTransport>,
+    interrupts: Interrupts,
+}
+
+/// How the watching ended.
+enum End {
+    /// The run has ended, or goes no further by itself.
+    Over,
+    /// By this signal.
+    Interrupted(u8),
+}
+
+impl Conductor {
+    /// Opens the store for driving its runs.
+    ///
+    /// # Errors
+    /// A store that is in use or cannot be used.
+    pub async fn open(spec: &StoreSpec, environment: &Environment) -> Result<Self> {
+        let interrupts = Interrupts::listen()?;
+        let store = spec.open().await?;
+        let default = GrpcConfig::default();
+        let pool_size = environment.connection_pool_size.unwrap_or(default.pool_size);
+        let transport = Arc::new(GrpcTransport::new(GrpcConfig { pool_size, ..default }));
+        Ok(Self { spec: spec.clone(), store, fleet: Fleet::new(spec.place()), transport, interrupts })
+    }
+
+    /// Starts the agents, drives the run to its end, reports, and stops the agents.
+    ///
+    /// # Errors
+    /// Agents that cannot be started, a run that cannot be started or goes on elsewhere.
+    pub async fn conduct(mut self, agents: &AgentsFile, begin: Begin, show: &Show) -> Result<Exit> {
+        let outcome = self.play(agents, begin, show).await;
+        match outcome {
+            // The question is open at the agent; it stops by itself if nobody comes back.
+            Ok(Exit::Waiting) => {}
+            _ => self.fleet.stop().await,
+        }
+        outcome
+    }
+
+    async fn play(&mut self, agents: &AgentsFile, begin: Begin, show: &Show) -> Result<Exit> {
+        let interrupts = self.interrupts.clone();
+        tokio::select! {
+            launched = self.fleet.launch(agents, &*self.transport) => launched?,
+            signal = interrupts.first() => {
+                say("stopped while the agents started");
+                return Err(Failure::quiet(Exit::Signal(signal)));
+            }
+        }
+        let registry = Registry::default();
+        for member in self.fleet.members() {
+            let (id, url, capabilities) = (member.id.clone(), member.url.clone(), member.capabilities.clone());
+            registry.register(AgentRecord { id, url, capabilities });
+        }
+        let workflow = match &begin {
+            Begin::Start(start) => start.plan.workflow(),
+            Begin::Resume(_, plan) => plan.workflow(),
+        };
+        check_offers(workflow, &registry, agents)?;
+        let ports = Ports {
+            store: self.store.runs.clone(),
+            payloads: self.store.payloads.clone(),
+            query: self.store.query.clone(),
+            agents: self.transport.clone(),
+            clock: Arc::new(SystemClock),
+        };
+        let engine = Engine::start(ports, registry, EngineOptions::default());
+        let outcome = self.drive(&engine, agents, begin, show).await;
+        if timeout(DRAIN, engine.shutdown()).await.is_err() {
+            tracing::warn!("the engine did not let go of the run in time");
+        }
+        let ending = outcome?;
+        if ending.view.status().is_ended()
+            && let Some(created) = ending.view.created()
+        {
+            self.fleet.place().forget_run(created.request);
+        }
+        show.ending(ending, &self.store.reader(), &self.spec).await
+    }
+
+    /// Begins the run and follows it.
+    async fn drive(&self, engine: &Engine, agents: &AgentsFile, begin: Begin, show: &Show) -> Result<Ending> {
+        let (run, plan, watch) = match begin {
+            Begin::Resume(summary, plan) => (summary.run, plan, None),
+            Begin::Start(start) => {
+                let place = self.fleet.place();
+                place.save_run(start.request, &agents.path).map_err(|error| {
+                    Failure::unavailable(format!("{} cannot be written: {error}", place.folder().display()))
+                })?;
+                let (run, plan) = (engine.new_run_id(), start.plan.clone());
+                let watch = engine.watch(run);
+                let started = engine.start_run_as(run, *start).await.map_err(failure)?;
+                if !started.existed {
+                    (run, plan, Some(watch))
+                } else {
+                    say(format!("run {} was started by this request before", started.run));
+                    let summary = self.store.reader().find(&started.run.to_string()).await?;
+                    let plan = self.store.reader().plan(&summary).await?;
+                    if summary.status.is_ended() {
+                        let view = self.store.reader().view(&summary).await?;
+                        return Ok(Ending { view, signal: None });
+                    }
+                    (started.run, plan, None)
+                }
+            }
+        };
+        let mut live = Live::new(show.progress, RunView::new(plan));
+        let watch = match watch {
+            Some(watch) => watch,
+            None => {
+                let watch = engine.watch(run);
+                let by = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+                engine.resume(run, &format!("cli:{by}")).await.map_err(failure)?;
+                watch
+            }
+        };
+        let end = self.follow(run, watch, &mut live).await;
+        let view = live.finish();
+        let signal = match end? {
+            End::Over => None,
+            End::Interrupted(signal) => Some(signal),
+        };
+        Ok(Ending { view, signal })
+    }
+
+    /// Watches a run until it ends, waits for a person, or a signal comes.
+    async fn follow(&self, run: RunId, mut watch: Watch, live: &mut Live) -> Result<End> {
+        let mut ticker = interval(TICK);
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_news = Instant::now();
+        self.catch_up(run, live).await?;
+        loop {
+            let status = live.view().status();
+            let waits = status == RunStatus::Waiting && last_news.elapsed() >= WAIT;
+            if waits || !(status.is_open() || status == RunStatus::Paused) {
+                live.tick(SystemClock.now());
+                return Ok(End::Over);
+            }
+            tokio::select! {
+                biased;
+                signal = self.interrupts.first() => return Ok(End::Interrupted(signal)),
+                _ = ticker.tick() => live.tick(SystemClock.now()),
+                news = watch.next() => {
+                    last_news = Instant::now();
+                    match news {
+                        Ok(Some(Update::Progress { key, update })) => live.progress(&key, update),
+                        Ok(Some(Update::Event(event))) if event.seq == live.view().seq() + 1 => live.apply(&event),
+                        Ok(Some(Update::Event(event))) if event.seq <= live.view().seq() => {}
+                        Ok(Some(Update::Event(_))) | Err(_) => self.catch_up(run, live).await?,
+                        Ok(Some(Update::Released) | None) => {
+                            self.catch_up(run, live).await?;
+                            if live.view().status().is_open() {
+                                return Err(Failure::unavailable(format!("run {run} is not driven here any more"))
+                                    .next(format!("tutti events {run} --follow")));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Shows what the store has and was not shown yet.
+    async fn catch_up(&self, run: RunId, live: &mut Live) -> Result<()> {
+        let reader = self.store.reader();
+        loop {
+            let page = reader.events(run, live.view().seq() + 1).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            page.iter().for_each(|event| live.apply(event));
+        }
+    }
+}
+
+/// Refuses a run that no agent can finish: nobody can join while this command runs.
+fn check_offers(workflow: &Workflow, registry: &Registry, agents: &AgentsFile) -> Result<()> {
+    let list = registry.list();
+    let able = |step: &&tutti_core::workflow::Step| {
+        list.iter().any(|(record, _)| {
+            step.agent.as_ref().is_none_or(|pinned| *pinned == record.id)
+                && record.capabilities.contains(&step.capability)
+        })
+    };
+    let unable: Vec<String> = workflow
+        .steps
+        .iter()
+        .filter(|step| !able(step))
+        .map(|step| match &step.agent {
+            Some(agent) => format!("  step {}: agent \"{agent}\" with \"{}\"", step.id, step.capability),
+            None => format!("  step {}: an agent with \"{}\"", step.id, step.capability),
+        })
+        .collect();
+    if unable.is_empty() {
+        return Ok(());
+    }
+    let offered: Vec<String> = list
+        .iter()
+        .map(|(record, _)| {
+            let names: Vec<&str> = record.capabilities.iter().map(Capability::as_str).collect();
+            format!("  agent {}: {}", record.id, names.join(", "))
+        })
+        .collect();
+    let file = agents.path.display();
+    Err(Failure::usage(format!("the workflow needs\n{}\nbut {file} offers\n{}", unable.join("\n"), offered.join("\n")))
+        .next("add the agent to the agents file, or name another by --agents FILE"))
+}
+
+fn failure(error: EngineError) -> Failure {
+    match error {
+        EngineError::Store(error) => error.into(),
+        EngineError::Rejected(_) | EngineError::NotFound(_) => Failure::usage(error.to_string()),
+        _ => Failure::unavailable(error.to_string()),
+    }
+}

@@ -1,0 +1,176 @@
+//! A run as a tree: level by level, steps of one level side by side. States are words and shapes; it can be searched by
+//! `grep`.
+
+use tutti_core::report::{
+    AttemptView, RunView, StepView, columns, fit, human_seconds, pad, printable, run_shape, step_shape,
+};
+use tutti_core::run::StepStatus;
+use tutti_core::time::Timestamp;
+use tutti_core::value::Payload;
+
+/// How much is told of each step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// A line.
+    Line,
+    /// Its attempts, its output and its artifacts too.
+    Full,
+}
+
+/// Most steps shown one by one.
+const STEPS: usize = 1_000;
+
+/// The tree in lines of at most `width` columns.
+pub fn render(view: &RunView, now: Timestamp, width: usize, detail: Detail) -> String {
+    let names = view.steps().take(STEPS).map(|step| step.id().as_str().len()).max().unwrap_or(0).clamp(8, 32);
+    let mut tree = Tree { view, now, width, names, detail, text: String::new() };
+    tree.head();
+    let levels = view.plan().topology().levels();
+    let mut left = STEPS;
+    for (number, level) in levels.iter().enumerate() {
+        let last = number + 1 == levels.len() || left <= level.len();
+        let shown = &level[..level.len().min(left)];
+        left -= shown.len();
+        match shown {
+            [] => {}
+            [step] if level.len() == 1 => tree.step("", last, view.step(*step)),
+            steps => tree.side_by_side(last, steps, level.len() - steps.len()),
+        }
+        if left == 0 && number + 1 < levels.len() {
+            let more: usize = levels[number + 1..].iter().map(Vec::len).sum();
+            tree.line("", &format!("… and {more} more steps"));
+            break;
+        }
+    }
+    tree.text
+}
+
+struct Tree<'v> {
+    view: &'v RunView,
+    now: Timestamp,
+    width: usize,
+    /// Columns for the names of steps.
+    names: usize,
+    detail: Detail,
+    text: String,
+}
+
+impl Tree<'_> {
+    fn head(&mut self) {
+        let Some(created) = self.view.created() else { return };
+        let status = self.view.status();
+        let until = self.view.ended_at().unwrap_or(self.now);
+        let took = self.view.created_at().map(|from| seconds(from, until)).unwrap_or_default();
+        let version = if created.version.is_empty() { String::new() } else { format!(" v{}", created.version) };
+        let steps = self.view.steps();
+        let (all, done) = (steps.len(), steps.filter(|step| step.status == StepStatus::Completed).count());
+        let head = format!(
+            "{} {status}  {}  {}{version}  {took}  {done}/{all} done",
+            run_shape(status),
+            created.run,
+            created.workflow,
+        );
+        self.line("", &head);
+        if let Some(error) = self.view.error() {
+            self.line("│ ", &error);
+        }
+    }
+
+    fn side_by_side(&mut self, last: bool, steps: &[u32], more: usize) {
+        self.line(if last { "└─┬ " } else { "├─┬ " }, "parallel");
+        let indent = if last { "  " } else { "│ " };
+        for (number, step) in steps.iter().enumerate() {
+            self.step(indent, number + 1 == steps.len() && more == 0, self.view.step(*step));
+        }
+        if more > 0 {
+            self.line(&format!("{indent}└─ "), &format!("… and {more} more steps"));
+        }
+    }
+
+    fn step(&mut self, indent: &str, last: bool, step: StepView<'_>) {
+        let branch = if last { "└─" } else { "├─" };
+        let (shape, status) = (step_shape(step.status), step.status.as_str());
+        // Steps side by side stand two columns further in.
+        let name = pad(step.id().as_str(), self.names + 2 - columns(indent));
+        let line = format!("{shape} {status:<10} {name}  {}", self.about(&step));
+        self.line(&format!("{indent}{branch}"), line.trim_end());
+        if self.detail == Detail::Full {
+            let below = format!("{indent}{}     ", if last { " " } else { "│" });
+            self.details(&below, &step);
+        }
+    }
+
+    /// Times, tries, agent and reason of a step, as far as there are any.
+    fn about(&self, step: &StepView<'_>) -> String {
+        let mut facts = Vec::new();
+        let until = step.ended_at.or((!step.status.is_ended()).then_some(self.now));
+        if let Some((from, until)) = step.started_at.zip(until) {
+            facts.push(seconds(from, until));
+        }
+        if step.attempts.len() > 1 {
+            facts.push(format!("tries {}", step.attempts.len()));
+        }
+        if let Some(agent) = step.agent() {
+            facts.push(format!("agent {agent}"));
+        }
+        if let Some(at) = step.retry_at {
+            facts.push(format!("again in {}", seconds(self.now, at)));
+        }
+        if step.status == StepStatus::Pending {
+            let needs = self.view.plan().topology().dependencies(step.index).iter().map(|on| self.view.step(*on));
+            let needs: Vec<&str> =
+                needs.filter(|on| on.status != StepStatus::Completed).map(|on| on.id().as_str()).collect();
+            if !needs.is_empty() {
+                facts.push(format!("needs {}", needs.join(", ")));
+            }
+        }
+        if let Some(error) = step.error {
+            facts.push(error.to_string());
+        }
+        if let Some((_, question)) = step.question() {
+            facts.push(format!("\"{question}\""));
+        }
+        facts.join("  ")
+    }
+
+    fn details(&mut self, below: &str, step: &StepView<'_>) {
+        for attempt in step.attempts {
+            self.line(below, &self.attempt(attempt));
+        }
+        if let Some(output) = step.output {
+            let text = match output {
+                Payload::Inline(value) => value.as_str().to_owned(),
+                Payload::Stored(at) => format!("{} bytes, kept as payload {}", at.len, at.hash),
+            };
+            self.line(below, &format!("output  {text}"));
+        }
+        for artifact in step.artifacts {
+            let kind = artifact.media_type.as_deref().unwrap_or("no media type");
+            self.line(below, &format!("artifact  {}  {} bytes  {kind}", artifact.name, artifact.content.len));
+        }
+        if !step.missing_inputs.is_empty() {
+            self.line(below, &format!("ran without  {}", step.missing_inputs.join(", ")));
+        }
+    }
+
+    fn attempt(&self, attempt: &AttemptView) -> String {
+        let agent = attempt.agent.as_ref().map_or("no agent", |agent| agent.as_str());
+        let took = seconds(attempt.started_at, attempt.ended_at.unwrap_or(self.now));
+        let start = tutti_core::report::rfc3339(attempt.started_at);
+        let error = attempt.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
+        let word = attempt.outcome.as_str();
+        format!("try {}  {start}  {took}  {agent}  {word}{error}", attempt.number)
+    }
+
+    /// A line whose beginning is ours and whose rest may hold anything.
+    fn line(&mut self, ours: &str, rest: &str) {
+        let rest = printable(rest);
+        let line = format!("{ours}{rest}");
+        self.text.push_str(fit(&line, self.width).trim_end());
+        self.text.push('\n');
+    }
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> String {
+    human_seconds(to.since(from).as_secs_f64())
+}
