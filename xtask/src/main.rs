@@ -1,4 +1,4 @@
-//! Project chores: `cargo xtask ci`, `cargo xtask test`, `cargo xtask tidy`.
+//! Project chores: `cargo xtask ci`, `cargo xtask test`, `cargo xtask tidy`, and measuring and simulating.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
 mod ci;
@@ -14,6 +14,8 @@ Project chores. Usage: cargo xtask COMMAND
 
   ci             everything a change must pass: fmt, clippy, tidy, docs, test; stops at the first failure
   test [ARGS]    prepare what the tests need, then run all of them; ARGS go to `cargo test`
+  bench [ARGS]   measure the engine: --quick, --only W1,W3, --store memory,sqlite, --json FILE, --against FILE
+  sim [ARGS]     simulate faults: --seeds N [--from S] for many, --seed S for one with everything that happened
   tidy           check the rules that no compiler checks
   help           this text
 ";
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         }
         ("ci", []) => process::workspace_root().and_then(|root| ci::run(&root)),
         ("test", rest) => process::workspace_root().and_then(|root| test::run(&root, rest)),
+        ("bench", rest) => release(&["-p", "tutti-bench"], rest),
+        ("sim", rest) => release(&["-p", "tutti-testkit", "--example", "simulate"], rest),
         ("tidy", []) => process::workspace_root().and_then(|root| tidy::run(&root)),
         _ => {
             eprint!("{HELP}");
@@ -44,4 +48,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Builds a program of the workspace as it is released, and runs it.
+fn release(which: &[&str], args: &[String]) -> process::Result<()> {
+    let root = process::workspace_root()?;
+    let args = args.iter().map(String::as_str);
+    let words = ["run", "--release", "--quiet"].into_iter().chain(which.iter().copied()).chain(["--"]).chain(args);
+    process::run(process::cargo(&root).args(words))
 }

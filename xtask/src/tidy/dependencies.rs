@@ -25,7 +25,11 @@ const ROOMS: &[Room] = &[
     Room { package: "tutti-adapters-postgres", may_use: &["tutti-core"] },
     Room { package: "tutti-adapters-grpc", may_use: &["tutti-core", "tutti-a2a"] },
     Room { package: "tutti-example-agents", may_use: &["tutti-a2a"] },
-    Room { package: "tutti-testkit", may_use: &["tutti-core", "tutti-engine"] },
+    Room { package: "tutti-testkit", may_use: &["tutti-core", "tutti-engine", "tutti-adapters-memory"] },
+    Room {
+        package: "tutti-bench",
+        may_use: &["tutti-core", "tutti-engine", "tutti-adapters-memory", "tutti-adapters-sqlite"],
+    },
     Room {
         package: "tutti-server",
         may_use: &[

@@ -1,0 +1,92 @@
+//! Measures the engine over its stores with agents in the same process that do nothing, or wait for a given time.
+//!
+//! `tutti-bench [--quick] [--only W1,W3] [--store memory,sqlite] [--json FILE] [--against FILE]`: a table on standard
+//! output, the same as JSON in FILE, and ratios to an earlier FILE. Run it by `cargo xtask bench`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a terminal")]
+
+mod table;
+mod workloads;
+mod world;
+
+use std::process::ExitCode;
+
+use table::Row;
+use workloads::WORKLOADS;
+use world::StoreKind;
+
+/// What to measure.
+struct Options {
+    quick: bool,
+    only: Option<Vec<String>>,
+    stores: Vec<StoreKind>,
+    json: Option<String>,
+    against: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let options = match parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(reason) => {
+            eprintln!(
+                "{reason}\nusage: [--quick] [--only W1,W3] [--store memory,sqlite] [--json FILE] [--against FILE]"
+            );
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.map_err(|e| e.to_string()).and_then(|runtime| runtime.block_on(measure(&options)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(options: &Options) -> Result<(), String> {
+    let earlier = match &options.against {
+        Some(file) => table::read(file)?,
+        None => Vec::new(),
+    };
+    let mut rows: Vec<Row> = Vec::new();
+    table::print_head();
+    for workload in WORKLOADS {
+        if options.only.as_ref().is_some_and(|only| !only.iter().any(|name| name.eq_ignore_ascii_case(workload.name))) {
+            continue;
+        }
+        for store in &options.stores {
+            for row in workload.run(*store, options.quick).await? {
+                table::print(&row, &earlier);
+                rows.push(row);
+            }
+        }
+    }
+    match &options.json {
+        Some(file) => table::write(file, &rows),
+        None => Ok(()),
+    }
+}
+
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options {
+        quick: false,
+        only: None,
+        stores: vec![StoreKind::Memory, StoreKind::Sqlite],
+        json: None,
+        against: None,
+    };
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--quick" => options.quick = true,
+            "--only" => options.only = Some(value()?.split(',').map(str::to_owned).collect()),
+            "--store" => options.stores = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "--json" => options.json = Some(value()?),
+            "--against" => options.against = Some(value()?),
+            _ => return Err(format!("{arg} is not an option")),
+        }
+    }
+    Ok(options)
+}

@@ -1,0 +1,150 @@
+//! An engine over a fresh store, with agents in the same process.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use tutti_adapters_memory::MemoryStore;
+use tutti_adapters_sqlite::{OpenMode, Sqlite};
+use tutti_core::ids::Namespace;
+use tutti_core::plan::Plan;
+use tutti_core::ports::agent::{
+    AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentTransport, Answer, UpdateSink,
+};
+use tutti_core::ports::clock::Clock;
+use tutti_core::schedule::{StrategyDecision, StrategyReason};
+use tutti_core::time::Timestamp;
+use tutti_core::value::Json;
+use tutti_core::workflow::Executor;
+use tutti_engine::{AgentRecord, Engine, EngineOptions, Ports, Registry, StartRun};
+
+/// Where runs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In memory.
+    Memory,
+    /// In a SQLite file, WAL, `synchronous=FULL`.
+    Sqlite,
+}
+
+impl StoreKind {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
+impl FromStr for StoreKind {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "memory" => Ok(Self::Memory),
+            "sqlite" => Ok(Self::Sqlite),
+            _ => Err(format!("{text} is not a store: memory, sqlite")),
+        }
+    }
+}
+
+/// An engine and what it stands on.
+pub struct World {
+    pub engine: Engine,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// An engine over a fresh store, whose agents answer after a while.
+    pub fn new(store: StoreKind, answer_after: Duration) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let agents = Arc::new(Idle { answer_after, output: Json::parse(r#"{"v":1}"#).map_err(|e| e.to_string())? });
+        let clock = Arc::new(WallClock::default());
+        let ports = match store {
+            StoreKind::Memory => {
+                let store = Arc::new(MemoryStore::new());
+                Ports { store: store.clone(), payloads: store.clone(), query: store, agents, clock }
+            }
+            StoreKind::Sqlite => {
+                let file = folder.path().join("bench.db");
+                let store = Arc::new(Sqlite::open(&file, OpenMode::Engine).map_err(|e| e.to_string())?);
+                Ports { store: store.clone(), payloads: store.clone(), query: store, agents, clock }
+            }
+        };
+        let registry = Registry::default();
+        registry.register(AgentRecord {
+            id: "idle".parse().map_err(|_| "a valid name")?,
+            url: "http://in-process".into(),
+            capabilities: vec!["c".parse().map_err(|_| "a valid name")?],
+        });
+        let options = EngineOptions { max_in_flight: 1_000_000, ..EngineOptions::default() };
+        Ok(Self { engine: Engine::start(ports, registry, options), _folder: folder })
+    }
+
+    /// Runs a plan to its end.
+    pub async fn run(&self, plan: &Arc<Plan>) -> Result<(), String> {
+        let run = self.engine.new_run_id();
+        let mut watch = self.engine.watch(run);
+        let executor = Executor::Parallel;
+        let start = StartRun {
+            namespace: Namespace::default(),
+            request: run.as_uuid(),
+            plan: plan.clone(),
+            data: plan.workflow().data.clone(),
+            policy: tutti_engine::executors::policy(plan.workflow(), executor),
+            strategy: StrategyDecision {
+                executor,
+                reason: StrategyReason::Requested,
+                potential_improvement: None,
+                system_load: None,
+                available_workers: None,
+            },
+        };
+        self.engine.start_run_as(run, start).await.map_err(|e| e.to_string())?;
+        // A watcher that lags is only told later; what counts is the end of the stream.
+        while !matches!(watch.next().await, Ok(None)) {}
+        Ok(())
+    }
+}
+
+/// An agent that answers every call the same, at once or after a while.
+struct Idle {
+    answer_after: Duration,
+    output: Json,
+}
+
+#[async_trait]
+impl AgentTransport for Idle {
+    async fn describe(&self, _: &AgentEndpoint) -> Result<AgentDescription, AgentError> {
+        Err(AgentError::new(AgentErrorKind::Unsupported, "an agent of the bench"))
+    }
+    async fn call(&self, _: &AgentCall, _: &dyn UpdateSink) -> Result<Answer, AgentError> {
+        if !self.answer_after.is_zero() {
+            tokio::time::sleep(self.answer_after).await;
+        }
+        Ok(Answer::Completed { output: self.output.clone(), artifacts: vec![] })
+    }
+    async fn reattach(&self, _: &AgentCall, _: &dyn UpdateSink) -> Result<Option<Answer>, AgentError> {
+        Ok(None)
+    }
+    async fn cancel(&self, _: &AgentCall) -> Result<(), AgentError> {
+        Ok(())
+    }
+}
+
+/// The system's time, and numbers that only need to differ.
+#[derive(Default)]
+struct WallClock(AtomicU64);
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_micros(0).plus(since)
+    }
+    fn random(&self) -> u128 {
+        let n = u128::from(self.0.fetch_add(1, Ordering::Relaxed)) + 1;
+        n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    }
+}
