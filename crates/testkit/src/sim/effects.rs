@@ -31,7 +31,7 @@ impl World {
                 let after = self.span(5);
                 self.plan(after, Action::Commit(id, decided));
             }
-            Effect::Call(spec) => self.call(id, *spec)?,
+            Effect::Call(spec) => self.call(id, &spec)?,
             Effect::Abort { key, .. } => self.log(|| format!("abort {}", key.message_id())),
             Effect::Publish(run, event) => self.publish(id, run, &event)?,
             Effect::SaveSnapshot(run, snapshot) => {
@@ -103,7 +103,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn late_copy(&mut self, commit: Commit) {
+    pub(super) fn late_copy(&mut self, commit: &Commit) {
         let before = self.stored(commit.run).len();
         let outcome = self.store.commit(vec![commit.clone()]).now_or_never();
         let after = self.stored(commit.run).len();
@@ -138,7 +138,7 @@ impl World {
         Err(Violation { invariant: "watchers_see_what_is_durable_in_order", detail })
     }
 
-    fn call(&mut self, id: ServerId, spec: AttemptSpec) -> Result<(), Violation> {
+    fn call(&mut self, id: ServerId, spec: &AttemptSpec) -> Result<(), Violation> {
         let message = spec.key.message_id();
         self.log(|| format!("call {message} {:?}", spec.mode));
         let started = |event: &Recorded| matches!(&event.event, Event::AttemptStarted(s) if s.step == spec.key.path && s.attempt == spec.key.attempt);
@@ -153,7 +153,7 @@ impl World {
                 return Err(Violation { invariant: "a_message_is_sent_once", detail: message });
             }
             self.faults.strike(Fault::FoundAgain);
-            self.answer(id, &spec, &task);
+            self.answer(id, spec, &task);
             return Ok(());
         }
         if spec.mode == CallMode::Reattach {
@@ -163,14 +163,14 @@ impl World {
         if may_fail && self.rng.percent(4) {
             self.faults.strike(Fault::MessageLost);
             let lost = AgentError::new(AgentErrorKind::Unavailable, "the message was lost");
-            self.end(id, &spec, Duration::from_millis(50), AttemptEnd::Failed(lost));
+            self.end(id, spec, Duration::from_millis(50), AttemptEnd::Failed(lost));
             return Ok(());
         }
-        let outcome = self.outcome(&spec, may_fail);
+        let outcome = self.outcome(spec, may_fail);
         let ends_at = self.now.plus(self.span(4_000));
         let task = Task { ends_at, outcome };
         self.agents.take(message, task.clone());
-        self.answer(id, &spec, &task);
+        self.answer(id, spec, &task);
         Ok(())
     }
 

@@ -100,7 +100,8 @@ impl Case {
     pub fn is_determined(&self) -> bool {
         let fails = self.impossible.contains(&true);
         let stops = self.plan.workflow().on_error == Some(OnError::Fail);
-        !self.asks.contains(&true) && !(fails && stops)
+        let waits = self.asks.contains(&true);
+        !(waits || fails && stops)
     }
 
     /// What an uninterrupted run ends with.

@@ -130,7 +130,7 @@ impl World {
             Action::Deliver(id, message) => self.deliver(id, message)?,
             Action::Create(id, decided) => self.create(id, decided)?,
             Action::Commit(id, decided) => self.commit(id, decided)?,
-            Action::LateCopy(commit) => self.late_copy(commit),
+            Action::LateCopy(commit) => self.late_copy(&commit),
             Action::TakeOver(number, run) => self.take_over(number, run)?,
             Action::Crash(number) => self.crash(number, Fault::CrashBetween),
             Action::Cancel(run) => self.cancel(run)?,
