@@ -1,4 +1,12 @@
-//! The store on SQLite keeps the contract of stores.
+//! The store on SQLite: the contract of stores, and what only a file has.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod crash;
+mod durable;
+mod engines;
+mod history;
+mod refusals;
 
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
 use tutti_testkit::conformance::store::Subject;

@@ -1,0 +1,108 @@
+//! What was acknowledged is there when the file is opened again.
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use tutti_adapters_sqlite::{OpenMode, Sqlite};
+use tutti_core::ports::payload::PayloadStore as _;
+use tutti_core::ports::query::{ListRuns, RunQuery as _};
+use tutti_core::ports::store::{CommitOutcome, Creation, RunStore as _, Snapshot, StoreError};
+use tutti_testkit::given::{commit, due_at, new_run, run_id, summary};
+
+#[tokio::test]
+async fn everything_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tutti.db");
+    let bytes = Bytes::from_static(b"\0a large value");
+    let snapshot = Snapshot { seq: 3, schema: 1, blob: Bytes::from_static(b"\0\0\0{}") };
+    let last = commit(run_id(2), 2, 2, 3);
+
+    let store = Sqlite::open(&path, OpenMode::Engine).unwrap();
+    for n in 1..=3 {
+        store.create(new_run(n)).await.unwrap();
+    }
+    store.claim(run_id(2)).await.unwrap();
+    store.commit(vec![last.clone()]).await.unwrap();
+    store.save_snapshot(run_id(2), snapshot.clone()).await.unwrap();
+    let at = store.put(run_id(2), bytes.clone()).await.unwrap();
+    store.claim(run_id(3)).await.unwrap();
+    let page = store.list(ListRuns { limit: 2, ..ListRuns::default() }).await.unwrap();
+    let history = store.events(run_id(2), 1, 100).await.unwrap();
+    drop(store);
+    assert!(!folder.path().join("tutti.db-wal").exists(), "closing tidies up");
+
+    let store = Sqlite::open(&path, OpenMode::Engine).unwrap();
+    assert_eq!(store.create(new_run(1)).await, Ok(Creation::Exists(run_id(1))));
+    assert_eq!(store.events(run_id(2), 1, 100).await, Ok(history));
+    assert_eq!(store.snapshot(run_id(2)).await, Ok(Some(snapshot)));
+    assert_eq!(store.get(run_id(2), at).await, Ok(Some(bytes)));
+    assert_eq!(store.definition(summary(run_id(1)).definition).await, Ok(Some(b"a workflow".to_vec())));
+    assert_eq!(store.due(due_at(0)).await, Ok([1, 2, 3].map(run_id).to_vec()));
+    let rest = store.list(ListRuns { cursor: page.next, ..ListRuns::default() }).await.unwrap();
+    assert_eq!(rest.runs, [summary(run_id(1))], "a cursor outlives the process");
+    assert_eq!(store.commit(vec![last]).await, Ok(vec![CommitOutcome::Committed]), "it is known as applied");
+    assert_eq!(store.claim(run_id(3)).await.unwrap().unwrap().claims, 2);
+    assert_eq!(store.commit(vec![commit(run_id(2), 2, 5, 1)]).await, Ok(vec![CommitOutcome::Committed]));
+}
+
+#[tokio::test]
+async fn what_others_changed_in_the_file_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tutti.db");
+    let store = Sqlite::open(&path, OpenMode::Engine).unwrap();
+    store.create(new_run(1)).await.unwrap();
+    let at = store.put(run_id(1), Bytes::from_static(b"true")).await.unwrap();
+    let other = Connection::open(&path).unwrap();
+
+    other.execute("UPDATE payload SET body = x'00000066616c7365'", ()).unwrap();
+    assert!(matches!(store.get(run_id(1), at).await, Err(StoreError::Corrupt(_))));
+    other.execute("UPDATE payload SET body = x'00'", ()).unwrap();
+    assert!(matches!(store.get(run_id(1), at).await, Err(StoreError::Corrupt(_))));
+    other.execute("UPDATE payload SET body = x'09000074727565'", ()).unwrap();
+    assert!(matches!(store.get(run_id(1), at).await, Err(StoreError::Permanent(_))), "of a newer build");
+    other.execute("UPDATE definition SET body = x'0000007b7d'", ()).unwrap();
+    assert!(matches!(store.definition(summary(run_id(1)).definition).await, Err(StoreError::Corrupt(_))));
+    other.execute("UPDATE run_view SET status = 'dancing'", ()).unwrap();
+    assert!(matches!(store.find(&"default".parse().unwrap(), run_id(1)).await, Err(StoreError::Corrupt(_))));
+    other.execute("UPDATE run SET epoch = -1", ()).unwrap();
+    let refused = store.commit(vec![commit(run_id(1), 1, 2, 1)]).await;
+    assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_the_file_refuses_harms_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tutti.db");
+    let store = Sqlite::open(&path, OpenMode::Engine).unwrap();
+    for n in 0..16 {
+        store.create(new_run(n)).await.unwrap();
+    }
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute_batch(
+            "CREATE TRIGGER refuse BEFORE INSERT ON event WHEN NEW.kind = 666 BEGIN SELECT RAISE(ABORT, 'no'); END",
+        )
+        .unwrap();
+    // The writer has to wait, so that the commits queue up.
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut calls = tokio::task::JoinSet::new();
+    let store = std::sync::Arc::new(store);
+    for n in 0..16 {
+        let store = store.clone();
+        calls.spawn(async move {
+            let mut next = commit(run_id(n), 1, 2, 2);
+            next.events[1].kind = if n == 7 { 666 } else { 40 };
+            (n, store.commit(vec![next]).await)
+        });
+    }
+    tokio::task::yield_now().await;
+    other.execute_batch("ROLLBACK").unwrap();
+    for (n, outcome) in calls.join_all().await {
+        if n == 7 {
+            assert!(matches!(outcome, Err(StoreError::Permanent(_))), "{outcome:?}");
+        } else {
+            assert_eq!(outcome, Ok(vec![CommitOutcome::Committed]));
+        }
+        let seqs = store.events(run_id(n), 1, 100).await.unwrap().len();
+        assert_eq!(seqs, if n == 7 { 2 } else { 4 });
+    }
+}
