@@ -19,7 +19,8 @@ pub trait RunStore: Send + Sync {
     /// namespace creates nothing and answers which run it created.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::Permanent`] if another request created a run of this id, the definition does not
+    /// have its hash, or the events are not numbered from 1.
     async fn create(&self, run: NewRun) -> Result<Creation, StoreError>;
 
     /// Appends to many runs at once, each at most once in a call. The answers stand in the order of the commits. A
@@ -28,6 +29,7 @@ pub trait RunStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`]: nothing is known about any of the commits ([`StoreError::Unavailable`]) or none was applied.
+    /// [`StoreError::Permanent`] if a run stands twice in the call, or events are not numbered from `expected + 1`.
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
 
     /// Makes the caller the run's owner: raises the epoch, so that commits of an earlier owner are refused from now
@@ -47,7 +49,7 @@ pub trait RunStore: Send + Sync {
     /// Keeps a snapshot of a run's state, replacing an older one. One that is older than what is kept changes nothing.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::Permanent`] if the run has no event of the snapshot's number.
     async fn save_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError>;
 
     /// The newest snapshot of a run.
@@ -74,7 +76,8 @@ pub struct NewRun {
     pub summary: RunSummary,
     /// When it must be looked at.
     pub wake: Wake,
-    /// Oldest version of the history format whose readers understand every event so far.
+    /// Oldest version of the history format whose readers understand every event so far. A store keeps the greatest
+    /// that it was given.
     pub min_reader: u16,
     /// Names this commit.
     pub commit_id: u128,
