@@ -23,7 +23,7 @@ pub(super) fn assess(report: &ExecutionReport) -> String {
 fn outcome(report: &ExecutionReport) -> String {
     let totals = &report.totals;
     let of_all = format!("{} of {} completed", totals.completed, steps(totals.steps));
-    let within = report.duration_seconds.map(human_seconds).unwrap_or_default();
+    let within = report.duration.map(human_seconds).unwrap_or_default();
     match report.state {
         RunStatus::Completed if totals.steps == 1 => format!("The only step completed in {within}."),
         RunStatus::Completed => format!("All {} completed in {within}.", steps(totals.steps)),
@@ -77,7 +77,7 @@ fn speed(report: &ExecutionReport) -> Option<String> {
 
 fn slowest(report: &ExecutionReport) -> Option<String> {
     // Of several the first.
-    let timed = report.steps.iter().rev().filter_map(|step| Some((step, step.duration_seconds?)));
+    let timed = report.steps.iter().rev().filter_map(|step| Some((step, step.duration?)));
     let (step, seconds) = timed.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, seconds)| *seconds > 0.0)?;
     let path = &report.totals.critical_path;
     if report.totals.steps == 1 {

@@ -43,7 +43,7 @@ impl ExecutionReport {
             created_at: Some(rfc3339(created_at)),
             started_at: view.started_at().map(rfc3339),
             ended_at: view.ended_at().map(rfc3339),
-            duration_seconds: view.ended_at().map(|at| at.since(created_at).as_secs_f64()),
+            duration: view.ended_at().map(|at| at.since(created_at).as_secs_f64()),
             error: view.error(),
             levels: levels(view, created_at),
             stages: stages(view),
@@ -80,7 +80,7 @@ fn step_report(view: &RunView, step: &StepView<'_>, created_at: Timestamp) -> St
         started_at: step.started_at.map(rfc3339),
         ended_at: step.ended_at.map(rfc3339),
         offset_seconds: step.started_at.map(|at| at.since(created_at).as_secs_f64()),
-        duration_seconds: step.duration().map(|span| span.as_secs_f64()),
+        duration: step.duration().map(|span| span.as_secs_f64()),
         wait_seconds: step.wait().map(|span| span.as_secs_f64()),
         output: step.output.map(OutputReport::from),
         error: step.error.or(last_error).map(ToString::to_string),
@@ -106,7 +106,7 @@ fn attempt_report(attempt: &AttemptView, created_at: Timestamp) -> AttemptReport
         started_at: rfc3339(attempt.started_at),
         ended_at: attempt.ended_at.map(rfc3339),
         offset_seconds: attempt.started_at.since(created_at).as_secs_f64(),
-        duration_seconds: attempt.duration().map(|span| span.as_secs_f64()),
+        duration: attempt.duration().map(|span| span.as_secs_f64()),
         outcome: attempt.outcome,
         error: attempt.error.as_ref().map(ToString::to_string),
         task: attempt.task.clone(),
@@ -210,7 +210,7 @@ fn stages(view: &RunView) -> Vec<StageReport> {
             failed: count(StepStatus::Failed),
             started_at: started_at.map(rfc3339),
             ended_at: ended_at.map(rfc3339),
-            duration_seconds: started_at.zip(ended_at).map(|(start, end)| end.since(start).as_secs_f64()),
+            duration: started_at.zip(ended_at).map(|(start, end)| end.since(start).as_secs_f64()),
         }
     };
     members.into_iter().map(report).collect()

@@ -35,8 +35,8 @@ pub struct ExecutionReport {
     pub started_at: Option<String>,
     /// When it ended.
     pub ended_at: Option<String>,
-    /// From its creation to its end.
-    pub duration_seconds: Option<f64>,
+    /// From its creation to its end, in seconds.
+    pub duration: Option<f64>,
     /// Why it failed, was cancelled or set aside (untrusted text).
     pub error: Option<String>,
     /// Every step, in the order of the workflow.
@@ -80,8 +80,8 @@ pub struct StepReport {
     pub ended_at: Option<String>,
     /// From the run's creation to its first attempt.
     pub offset_seconds: Option<f64>,
-    /// From its first attempt to its end, waits between attempts included.
-    pub duration_seconds: Option<f64>,
+    /// From its first attempt to its end in seconds, waits between attempts included.
+    pub duration: Option<f64>,
     /// From the end of its last dependency to its first attempt.
     pub wait_seconds: Option<f64>,
     /// Its output, if it is complete.
@@ -109,8 +109,8 @@ pub struct AttemptReport {
     pub ended_at: Option<String>,
     /// From the run's creation to its start.
     pub offset_seconds: f64,
-    /// How long it took.
-    pub duration_seconds: Option<f64>,
+    /// How long it took, in seconds.
+    pub duration: Option<f64>,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it failed (untrusted text).
@@ -235,7 +235,7 @@ pub struct StageReport {
     /// When the last of its steps ended; none until all have.
     pub ended_at: Option<String>,
     /// From the one to the other.
-    pub duration_seconds: Option<f64>,
+    pub duration: Option<f64>,
 }
 
 impl From<&Payload> for OutputReport {

@@ -45,11 +45,11 @@ fn a_report_has_the_times_of_the_run() {
     let path: Vec<&str> = totals.critical_path.steps.iter().map(crate::ids::StepId::as_str).collect();
     assert_eq!(path, ["a", "c", "d"]);
     let d = &report.steps[3];
-    assert_eq!((d.level, d.offset_seconds, d.wait_seconds, d.duration_seconds), (2, Some(7.0), Some(0.0), Some(1.0)));
+    assert_eq!((d.level, d.offset_seconds, d.wait_seconds, d.duration), (2, Some(7.0), Some(0.0), Some(1.0)));
     assert_eq!(d.started_at.as_deref(), Some("1970-01-01T00:01:47.000000Z"));
     let levels: Vec<_> = report.levels.iter().map(|level| level.offset_seconds).collect();
     assert_eq!(levels, [Some(2.0), Some(7.0), Some(8.0)]);
-    let stages: Vec<_> = report.stages.iter().map(|s| (s.stage.as_str(), s.steps, s.duration_seconds)).collect();
+    let stages: Vec<_> = report.stages.iter().map(|s| (s.stage.as_str(), s.steps, s.duration)).collect();
     assert_eq!(stages, [("One", 1, Some(2.0)), ("Two", 3, Some(6.0))]);
     let agents: Vec<_> = totals.agents.iter().map(|a| (a.agent.as_str(), a.attempts, a.seconds)).collect();
     assert_eq!(agents, [("x", 3, 6.0), ("y", 1, 5.0)]);
@@ -109,7 +109,7 @@ fn failures_repetitions_and_missing_inputs_are_told() {
     assert_eq!((report.state, report.partial_completion), (RunStatus::Failed, true));
     assert_eq!(report.failed, ["Task 1 failed: b: INVALID_INPUT: bad \u{202e}news\n"]);
     let a = &report.steps[0];
-    assert_eq!((a.attempts, a.duration_seconds, a.attempt_log[0].outcome), (2, Some(3.0), Outcome::Failed));
+    assert_eq!((a.attempts, a.duration, a.attempt_log[0].outcome), (2, Some(3.0), Outcome::Failed));
     assert_eq!((a.artifacts[0].bytes, a.artifacts[0].media_type.as_deref()), (5, Some("text/plain")));
     assert_eq!((report.totals.attempts, report.totals.retries, report.totals.skipped), (3, 1, 1));
     assert_eq!(report.totals.success_rate, Some(1.0 / 3.0));

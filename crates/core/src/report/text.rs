@@ -64,7 +64,7 @@ impl Page {
 
 fn head(report: &ExecutionReport, page: &mut Page) {
     let version = if report.version.is_empty() { String::new() } else { format!(" {}", report.version) };
-    let took = report.duration_seconds.map(|s| format!(" in {}", human_seconds(s))).unwrap_or_default();
+    let took = report.duration.map(|s| format!(" in {}", human_seconds(s))).unwrap_or_default();
     page.line(&format!("{} {}{took}  {}{version}", run_shape(report.state), report.state, report.title));
     page.line(&format!("run       {}", report.run_id));
     let executor = serde_json::to_value(report.executor).unwrap_or_default();
@@ -118,7 +118,7 @@ fn table(report: &ExecutionReport, page: &mut Page) {
             pad(&format!(" {}", agent_of(step)), agent_width + 1),
             time(step.offset_seconds),
             time(step.wait_seconds),
-            time(step.duration_seconds),
+            time(step.duration),
         ));
     }
     page.more(steps.len(), report.steps.len());
@@ -133,9 +133,9 @@ fn agent_of(step: &StepReport) -> &str {
 }
 
 fn timeline(report: &ExecutionReport, page: &mut Page) {
-    let end_of = |a: &AttemptReport| a.offset_seconds + a.duration_seconds.unwrap_or_default();
+    let end_of = |a: &AttemptReport| a.offset_seconds + a.duration.unwrap_or_default();
     let ends = report.steps.iter().flat_map(|step| &step.attempt_log).map(end_of);
-    let scale = ends.fold(report.duration_seconds.unwrap_or_default(), f64::max);
+    let scale = ends.fold(report.duration.unwrap_or_default(), f64::max);
     let started: Vec<&StepReport> = report.steps.iter().filter(|step| !step.attempt_log.is_empty()).collect();
     if started.is_empty() || scale <= 0.0 {
         return;
@@ -164,7 +164,7 @@ fn bar(step: &StepReport, scale: f64, width: usize) -> Vec<char> {
     let mut last_end = None;
     for attempt in &step.attempt_log {
         let from = cell(attempt.offset_seconds);
-        let end = attempt.duration_seconds.map_or(scale, |took| attempt.offset_seconds + took);
+        let end = attempt.duration.map_or(scale, |took| attempt.offset_seconds + took);
         // An end on the edge of a cell does not reach into it.
         let to = cell(end - scale / width as f64 / 1000.0).max(from);
         if let Some(last) = last_end.filter(|last| *last < from) {
@@ -202,7 +202,7 @@ fn groups(report: &ExecutionReport, page: &mut Page) {
     let stages = &report.stages[..report.stages.len().min(ROWS)];
     let width = stages.iter().map(|s| columns(&fit(&s.stage, page.width / 2))).max().unwrap_or(0);
     for stage in stages {
-        let took = stage.duration_seconds.map_or_else(|| "-".into(), human_seconds);
+        let took = stage.duration.map_or_else(|| "-".into(), human_seconds);
         let failed = if stage.failed > 0 { format!(", {} failed", stage.failed) } else { String::new() };
         let done = format!("{}/{} completed{failed}", stage.completed, stage.steps);
         page.line(&format!("  {}  {took:>10}  {done}", pad(&stage.stage, width)));
