@@ -78,10 +78,10 @@ impl Conductor {
     /// Agents that cannot be started, a run that cannot be started or goes on elsewhere.
     pub async fn conduct(mut self, agents: &AgentsFile, begin: Begin, show: &Show) -> Result<Exit> {
         let outcome = self.play(agents, begin, show).await;
-        match outcome {
-            // The question is open at the agent; it stops by itself if nobody comes back.
-            Ok(Exit::Waiting) => {}
-            _ => self.fleet.stop().await,
+        // A question that is open at an agent can be answered there; the agent stops by itself if nobody comes back.
+        let leave = matches!(outcome, Ok(Exit::Waiting)) && self.spec != StoreSpec::Memory;
+        if !leave {
+            self.fleet.stop().await;
         }
         outcome
     }

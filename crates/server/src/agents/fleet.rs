@@ -152,13 +152,16 @@ impl Member {
         drop(ports);
         let child = filled.spawn().map_err(|error| self.not_started(command, &error))?;
         tracing::info!(agent = %self.id, pid = child.id(), url, "started");
-        if let Some(process) = child.id().and_then(|pid| Identity::of(pid.cast_signed())) {
-            let launched = Launched { process, url: url.clone(), command: surroundings.digest(command) };
-            place.save(&self.id, &launched).map_err(|error| place.unusable(&error))?;
-        }
-        self.url = url;
+        let process = child.id().and_then(|pid| Identity::of(pid.cast_signed()));
         self.process = Some(Process::Child(child));
-        Ok(())
+        self.url.clone_from(&url);
+        match process {
+            None => Ok(()),
+            Some(process) => {
+                let launched = Launched { process, url, command: surroundings.digest(command) };
+                place.save(&self.id, &launched).map_err(|error| place.unusable(&error))
+            }
+        }
     }
 
     fn not_started(&self, command: &Command, error: &io::Error) -> Failure {

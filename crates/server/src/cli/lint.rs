@@ -60,7 +60,7 @@ fn say_unchecked(agents: &AgentsFile) {
         agents.agents.iter().filter(|agent| agent.capabilities.is_none()).map(|agent| agent.name.as_str()).collect();
     if !silent.is_empty() {
         say(format!(
-            "note: capabilities were not checked against the agents: {} name theirs by their cards only",
+            "note: not checked against the agents, because these tell what they can do by their cards only: {}",
             silent.join(", ")
         ));
     }

@@ -140,7 +140,7 @@ mod tests {
         let table = table(&[run], at(60_000_000), 120);
         let row = table.lines().nth(1).unwrap();
         assert!(row.starts_with("✖ failed       00000000-0001-7000-"), "{row}");
-        assert!(row.contains("3/8  1 m 00 s      2.50 s  s: FAILED: ␛[2Jxx"), "{row}");
+        assert!(row.contains("  w             3/8    1 m 00 s      2.50 s  s: FAILED: ␛[2Jxx"), "{row}");
         assert_eq!(row.chars().count(), 120);
     }
 }

@@ -75,7 +75,16 @@ enum Verb {
     ExampleAgent(ExampleAgentArgs),
 }
 
+/// What `tutti run --help` says at its end.
+const ENVIRONMENT: &str = "\
+Environment, below flags and what the workflow file says:
+  ORCHESTRATION_MODE         basic, enhanced (chosen from the graph and the load) or parallel
+  ENABLE_PARALLEL_EXECUTION  false: one step at a time, whatever the workflow file says
+  PARALLEL_THRESHOLD         independent steps from which a run is parallel, if it is chosen
+  CONNECTION_POOL_SIZE       most connections to agents that are kept";
+
 #[derive(Debug, Args)]
+#[command(after_help = ENVIRONMENT)]
 pub struct RunArgs {
     /// The workflow, YAML or JSON.
     pub file: PathBuf,

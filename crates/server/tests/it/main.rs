@@ -1,0 +1,11 @@
+//! The binary as people use it: real processes, real agents, real files.
+
+mod agents;
+mod crash;
+mod inspect;
+mod lint;
+mod progress;
+mod run;
+mod stop;
+mod support;
+mod waiting;

@@ -1,0 +1,50 @@
+//! A step whose agent asks a question.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tutti_a2a::card::AgentSkill;
+use tutti_example_agents::kit::{Agent, Instruments, Outcome, Server, Skill, SkillError, TaskContext};
+
+use crate::support::Place;
+
+/// Asks whether it may, every time.
+struct Asks;
+
+#[async_trait]
+impl Skill for Asks {
+    fn card(&self) -> AgentSkill {
+        AgentSkill { id: "ask".into(), name: "Ask".into(), ..AgentSkill::default() }
+    }
+
+    async fn run(&self, _: Value, _: &TaskContext) -> Result<Outcome, SkillError> {
+        Ok(Outcome::InputRequired("accept clause 7?\u{1b}[2J".into()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_for_a_person_ends_the_command_with_5() {
+    let agent = Agent { name: "asks".into(), skill: Arc::new(Asks), instruments: Instruments::default() };
+    let server = Server::bind(agent, "127.0.0.1", 0).await.unwrap();
+    let address = server.address();
+    let serving = tokio::spawn(server.run(None, std::future::pending()));
+    let commands = tokio::task::spawn_blocking(move || {
+        let place = Place::new();
+        place.write("agents.yaml", &format!("agents:\n  - {{name: legal, url: 'http://{address}'}}\n"));
+        let file = place.write("w.yaml", "id: w\nsteps:\n  - {id: approve, capability: ask}\n");
+        let done = place.tutti(&["run", &file, "-o", "json"]).expect(5);
+        assert_eq!(done.json()["steps"][0]["state"], "waiting");
+        assert!(done.stderr.contains("step approve waits: accept clause 7?␛[2J"), "{}", done.stderr);
+        assert!(done.stderr.contains("next:  tutti resume"), "{}", done.stderr);
+        let tree = place.tutti(&["get", "latest"]).expect(0).stdout;
+        assert!(tree.contains("◇ waiting    approve"), "{tree}");
+        assert_eq!(place.tutti(&["list", "-o", "name", "--state", "waiting"]).expect(0).stdout.lines().count(), 1);
+        // The question is still open: the run is waited for again, and the agent is not asked a second time.
+        place.tutti(&["resume", "latest", "-o", "json"]).expect(5);
+        let events = place.events();
+        assert_eq!(events.iter().filter(|event| event["event"] == "AttemptStarted").count(), 1, "{events:#?}");
+    });
+    commands.await.unwrap();
+    serving.abort();
+}
