@@ -1,6 +1,6 @@
 //! Drives runs: decides inputs, commits the events, and only then acts on them.
 //!
-//! The [`driver`](crate::driver) is synchronous and does no I/O: messages go in, effects come out. A lane is the loop
+//! The [`driver`] is synchronous and does no I/O: messages go in, effects come out. A lane is the loop
 //! around one driver; it carries out the effects and brings their outcomes back as messages.
 
 mod committer;
