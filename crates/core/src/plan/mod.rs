@@ -11,7 +11,7 @@ pub use topology::{StepIndex, Topology};
 
 use crate::ids::{StepId, StepPath};
 use crate::value::Digest;
-use crate::workflow::{Problem, Step, Workflow, validate};
+use crate::workflow::{Problem, Step, Workflow, graph, validate};
 
 /// A checked workflow, ready to run. Immutable; runs share it.
 #[derive(Debug)]
@@ -36,9 +36,7 @@ impl Plan {
         }
         let by_id: HashMap<StepId, StepIndex> =
             workflow.steps.iter().zip(0..).map(|(step, index)| (step.id.clone(), index)).collect();
-        let dependencies: Vec<Vec<StepIndex>> =
-            workflow.steps.iter().map(|step| step.depends_on.iter().map(|on| by_id[on]).collect()).collect();
-        let topology = Topology::new(&dependencies).expect("validation found no cycle");
+        let topology = graph(&workflow)?;
         let flow = DataFlow::new(&workflow, &topology)?;
         let (definition, canonical) = workflow.to_canonical();
         Ok(Arc::new(Self { workflow, definition, canonical, by_id, topology, flow }))

@@ -54,7 +54,8 @@ pub(super) fn without_position(error: &serde_json::Error) -> String {
 
 /// True for findings that may only follow from a step that could not be read.
 fn names_other_steps(problem: &Problem) -> bool {
-    problem.field.starts_with("depends_on") || problem.field.starts_with("input.") || problem.field == "steps"
+    ["depends_on", "dependency_rules", "input."].iter().any(|start| problem.field.starts_with(start))
+        || problem.field == "steps"
 }
 
 /// Adds places, sorts, and bounds what is told.
@@ -211,6 +212,7 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
     let timeout = fields.optional("timeout").unwrap_or(DEFAULTS.timeout);
     let inputs: BTreeMap<String, InputSpec> = fields.map("inputs");
     let data = fields.optional("data").unwrap_or_else(Json::empty_object);
+    let dependency_rules = fields.map("dependency_rules");
     let steps = fields.member("steps");
     if steps.is_none() {
         fields.problems.push(Problem::error("steps", "is missing"));
@@ -233,6 +235,7 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
             timeout,
             inputs,
             data,
+            dependency_rules,
             steps,
         },
         complete,
@@ -268,12 +271,13 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
     let mut fields = Fields::new(node, at, problems)?;
     let id = fields.required("id", node.position);
     let capability = fields.required("capability", node.position);
+    let task_type = fields.optional("type");
     let action = fields.optional("action");
     let agent = fields.optional("agent");
     let stage = fields.optional("stage");
     let input = fields.map::<String, _>("input");
     let output = fields.map::<OutputField, _>("output");
-    let depends_on = fields.optional("depends_on").unwrap_or_default();
+    let depends_on = fields.optional("depends_on");
     let timeout = fields.optional("timeout").unwrap_or(DEFAULTS.steps[0].timeout);
     let retry = fields.member("retry");
     let priority = fields.optional("priority").unwrap_or_default();
@@ -287,6 +291,7 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
         id: id?,
         // A step without a usable capability is kept, so that steps that depend on it are not blamed.
         capability: capability.or_else(|| "unnamed".parse().ok())?,
+        task_type,
         action,
         agent,
         stage,

@@ -51,6 +51,10 @@ pub struct Workflow {
     #[serde(default = "Json::empty_object")]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub data: Json,
+    /// Dependencies by type, for steps that name none by `depends_on`: a step of a type depends on every step of the types
+    /// listed here for it. A step's type is its `type`, or else its capability.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dependency_rules: BTreeMap<String, Vec<String>>,
     /// The steps, in the order in which they are shown and in which equals are started.
     #[schemars(length(min = 1, max = limits::MAX_STEPS))]
     pub steps: Vec<Step>,
@@ -64,6 +68,9 @@ pub struct Step {
     pub id: StepId,
     /// What the agent must be able to do: an A2A skill id.
     pub capability: Capability,
+    /// What kind of step it is, for `dependency_rules`. Default: the capability.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<String>,
     /// What the agent is to do, if the skill can do several things; travels in the A2A metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
@@ -79,9 +86,10 @@ pub struct Step {
     /// Where the step's output goes: field of the output (`*`: the whole) → path in the run's data.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub output: BTreeMap<OutputField, OutputMapping>,
-    /// Steps that must be complete before this one starts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub depends_on: Vec<StepId>,
+    /// Steps that must be complete before this one starts. Default: what `dependency_rules` says for the step's type;
+    /// an empty list: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depends_on: Option<Vec<StepId>>,
     /// How long one attempt may take. Default: 30s.
     #[serde(default = "default_timeout")]
     pub timeout: Span,
@@ -100,6 +108,14 @@ pub struct Step {
     /// `true`: a checkpoint is recorded before the step starts.
     #[serde(default)]
     pub critical: bool,
+}
+
+impl Step {
+    /// What kind of step it is: its `type`, or else its capability.
+    #[must_use]
+    pub fn task_type(&self) -> &str {
+        self.task_type.as_deref().unwrap_or_else(|| self.capability.as_str())
+    }
 }
 
 /// How steps are run.

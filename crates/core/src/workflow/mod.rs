@@ -3,6 +3,7 @@
 mod decode;
 mod definition;
 mod document;
+mod graph;
 mod inputs;
 mod problem;
 mod source;
@@ -13,6 +14,7 @@ pub use definition::{
     Executor, InputMapping, InputSpec, OnError, OutputField, OutputMapping, Priority, RetryPolicy, Step, Workflow,
 };
 pub use document::Document;
+pub(crate) use graph::graph;
 pub use inputs::initial_data;
 pub use problem::{Position, Problem, Severity};
 pub use validate::validate;

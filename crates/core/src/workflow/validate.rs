@@ -1,8 +1,9 @@
 //! What a workflow must fulfil beyond the form of its fields.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use super::definition::{InputMapping, OutputField, RetryPolicy, Step, Workflow};
+use super::graph::graph;
 use super::problem::Problem;
 use crate::limits;
 use crate::plan::{Binding, DataFlow, Topology};
@@ -20,11 +21,10 @@ pub fn validate(workflow: &Workflow) -> Vec<Problem> {
     for (index, step) in workflow.steps.iter().enumerate() {
         check_step(index, step, &mut problems);
     }
-    if let Some(dependencies) = check_graph(workflow, &mut problems) {
-        match Topology::new(&dependencies) {
-            Ok(topology) => check_data(workflow, &topology, &mut problems),
-            Err(cycle) => problems.push(cycle_problem(workflow, &cycle)),
-        }
+    check_rules(workflow, &mut problems);
+    match graph(workflow) {
+        Ok(topology) => check_data(workflow, &topology, &mut problems),
+        Err(wrong) => problems.extend(wrong),
     }
     problems
 }
@@ -69,7 +69,7 @@ fn check_step(index: usize, step: &Step, problems: &mut Vec<Problem>) {
         report("estimated_duration", reason);
     }
     check_retry(&step.retry, &mut report);
-    for (field, text) in [("action", &step.action), ("stage", &step.stage)] {
+    for (field, text) in [("type", &step.task_type), ("action", &step.action), ("stage", &step.stage)] {
         if let Some(reason) = text.as_deref().and_then(bad_label) {
             report(field, reason);
         }
@@ -129,70 +129,31 @@ fn bad_label(text: &str) -> Option<String> {
     }
 }
 
-/// Dependencies by index, if every name in the graph is right.
-fn check_graph(workflow: &Workflow, problems: &mut Vec<Problem>) -> Option<Vec<Vec<u32>>> {
-    let before = problems.len();
-    let mut by_id = HashMap::with_capacity(workflow.steps.len());
-    let mut by_lowercase = HashMap::with_capacity(workflow.steps.len());
-    for (index, step) in workflow.steps.iter().enumerate() {
-        by_id.entry(step.id.as_str()).or_insert(index);
-        let first: usize = *by_lowercase.entry(step.id.as_str().to_ascii_lowercase()).or_insert(index);
-        if first != index {
-            let other = &workflow.steps[first].id;
-            let reason = if *other == step.id {
-                format!("is also the id of step number {}", first + 1)
+/// Rules must be about types that there are.
+fn check_rules(workflow: &Workflow, problems: &mut Vec<Problem>) {
+    if workflow.dependency_rules.is_empty() {
+        return;
+    }
+    let types: HashSet<&str> = workflow.steps.iter().map(Step::task_type).collect();
+    let wrong = |field: String, name: &str| match bad_label(name) {
+        Some(reason) => Some(Problem::error(field, reason)),
+        None if types.contains(name) => None,
+        None => Some(Problem::error(field, format!("no step has the type \"{name}\"")).warning()),
+    };
+    for (of, on) in &workflow.dependency_rules {
+        problems.extend(wrong(format!("dependency_rules.{of}"), of));
+        let mut seen = HashSet::with_capacity(on.len());
+        for (i, name) in on.iter().enumerate() {
+            let field = format!("dependency_rules.{of}[{i}]");
+            if name == of {
+                problems.push(Problem::error(field, "steps of one type cannot depend on one another"));
+            } else if !seen.insert(name) {
+                problems.push(Problem::error(field, "stands here twice"));
             } else {
-                format!("differs only by case from \"{other}\", step number {}", first + 1)
-            };
-            problems.push(Problem::in_step(index, &step.id, "id", reason));
+                problems.extend(wrong(field, name));
+            }
         }
     }
-    let mut edges = 0;
-    let mut dependencies = Vec::with_capacity(workflow.steps.len());
-    for (index, step) in workflow.steps.iter().enumerate() {
-        edges += step.depends_on.len();
-        dependencies.push(check_dependencies(index, step, &by_id, problems));
-    }
-    if edges > limits::MAX_EDGES {
-        problems.push(Problem::error("steps", format!("{edges} dependencies; {} are allowed", limits::MAX_EDGES)));
-    }
-    (problems.len() == before).then_some(dependencies)
-}
-
-fn check_dependencies(
-    index: usize,
-    step: &Step,
-    by_id: &HashMap<&str, usize>,
-    problems: &mut Vec<Problem>,
-) -> Vec<u32> {
-    let mut seen = std::collections::HashSet::with_capacity(step.depends_on.len());
-    let mut known = Vec::with_capacity(step.depends_on.len());
-    for (i, on) in step.depends_on.iter().enumerate() {
-        let reason = match by_id.get(on.as_str()) {
-            None => format!("there is no step \"{on}\""),
-            Some(other) if *other == index => "the step depends on itself".into(),
-            Some(_) if !seen.insert(on.as_str()) => format!("\"{on}\" stands here twice"),
-            Some(other) => {
-                known.push(u32::try_from(*other).expect("the number of steps is bounded"));
-                continue;
-            }
-        };
-        problems.push(Problem::in_step(index, &step.id, format!("depends_on[{i}]"), reason));
-    }
-    known
-}
-
-fn cycle_problem(workflow: &Workflow, cycle: &[u32]) -> Problem {
-    const SHOWN: usize = 20;
-    let id = |i: &u32| workflow.steps[*i as usize].id.as_str();
-    let mut names: Vec<&str> = cycle.iter().take(SHOWN).map(id).collect();
-    if cycle.len() > SHOWN {
-        names.push("…");
-    }
-    names.push(id(&cycle[0]));
-    let first = cycle[0] as usize;
-    let reason = format!("the steps wait for one another: {}", names.join(" → "));
-    Problem::in_step(first, &workflow.steps[first].id, "depends_on", reason)
 }
 
 /// Who writes and who reads the run's data.
