@@ -23,6 +23,9 @@ pub const MAX_DEPTH: usize = 128;
 /// Largest single value (an input, a step's output, an artifact), in bytes.
 pub const MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
 
+/// Most bytes that the outputs and artifacts of one run may have together, beside the data it starts with.
+pub const MAX_RUN_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Values up to this size, in bytes, stand in the history itself; larger ones go to the payload store.
 pub const INLINE_BYTES: usize = 8 * 1024;
 

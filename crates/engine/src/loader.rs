@@ -44,16 +44,34 @@ pub async fn load(
     }
     // Counted before the history is read: reading it may be what takes a server down.
     if claim.claims >= MAX_CLAIMS && !claim.summary.status.is_ended() {
-        quarantine(store, run, &claim, now, commit_id).await?;
+        let reason = format!("claimed {} times without progress", claim.claims);
+        quarantine(store, run, &claim, reason, now, commit_id).await?;
         return Err(EngineError::Quarantined(run));
     }
+    match fold_claimed(store, query, run, &claim).await {
+        Ok(state) => Ok(Loaded { state, epoch: claim.epoch }),
+        // What was changed behind the product's back is set aside, so that nothing is built on it.
+        Err(error @ (EngineError::Damaged { .. } | EngineError::Definition { .. })) => {
+            quarantine(store, run, &claim, error.to_string(), now, commit_id).await?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn fold_claimed(
+    store: &dyn RunStore,
+    query: &dyn RunQuery,
+    run: RunId,
+    claim: &Claim,
+) -> Result<RunState, EngineError> {
     let plan = load_plan(query, claim.summary.definition).await?;
     let state = load_state(store, query, run, &plan).await?;
-    if state.seq() != claim.last_seq {
-        let reason = format!("its history ends at {} instead of {}", state.seq(), claim.last_seq);
-        return Err(EngineError::Damaged { run, reason });
+    if state.seq() == claim.last_seq {
+        return Ok(state);
     }
-    Ok(Loaded { state, epoch: claim.epoch })
+    let reason = format!("its history ends at {} instead of {}", state.seq(), claim.last_seq);
+    Err(EngineError::Damaged { run, reason })
 }
 
 /// The plan of a stored definition.
@@ -107,13 +125,13 @@ async fn quarantine(
     store: &dyn RunStore,
     run: RunId,
     claim: &Claim,
+    reason: String,
     now: Timestamp,
     commit_id: u128,
 ) -> Result<(), EngineError> {
-    if claim.summary.status == RunStatus::Quarantined {
+    if claim.summary.status == RunStatus::Quarantined || claim.summary.status.is_ended() {
         return Ok(());
     }
-    let reason = format!("claimed {} times without progress", claim.claims);
     let event = Event::RunQuarantined(RunQuarantined { reason });
     let commit = Commit {
         run,

@@ -199,6 +199,8 @@ pub enum AgentErrorKind {
     OutputFieldMissing,
     /// What came back breaks the protocol or a limit.
     InvalidAnswer,
+    /// The run would hold more than a run may hold.
+    TooLarge,
     /// A required field of the step's input has no value.
     InputMissing,
     /// No agent with the capability is known.
@@ -241,7 +243,7 @@ impl AgentErrorKind {
             | Self::NoAgent
             | Self::Unknown => Retry::Again,
             Self::Rejected | Self::Unauthorized | Self::Unsupported => Retry::Elsewhere,
-            Self::InvalidInput | Self::InputMissing => Retry::Never,
+            Self::InvalidInput | Self::InputMissing | Self::TooLarge => Retry::Never,
         }
     }
 }

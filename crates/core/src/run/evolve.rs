@@ -17,7 +17,8 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
     let at = recorded.at;
     let before = state.facts.status;
     match &recorded.event {
-        Event::RunCreated(_) | Event::CheckpointCreated(_) | Event::ArtifactRecorded(_) => {}
+        Event::RunCreated(_) | Event::CheckpointCreated(_) => {}
+        Event::ArtifactRecorded(artifact) => state.facts.bytes += artifact.content.len,
         Event::RunResumed(_) => state.facts.clock_from = at,
         Event::RunCompleted(_) => end(state, RunStatus::Completed, at, touched),
         Event::RunFailed(failed) => {
@@ -52,6 +53,7 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
             close(state, index);
             state.facts.steps[index as usize].phase = Phase::Completed(completed.output.clone());
             state.facts.completed += 1;
+            state.facts.bytes += completed.output.len();
             state.facts.remaining -= 1;
             release_successors(state, index);
         }),
@@ -102,6 +104,7 @@ pub(super) fn begin(plan: Arc<Plan>, created: RunCreated, at: Timestamp) -> RunS
         completed: 0,
         failed: 0,
         remaining: count as u32,
+        bytes: 0,
     };
     RunState { plan, facts }
 }

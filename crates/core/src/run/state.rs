@@ -45,6 +45,8 @@ pub(super) struct Facts {
     pub(super) failed: u32,
     /// Steps that have not ended.
     pub(super) remaining: u32,
+    /// Bytes of outputs and artifacts.
+    pub(super) bytes: u64,
 }
 
 /// A step as it stands.
@@ -235,6 +237,12 @@ impl RunState {
     #[must_use]
     pub const fn remaining(&self) -> u32 {
         self.facts.remaining
+    }
+
+    /// Bytes that the run's outputs and artifacts have together.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.facts.bytes
     }
 
     /// Why the run failed.

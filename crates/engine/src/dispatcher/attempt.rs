@@ -81,21 +81,42 @@ pub enum AttemptEnd {
     },
     /// It failed.
     Failed(AgentError),
+    /// A value of the run is not what was stored: the run cannot be trusted any more.
+    Damaged(String),
+}
+
+/// Why an attempt came to no answer.
+enum Fault {
+    Agent(AgentError),
+    Damaged(String),
+}
+
+impl From<AgentError> for Fault {
+    fn from(error: AgentError) -> Self {
+        Self::Agent(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    /// A store that refuses a value makes the attempt fail; the run's policy says what follows.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt(reason) => Self::Damaged(reason),
+            error => Self::Agent(AgentError::new(AgentErrorKind::InvalidAnswer, error.to_string())),
+        }
+    }
 }
 
 /// Carries out an attempt.
 pub(crate) async fn run_attempt(context: &AttemptContext, spec: AttemptSpec, updates: &dyn UpdateSink) -> AttemptEnd {
     match attempt(context, &spec, updates).await {
         Ok(end) => end,
-        Err(error) => AttemptEnd::Failed(error),
+        Err(Fault::Agent(error)) => AttemptEnd::Failed(error),
+        Err(Fault::Damaged(reason)) => AttemptEnd::Damaged(reason),
     }
 }
 
-async fn attempt(
-    context: &AttemptContext,
-    spec: &AttemptSpec,
-    updates: &dyn UpdateSink,
-) -> Result<AttemptEnd, AgentError> {
+async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn UpdateSink) -> Result<AttemptEnd, Fault> {
     let (input, missing_inputs) = prepare(context, spec).await?;
     let step = spec.plan.step(spec.step);
     let agent = spec.endpoint.clone().ok_or_else(|| {
@@ -129,7 +150,7 @@ async fn attempt(
             if matches!(error.kind, AgentErrorKind::Timeout | AgentErrorKind::InvalidAnswer) {
                 cancel(context, &call).await;
             }
-            Err(error)
+            Err(error.into())
         }
     }
 }
@@ -158,7 +179,7 @@ async fn ask(
 }
 
 /// Puts the input together from the run's data and the outputs that the step reads.
-async fn prepare(context: &AttemptContext, spec: &AttemptSpec) -> Result<(Json, Vec<String>), AgentError> {
+async fn prepare(context: &AttemptContext, spec: &AttemptSpec) -> Result<(Json, Vec<String>), Fault> {
     let start = load_value(context, &spec.key, &spec.data).await?;
     let mut outputs = Vec::with_capacity(spec.outputs.len());
     for (step, payload) in &spec.outputs {
@@ -169,7 +190,7 @@ async fn prepare(context: &AttemptContext, spec: &AttemptSpec) -> Result<(Json, 
         .map_err(|missing| AgentError::new(AgentErrorKind::InputMissing, missing.to_string()))?;
     if input.value.bytes().len() > MAX_VALUE_BYTES {
         let message = format!("the input has {} bytes; {MAX_VALUE_BYTES} are allowed", input.value.bytes().len());
-        return Err(AgentError::new(AgentErrorKind::InvalidInput, message));
+        return Err(AgentError::new(AgentErrorKind::InvalidInput, message).into());
     }
     for missing in &input.missing {
         tracing::warn!(attempt = %spec.key.message_id(), field = %missing, "an input field is left out: no value");
@@ -190,7 +211,7 @@ fn check_output(spec: &AttemptSpec, output: &Json) -> Result<(), AgentError> {
     }
 }
 
-async fn store_value(context: &AttemptContext, key: &AttemptKey, value: &Json) -> Result<Payload, AgentError> {
+async fn store_value(context: &AttemptContext, key: &AttemptKey, value: &Json) -> Result<Payload, Fault> {
     let payload = Payload::of(value);
     if let Payload::Stored(_) = payload {
         put(context, key, value.bytes().clone()).await?;
@@ -202,10 +223,10 @@ async fn store_artifacts(
     context: &AttemptContext,
     key: &AttemptKey,
     artifacts: Vec<Artifact>,
-) -> Result<Vec<ArtifactRecorded>, AgentError> {
+) -> Result<Vec<ArtifactRecorded>, Fault> {
     if artifacts.len() > MAX_ARTIFACTS {
         let message = format!("{} artifacts came back; {MAX_ARTIFACTS} are allowed", artifacts.len());
-        return Err(AgentError::new(AgentErrorKind::InvalidAnswer, message));
+        return Err(AgentError::new(AgentErrorKind::InvalidAnswer, message).into());
     }
     let mut recorded = Vec::with_capacity(artifacts.len());
     for artifact in artifacts {
@@ -225,22 +246,22 @@ async fn put(
     context: &AttemptContext,
     key: &AttemptKey,
     bytes: Bytes,
-) -> Result<tutti_core::value::PayloadRef, AgentError> {
+) -> Result<tutti_core::value::PayloadRef, StoreError> {
     patiently(|| context.payloads.put(key.run, bytes.clone())).await
 }
 
-async fn load_value(context: &AttemptContext, key: &AttemptKey, payload: &Payload) -> Result<Json, AgentError> {
+async fn load_value(context: &AttemptContext, key: &AttemptKey, payload: &Payload) -> Result<Json, Fault> {
     let at = match payload {
         Payload::Inline(value) => return Ok(value.clone()),
         Payload::Stored(at) => *at,
     };
     let found = patiently(|| context.payloads.get(key.run, at)).await?;
-    let bytes = found.ok_or_else(|| store_failed(&StoreError::Corrupt(format!("payload {} is missing", at.hash))))?;
-    Json::parse(bytes).map_err(|e| store_failed(&StoreError::Corrupt(format!("payload {}: {e}", at.hash))))
+    let bytes = found.ok_or_else(|| Fault::Damaged(format!("payload {} is missing", at.hash)))?;
+    Json::parse(bytes).map_err(|e| Fault::Damaged(format!("payload {}: {e}", at.hash)))
 }
 
 /// Asks the payload store again while it is unavailable: an agent's result must not be lost for that.
-async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, AgentError>
+async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
@@ -253,12 +274,7 @@ where
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(longest);
             }
-            Err(error) => return Err(store_failed(&error)),
+            Err(error) => return Err(error),
         }
     }
-}
-
-/// A store that refuses a value makes the attempt fail; the run's policy says what follows.
-fn store_failed(error: &StoreError) -> AgentError {
-    AgentError::new(AgentErrorKind::InvalidAnswer, error.to_string())
 }

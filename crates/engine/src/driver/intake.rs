@@ -119,11 +119,16 @@ impl Driver {
             return;
         }
         let agent = call.agent.clone();
-        let success = !matches!(end, AttemptEnd::Failed(_));
+        let success = match end {
+            AttemptEnd::Completed { .. } | AttemptEnd::Suspended { .. } => Some(true),
+            AttemptEnd::Failed(_) => Some(false),
+            AttemptEnd::Damaged(_) => None,
+        };
         let input = match end {
             AttemptEnd::Completed { output, artifacts, missing_inputs } => {
                 Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs }
             }
+            AttemptEnd::Damaged(reason) => Input::QuarantineRun { reason },
             AttemptEnd::Suspended { need, message } => Input::SuspendAttempt { key: key.clone(), need, message },
             AttemptEnd::Failed(error) => {
                 let (plan, tried) = (live.state.plan().step(step), &live.state.step(step).tried);
@@ -138,7 +143,7 @@ impl Driver {
         }
         live.queue.push_back((input, None));
         self.dirty.push(key.run);
-        self.registry.attempt_ended(&agent, Some(success));
+        self.registry.attempt_ended(&agent, success);
         self.give_back(1);
     }
 }

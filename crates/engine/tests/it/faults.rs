@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tutti_adapters_memory::MemoryStore;
 use tutti_core::ids::RunId;
+use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
 };
 use tutti_core::run::{Event, Rejection, RunStatus};
+use tutti_core::value::PayloadRef;
 use tutti_engine::{EngineError, EngineOptions, Ports, Update};
 
 use crate::support::{Scripted, Step, World, plan, run_to_end, start, until};
@@ -153,6 +156,32 @@ async fn long_histories_are_loaded_from_a_snapshot() {
     while !matches!(watch.next().await, Ok(None)) {}
     let state = world.state(run, &plan).await;
     assert_eq!((state.status(), state.completed()), (RunStatus::Completed, 3_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_stored_values_were_changed_is_set_aside() {
+    let large: &'static str = Box::leak(format!(r#"{{"v":"{}"}}"#, "x".repeat(20_000)).into_boxed_str());
+    let world = World::new(Scripted::new(move |_, _| Step::Answer(large)));
+    let plan = plan(CHAIN);
+    let ports = Ports { payloads: Arc::new(Forged(world.store.clone())), ..world.ports() };
+    let engine = world.engine_on(ports, EngineOptions::default());
+    let (run, _) = run_to_end(&engine, &plan).await;
+    let state = world.state(run, &plan).await;
+    assert_eq!((state.status(), state.completed()), (RunStatus::Quarantined, 1));
+    assert_eq!(world.agents.calls(), ["a#1@x"], "nothing was built on the changed value");
+}
+
+/// A payload store whose content was changed behind its back.
+struct Forged(Arc<MemoryStore>);
+
+#[async_trait]
+impl PayloadStore for Forged {
+    async fn put(&self, run: RunId, bytes: Bytes) -> Result<PayloadRef, StoreError> {
+        self.0.put(run, bytes).await
+    }
+    async fn get(&self, _: RunId, at: PayloadRef) -> Result<Option<Bytes>, StoreError> {
+        Err(StoreError::Corrupt(format!("payload {} does not have its hash", at.hash)))
+    }
 }
 
 /// Fails every call once, after or before doing what was asked in turn.

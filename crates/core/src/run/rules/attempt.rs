@@ -2,8 +2,9 @@
 
 use super::retry;
 use crate::ids::{AgentId, AttemptKey, StepPath};
+use crate::limits::MAX_RUN_BYTES;
 use crate::plan::StepIndex;
-use crate::ports::agent::{AgentError, Need};
+use crate::ports::agent::{AgentError, AgentErrorKind, Need};
 use crate::run::event::{
     ArtifactRecorded, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, StepCompleted, TaskAssigned, shorten,
 };
@@ -69,8 +70,16 @@ pub(super) fn complete(
     output: &Payload,
     artifacts: &[ArtifactRecorded],
     missing_inputs: &[String],
+    now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
-    under_way(state, key)?;
+    let (index, _) = under_way(state, key)?;
+    let more = artifacts.iter().map(|artifact| artifact.content.len).fold(output.len(), u64::saturating_add);
+    let bytes = state.bytes().saturating_add(more);
+    if bytes > MAX_RUN_BYTES {
+        let message = format!("with this result the run would hold {bytes} bytes; {MAX_RUN_BYTES} are allowed");
+        let error = AgentError::new(AgentErrorKind::TooLarge, message);
+        return Ok(retry::after_failure(state, index, key.attempt, &error, false, 0.0, now));
+    }
     let completed = StepCompleted {
         step: key.path.clone(),
         attempt: key.attempt,
@@ -153,6 +162,26 @@ mod tests {
         late.generation = 7;
         let input = Input::NoteTask { key: late, task: "t".into() };
         assert!(run.when(&input).is_err());
+    }
+
+    #[test]
+    fn a_run_does_not_grow_without_bound() {
+        let mut run = Given::steps(CHAIN);
+        run.start("a", "x").unwrap();
+        let content = |len| crate::value::PayloadRef { hash: crate::value::Digest::of(b""), len };
+        let artifact = |len| ArtifactRecorded {
+            step: run.key("a").path,
+            attempt: 1,
+            artifact: "1".into(),
+            name: "big".into(),
+            media_type: None,
+            content: content(len),
+        };
+        let artifacts = vec![artifact(MAX_RUN_BYTES / 2), artifact(MAX_RUN_BYTES / 2)];
+        let output = Payload::Inline(crate::value::Json::null());
+        let events = run.when(&Input::CompleteAttempt { key: run.key("a"), output, artifacts, missing_inputs: vec![] });
+        assert!(matches!(&events.unwrap()[1], Event::StepFailed(f) if f.error.kind == AgentErrorKind::TooLarge));
+        assert_eq!(run.state.bytes(), 0);
     }
 
     #[test]

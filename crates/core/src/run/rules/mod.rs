@@ -20,7 +20,7 @@ pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<
         Input::NoteTask { key, task } => attempt::note_task(state, key, task),
         Input::SuspendAttempt { key, need, message } => attempt::suspend(state, key, *need, message),
         Input::CompleteAttempt { key, output, artifacts, missing_inputs } => {
-            attempt::complete(state, key, output, artifacts, missing_inputs)
+            attempt::complete(state, key, output, artifacts, missing_inputs, now)
         }
         Input::FailAttempt { key, error, other_agent, chance } => {
             attempt::fail(state, key, error, *other_agent, *chance, now)
