@@ -31,8 +31,8 @@ pub fn parse(text: &str) -> Result<Parsed, Vec<Problem>> {
     let Some(root) = read(text, &mut problems) else { return Err(problems) };
     let workflow = decode_workflow(&root, &mut problems);
     if let Some((workflow, complete)) = workflow {
-        let incomplete = !complete;
-        problems.extend(validate(&workflow).into_iter().filter(|p| !(incomplete && names_other_steps(p))));
+        let follows = follows_from(&problems, complete);
+        problems.extend(validate(&workflow).into_iter().filter(|problem| !follows(problem)));
         finish(&root, &mut problems);
         if !problems.iter().any(Problem::is_error) {
             return Ok(Parsed { workflow, warnings: problems });
@@ -52,10 +52,16 @@ pub(super) fn without_position(error: &serde_json::Error) -> String {
     }
 }
 
-/// True for findings that may only follow from a step that could not be read.
-fn names_other_steps(problem: &Problem) -> bool {
-    ["depends_on", "dependency_rules", "input."].iter().any(|start| problem.field.starts_with(start))
-        || problem.field == "steps"
+/// Tells findings that may only follow from what could not be read: from a step without an id, or from a mapping.
+fn follows_from(unread: &[Problem], all_steps_known: bool) -> impl Fn(&Problem) -> bool + use<> {
+    let begins = |problem: &Problem, words: &[&str]| words.iter().any(|word| problem.field.starts_with(word));
+    let mappings = ["input", "output", "data", "depends_on"];
+    let flow_known = all_steps_known && !unread.iter().any(|problem| begins(problem, &mappings));
+    move |problem| {
+        let graph = begins(problem, &["depends_on", "dependency_rules"]) || problem.field == "steps";
+        let flow = begins(problem, &["input.", "output."]);
+        (graph && !all_steps_known) || (flow && !flow_known)
+    }
 }
 
 /// Adds places, sorts, and bounds what is told.
@@ -199,7 +205,6 @@ fn value<T: DeserializeOwned>(name: &str, member: &Member, at: &Place, problems:
 
 fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow, bool)> {
     let at = Place { step: None, prefix: String::new() };
-    let before = problems.len();
     let mut fields = Fields::new(root, at, problems)?;
     let id = fields.required("id", root.position);
     let name = fields.optional("name").unwrap_or_default();
@@ -221,7 +226,6 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
     let (steps, complete) = steps.map_or((Vec::new(), false), |m| decode_steps(&m.value, problems));
     // Without a readable id the rest is still checked, under a name that stands in for it.
     let id = id.or_else(|| "unnamed".parse().ok())?;
-    let complete = complete && problems.len() == before;
     Some((
         Workflow {
             id,

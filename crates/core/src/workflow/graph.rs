@@ -14,23 +14,34 @@ use crate::plan::{StepIndex, Topology};
 /// # Errors
 /// Every name that is wrong, or too many dependencies, or a cycle.
 pub(crate) fn graph(workflow: &Workflow) -> Result<Topology, Vec<Problem>> {
+    match examine(workflow) {
+        (Some(topology), problems) if problems.is_empty() => Ok(topology),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// As [`graph`]; names that are wrong do not hide a cycle among the others, nor the graph of the others.
+pub(super) fn examine(workflow: &Workflow) -> (Option<Topology>, Vec<Problem>) {
     let mut problems = Vec::new();
     let by_id = index(workflow, &mut problems);
     let rules = Rules::new(workflow);
     let edges = rules.edges.saturating_add(workflow.steps.iter().flat_map(|step| &step.depends_on).map(Vec::len).sum());
     if edges > MAX_EDGES {
         problems.push(Problem::error("steps", format!("{edges} dependencies; {MAX_EDGES} are allowed")));
-        return Err(problems);
+        return (None, problems);
     }
     let of_step = |(index, step): (usize, &Step)| match &step.depends_on {
         Some(list) => named(index, step, list, &by_id, &mut problems),
         None => rules.dependencies(step),
     };
     let dependencies: Vec<Vec<StepIndex>> = workflow.steps.iter().enumerate().map(of_step).collect();
-    if !problems.is_empty() {
-        return Err(problems);
+    match Topology::new(&dependencies) {
+        Ok(topology) => (Some(topology), problems),
+        Err(cycle) => {
+            problems.push(cycle_problem(workflow, &cycle));
+            (None, problems)
+        }
     }
-    Topology::new(&dependencies).map_err(|cycle| vec![cycle_problem(workflow, &cycle)])
 }
 
 /// Steps by id.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::definition::{InputMapping, OutputField, RetryPolicy, Step, Workflow};
-use super::graph::graph;
+use super::graph::examine;
 use super::problem::Problem;
 use crate::limits;
 use crate::plan::{Binding, DataFlow, Topology};
@@ -22,9 +22,12 @@ pub fn validate(workflow: &Workflow) -> Vec<Problem> {
         check_step(index, step, &mut problems);
     }
     check_rules(workflow, &mut problems);
-    match graph(workflow) {
-        Ok(topology) => check_data(workflow, &topology, &mut problems),
-        Err(wrong) => problems.extend(wrong),
+    let (topology, wrong) = examine(workflow);
+    // With a dependency that could not be read, two steps may only seem unordered.
+    let is_ordered = !wrong.iter().any(|problem| problem.field.starts_with("depends_on"));
+    problems.extend(wrong);
+    if let (Some(topology), true) = (topology, is_ordered) {
+        check_data(workflow, &topology, &mut problems);
     }
     problems
 }
@@ -297,6 +300,22 @@ mod tests {
             "- {id: a, capability: c, output: {x: d}}\n- {id: b, capability: c, input: {x: d}}",
             "warning: step b: input.x: step \"a\" writes \"d\"",
         );
+    }
+
+    #[test]
+    fn one_fault_does_not_hide_another() {
+        let found = found(concat!(
+            "- {id: a, capability: c, depends_on: [b, x], timeout: 0s}\n",
+            "- {id: b, capability: c, depends_on: [a], unheard-of: 1}\n",
+            "- {id: b, capability: c}\n",
+        ));
+        let parts = ["timeout: is 0", "there is no step \"x\"", "a → b → a", "unheard-of", "also the id of step"];
+        assert!(parts.iter().all(|part| found.iter().any(|line| line.contains(part))), "{found:#?}");
+        let found = self::found(concat!(
+            "- {id: a, capability: c, timeout: 0s, output: {x: r}}\n",
+            "- {id: b, capability: c, output: {x: r}, input: {q: nope}}\n",
+        ));
+        assert_eq!(found.len(), 2, "the timeout and the two writers: {found:#?}");
     }
 
     #[test]
