@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::limits::{MAX_NAME_LEN, SLOTS};
+use crate::value::Digest;
 
 /// A run, by a UUID version 7 (RFC 9562), so that ids sort by creation time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -253,6 +254,15 @@ impl AttemptKey {
     pub fn message_id(&self) -> String {
         format!("{}/{}", self.operation_id(), self.attempt)
     }
+
+    /// The W3C trace context (`traceparent`, version 00) of this try: a run is a trace, whose id is the run's, and a try is
+    /// a span, whose id follows from the message id. So agents' spans join the run's trace, before and after a crash.
+    #[must_use]
+    pub fn trace_parent(&self) -> String {
+        let span = Digest::of(self.message_id().as_bytes()).to_string();
+        // An id of zeros would not be valid; a digest that begins with sixteen of them does not come up.
+        format!("00-{}-{}-01", self.run.as_uuid().simple(), &span[..16])
+    }
 }
 
 /// The caller's own id of a request that changes something; the same id is applied once.
@@ -295,5 +305,9 @@ mod tests {
         };
         assert_eq!(key.message_id(), format!("{}/2", key.operation_id()));
         assert!(key.operation_id().ends_with("/0/a"));
+        let trace = key.trace_parent();
+        let parts: Vec<&str> = trace.split('-').collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2]);
+        assert_eq!(parts[1], key.run.to_string().replace('-', ""));
     }
 }

@@ -131,7 +131,7 @@ async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn Upd
         input,
         timeout: step.timeout.0,
         task: spec.task.clone(),
-        trace_parent: None,
+        trace_parent: Some(spec.key.trace_parent()),
     };
     let answer = match tokio::time::timeout(call.timeout + GRACE, ask(context, &call, spec.mode, updates)).await {
         Ok(answer) => answer,
