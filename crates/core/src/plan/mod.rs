@@ -1,13 +1,14 @@
 //! Plans: a workflow with its graph and data flow worked out once.
 
-mod dataflow;
-mod topology;
+mod data;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use dataflow::{Binding, DataFlow, InputMissing, Source, StepInput, assemble_input, missing_output, run_data};
-pub use topology::{StepIndex, Topology};
+/// Worked out with the workflow; everybody who holds a plan speaks of steps in these words.
+#[doc(no_inline)]
+pub use crate::workflow::{Binding, DataFlow, StepIndex, Topology};
+pub use data::{InputMissing, StepInput, assemble_input, missing_output, run_data};
 
 use crate::ids::{StepId, StepPath};
 use crate::value::Digest;

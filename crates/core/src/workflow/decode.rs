@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use serde::de::DeserializeOwned;
 
 use super::definition::{InputSpec, OutputField, RetryPolicy, Step, Workflow};
-use super::problem::{Position, Problem};
+use super::problem::{Position, Problem, without_position};
 use super::source::{Kind, Member, Node, read};
 use super::validate::validate;
 use crate::limits::MAX_PROBLEMS;
@@ -41,15 +41,6 @@ pub fn parse(text: &str) -> Result<Parsed, Vec<Problem>> {
         finish(&root, &mut problems);
     }
     Err(problems)
-}
-
-/// serde_json's message without its "at line 1 column 5", which would speak of the field's text, not the file's.
-pub(super) fn without_position(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
 }
 
 /// Tells findings that may only follow from what could not be read: from a step without an id, or from a mapping.

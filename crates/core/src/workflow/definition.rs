@@ -389,7 +389,7 @@ fn text_or<'de, T: serde::de::DeserializeOwned, D: Deserializer<'de>>(
 ) -> Result<Result<DataPath, T>, D::Error> {
     use serde::de::Error;
     let raw = Box::<RawValue>::deserialize(deserializer)?;
-    let strip = |e: serde_json::Error| D::Error::custom(super::decode::without_position(&e));
+    let strip = |e: serde_json::Error| D::Error::custom(super::problem::without_position(&e));
     if raw.get().starts_with('"') {
         serde_json::from_str(raw.get()).map(Ok).map_err(strip)
     } else {

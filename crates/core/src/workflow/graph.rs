@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::definition::{Step, Workflow};
 use super::problem::Problem;
+use super::topology::{StepIndex, Topology};
 use crate::ids::StepId;
 use crate::limits::MAX_EDGES;
-use crate::plan::{StepIndex, Topology};
 
 /// Works out the graph of a workflow of at most [`MAX_STEPS`](crate::limits::MAX_STEPS) steps.
 ///

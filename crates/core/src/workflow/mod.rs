@@ -1,5 +1,6 @@
 //! Workflows: what a file or a caller may say, how it is read and checked.
 
+mod dataflow;
 mod decode;
 mod definition;
 mod document;
@@ -7,8 +8,10 @@ mod graph;
 mod inputs;
 mod problem;
 mod source;
+mod topology;
 mod validate;
 
+pub use dataflow::{Binding, DataFlow, Source};
 pub use decode::{Parsed, parse};
 pub use definition::{
     Executor, InputMapping, InputSpec, OnError, OutputField, OutputMapping, Priority, RetryPolicy, Step, Workflow,
@@ -17,6 +20,7 @@ pub use document::Document;
 pub(crate) use graph::graph;
 pub use inputs::initial_data;
 pub use problem::{Position, Problem, Severity};
+pub use topology::{StepIndex, Topology};
 pub use validate::validate;
 
 /// The JSON Schema (draft 2020-12) of workflow files.

@@ -93,3 +93,12 @@ impl fmt::Display for Problem {
         if self.field.is_empty() { f.write_str(&self.reason) } else { write!(f, "{}: {}", self.field, self.reason) }
     }
 }
+
+/// serde_json's message without its "at line 1 column 5", which would speak of the field's text, not the file's.
+pub(super) fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}

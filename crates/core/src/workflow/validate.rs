@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use super::dataflow::{Binding, DataFlow};
 use super::definition::{InputMapping, OutputField, RetryPolicy, Step, Workflow};
 use super::graph::examine;
 use super::problem::Problem;
+use super::topology::Topology;
 use crate::limits;
-use crate::plan::{Binding, DataFlow, Topology};
 use crate::time::Span;
 use crate::value::DataPath;
 
