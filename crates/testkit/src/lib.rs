@@ -3,4 +3,5 @@
 pub mod conformance;
 pub mod given;
 pub mod rate;
+pub mod scripted;
 pub mod sim;

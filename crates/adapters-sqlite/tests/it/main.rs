@@ -7,6 +7,7 @@ mod durable;
 mod engines;
 mod history;
 mod refusals;
+mod sweep;
 
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
 use tutti_testkit::conformance::store::Subject;

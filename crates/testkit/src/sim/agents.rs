@@ -8,20 +8,20 @@ use tutti_core::value::Json;
 
 /// The tasks that agents hold, by message id.
 #[derive(Debug, Default)]
-pub(super) struct Agents {
+pub(crate) struct Agents {
     tasks: HashMap<String, Task>,
 }
 
 /// A task as its agent knows it.
 #[derive(Debug, Clone)]
-pub(super) struct Task {
-    pub(super) ends_at: Timestamp,
-    pub(super) outcome: Outcome,
+pub(crate) struct Task {
+    pub(crate) ends_at: Timestamp,
+    pub(crate) outcome: Outcome,
 }
 
 /// How a task ends.
 #[derive(Debug, Clone)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Completed(Json),
     Failed(AgentError),
     Asks,
@@ -29,23 +29,23 @@ pub(super) enum Outcome {
 
 impl Agents {
     /// The task of a message, if the agent got it.
-    pub(super) fn find(&self, message: &str) -> Option<&Task> {
+    pub(crate) fn find(&self, message: &str) -> Option<&Task> {
         self.tasks.get(message)
     }
 
     /// Takes a message; `false` if it came before.
-    pub(super) fn take(&mut self, message: String, task: Task) -> bool {
+    pub(crate) fn take(&mut self, message: String, task: Task) -> bool {
         self.tasks.insert(message, task).is_none()
     }
 
     /// How many tasks there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.tasks.len()
     }
 }
 
 /// A failure that another attempt may mend.
-pub(super) fn passing_failure(chance: u64) -> AgentError {
+pub(crate) fn passing_failure(chance: u64) -> AgentError {
     use AgentErrorKind::{EmptyAnswer, Failed, RateLimited, Timeout, Unavailable};
     let kind = [Unavailable, Timeout, Failed, EmptyAnswer, RateLimited][(chance % 5) as usize];
     let retry_after = (kind == RateLimited).then(|| std::time::Duration::from_millis(700));

@@ -5,7 +5,7 @@
 //! fails are made up. After every write the promises of [`tutti_core::invariants`] are checked; at the end every run must
 //! have ended, and, where nothing but faults disturbed it, with the data of an uninterrupted run.
 
-mod agents;
+pub(crate) mod agents;
 mod effects;
 mod faults;
 mod rng;
@@ -13,18 +13,18 @@ mod workflow;
 mod world;
 
 use futures::FutureExt;
-use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::ids::{RequestId, RunId};
 use tutti_core::invariants::Violation;
 use tutti_core::plan::run_data;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::run::{RunState, RunStatus, StepState};
-use tutti_core::schedule::{StrategyDecision, StrategyReason};
 use tutti_core::value::{Digest, Json, Payload};
 use tutti_engine::driver::CreateRun;
 
 pub use faults::{Fault, Faults};
 pub use rng::Rng;
 pub use workflow::{Case, Reference, draw};
+pub(crate) use world::driver;
 
 use world::{Action, SERVERS, World};
 
@@ -119,22 +119,8 @@ fn disturb(world: &mut World, run: RunId) {
 fn new_run(world: &mut World, case: &Case) -> CreateRun {
     let mut random = [0; 10];
     random.copy_from_slice(&world.rng.bits().to_be_bytes()[..10]);
-    let workflow = case.plan.workflow();
-    CreateRun {
-        run: RunId::new(world.now.as_micros() as u64 / 1000, random),
-        namespace: Namespace::default(),
-        request: RequestId::from_u128(world.rng.bits()),
-        plan: case.plan.clone(),
-        data: Payload::Inline(workflow.data.clone()),
-        policy: tutti_engine::executors::policy(workflow, workflow.executor),
-        strategy: StrategyDecision {
-            executor: workflow.executor,
-            reason: StrategyReason::Requested,
-            potential_improvement: None,
-            system_load: None,
-            available_workers: None,
-        },
-    }
+    let run = RunId::new(world.now.as_micros() as u64 / 1000, random);
+    case.create(run, RequestId::from_u128(world.rng.bits()), case.plan.workflow().executor)
 }
 
 /// Checks how everything ended; gives the number of runs compared with an uninterrupted one.

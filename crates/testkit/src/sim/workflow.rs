@@ -3,11 +3,14 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::plan::{Plan, StepIndex, assemble_input, run_data};
 use tutti_core::ports::agent::AgentErrorKind;
 use tutti_core::run::StepStatus;
-use tutti_core::value::{Digest, Json};
-use tutti_core::workflow::{OnError, parse};
+use tutti_core::schedule::{StrategyDecision, StrategyReason};
+use tutti_core::value::{Digest, Json, Payload};
+use tutti_core::workflow::{Executor, OnError, parse};
+use tutti_engine::driver::CreateRun;
 
 use super::rng::Rng;
 
@@ -80,6 +83,27 @@ fn step(rng: &mut Rng, index: usize, text: &mut String) {
 }
 
 impl Case {
+    /// A run of this case, to be created.
+    #[must_use]
+    pub fn create(&self, run: RunId, request: RequestId, executor: Executor) -> CreateRun {
+        let workflow = self.plan.workflow();
+        CreateRun {
+            run,
+            namespace: Namespace::default(),
+            request,
+            plan: self.plan.clone(),
+            data: Payload::Inline(workflow.data.clone()),
+            policy: tutti_engine::executors::policy(workflow, executor),
+            strategy: StrategyDecision {
+                executor,
+                reason: StrategyReason::Requested,
+                potential_improvement: None,
+                system_load: None,
+                available_workers: None,
+            },
+        }
+    }
+
     /// The output of a step for an input: the same whenever, wherever and however often it is asked.
     #[must_use]
     pub fn output(step: StepIndex, input: &Json) -> Json {

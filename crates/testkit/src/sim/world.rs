@@ -282,7 +282,7 @@ impl World {
 }
 
 /// A driver that knows three agents, two of them for each capability.
-fn driver() -> Driver {
+pub(crate) fn driver() -> Driver {
     let registry = Registry::default();
     for (id, capabilities) in [("x", ["c", "d"].as_slice()), ("y", &["c", "d"]), ("z", &["c"])] {
         registry.register(AgentRecord {
