@@ -4,6 +4,7 @@
 
 mod agents;
 mod data;
+mod examples;
 pub mod kit;
 mod models;
 mod report;
@@ -29,7 +30,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such agent.
-    #[error("no example agent is called `{0}`; there are {list}", list = agents::NAMES.join(", "))]
+    #[error("no example agent is called `{0}`; there are {list}", list = names().join(", "))]
     UnknownName(String),
     /// A variable of the environment has a value of no use.
     #[error("{0}")]
@@ -40,8 +41,8 @@ pub enum Error {
 }
 
 /// The names of the agents.
-pub fn names() -> &'static [&'static str] {
-    &agents::NAMES
+pub fn names() -> Vec<&'static str> {
+    agents::NAMES.into_iter().chain(examples::NAMES).collect()
 }
 
 /// The agent of that name, as the environment asks for (see [`Instruments::from_env`]).
@@ -49,8 +50,9 @@ pub fn names() -> &'static [&'static str] {
 /// # Errors
 /// [`Error::UnknownName`], [`Error::Environment`].
 pub fn agent(name: &str) -> Result<Agent, Error> {
-    let skill = agents::skill(name).ok_or_else(|| Error::UnknownName(name.into()))?;
-    Ok(Agent { name: name.into(), skill, instruments: Instruments::from_env().map_err(Error::Environment)? })
+    let skills = agents::skill(name).map(|skill| vec![skill]).or_else(|| examples::skills(name));
+    let skills = skills.ok_or_else(|| Error::UnknownName(name.into()))?;
+    Ok(Agent { name: name.into(), skills, instruments: Instruments::from_env().map_err(Error::Environment)? })
 }
 
 /// Is one agent: serves gRPC and the card on one port, until idle for too long.

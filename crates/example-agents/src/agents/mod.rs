@@ -17,7 +17,7 @@ use crate::data::DataError;
 use crate::data::table::Table;
 use crate::kit::{Skill, SkillError};
 
-/// The names of all agents.
+/// The names of the agents.
 pub(crate) const NAMES: [&str; 8] =
     ["generator-a", "generator-b", "generator-c", "analyzer", "trainer-alpha", "trainer-beta", "ensembler", "reporter"];
 

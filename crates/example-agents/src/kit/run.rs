@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -10,16 +11,16 @@ use serde_json::{Value, json};
 use tutti_a2a::v1::TaskState;
 
 use super::context::TaskContext;
-use super::skill::{Agent, Chunk, Outcome, SkillError};
+use super::skill::{Agent, Chunk, Outcome, Skill, SkillError};
 use super::task::now;
 
 /// In how many steps the delay of a test is told as progress.
 const DELAY_STEPS: u32 = 20;
 
 /// Works on the message of `context` until it ends, pauses or is cancelled.
-pub(super) async fn run(agent: Agent, input: Value, context: TaskContext) {
+pub(super) async fn run(agent: Agent, skill: Arc<dyn Skill>, input: Value, context: TaskContext) {
     let task = context.task.clone();
-    let work = AssertUnwindSafe(work(&agent, input, &context)).catch_unwind();
+    let work = AssertUnwindSafe(work(&agent, &*skill, input, &context)).catch_unwind();
     let ended = tokio::select! {
         biased;
         () = context.cancel.cancelled() => return,
@@ -39,22 +40,22 @@ pub(super) async fn run(agent: Agent, input: Value, context: TaskContext) {
     };
 }
 
-async fn work(agent: &Agent, input: Value, context: &TaskContext) -> Result<Outcome, SkillError> {
-    let skill = agent.skill.card().id;
+async fn work(agent: &Agent, skill: &dyn Skill, input: Value, context: &TaskContext) -> Result<Outcome, SkillError> {
+    let id = skill.card().id;
     if let Some(path) = &agent.instruments.call_log {
         let line = json!({
             "time": u64::try_from(now().as_micros()).unwrap_or(u64::MAX),
             "agent": agent.name,
-            "skill": skill,
+            "skill": id,
             "message_id": context.message_id(),
             "context_id": context.context_id(),
             "task_id": context.task_id(),
         });
         append(path, &line).map_err(|e| SkillError::Failed(format!("cannot write the call log: {e}")))?;
     }
-    context.status(&format!("{skill} started"));
+    context.status(&format!("{id} started"));
     delay(agent.instruments.delay, context).await;
-    agent.skill.run(input, context).await
+    skill.run(input, context).await
 }
 
 /// One write per line: appends of several processes to one file do not mix.

@@ -10,12 +10,12 @@ use tutti_a2a::error::Reason;
 use tutti_a2a::v1::a2a_service_server::A2aService;
 use tutti_a2a::v1::stream_response::Payload;
 use tutti_a2a::v1::{self, send_message_response};
-use tutti_a2a::{VERSION, json, metadata};
+use tutti_a2a::{VERSION, json, metadata, request};
 
 use super::context::TaskContext;
 use super::run::run;
 use super::server::Activity;
-use super::skill::{Agent, input};
+use super::skill::{Agent, Skill, input};
 use super::store::{Entry, Query, Store};
 use super::task::{Follower, Task, is_interrupted, is_terminal};
 
@@ -62,6 +62,8 @@ impl Service {
             Some(metadata) => json::from_struct(metadata).map_err(|e| invalid(format!("metadata: {e}")))?,
             None => Map::new(),
         };
+        let asked = metadata.get(request::CAPABILITY).and_then(Value::as_str);
+        let skill = self.agent.skill(asked).map_err(|e| invalid(format!("metadata.capability: {e}")))?;
         let task = if message.task_id.is_empty() {
             match self.store.enter(message.clone()) {
                 Entry::New(task) => task,
@@ -73,7 +75,7 @@ impl Service {
         };
         // The follower comes before the work, so that it misses nothing.
         let (snapshot, follower) = task.follow();
-        self.start(&task, message, metadata, input);
+        self.start(&task, message, metadata, skill, input);
         Ok(Accepted { task, snapshot, follower, settled: false })
     }
 
@@ -89,9 +91,16 @@ impl Service {
         Ok(task)
     }
 
-    fn start(&self, task: &Arc<Task>, message: v1::Message, metadata: Map<String, Value>, input: Value) {
+    fn start(
+        &self,
+        task: &Arc<Task>,
+        message: v1::Message,
+        metadata: Map<String, Value>,
+        skill: Arc<dyn Skill>,
+        input: Value,
+    ) {
         let context = TaskContext { task: task.clone(), message, metadata, cancel: task.cancel_token() };
-        let work = run(self.agent.clone(), input, context);
+        let work = run(self.agent.clone(), skill, input, context);
         let busy = self.activity.begin();
         tokio::spawn(async move {
             work.await;

@@ -48,15 +48,33 @@ pub enum SkillError {
     Rejected(String),
 }
 
-/// An agent: a name, one skill, and what tests ask of it.
+/// An agent: a name, its skills, and what tests ask of it.
 #[derive(Clone)]
 pub struct Agent {
     /// Its name on the card.
     pub name: String,
-    /// What it does.
-    pub skill: Arc<dyn Skill>,
+    /// What it does. With several, the entry `capability` in the metadata of a message says which one is asked for.
+    pub skills: Vec<Arc<dyn Skill>>,
     /// Delays and logs for tests.
     pub instruments: Instruments,
+}
+
+impl Agent {
+    /// The skill that a message asks for: an only one does whatever it is asked.
+    ///
+    /// # Errors
+    /// Which skills there are, if none is named or none has that name.
+    pub(super) fn skill(&self, asked: Option<&str>) -> Result<Arc<dyn Skill>, String> {
+        if let [only] = self.skills.as_slice() {
+            return Ok(only.clone());
+        }
+        let ids: Vec<String> = self.skills.iter().map(|skill| skill.card().id).collect();
+        let found = ids.iter().position(|id| Some(id.as_str()) == asked).map(|at| self.skills[at].clone());
+        found.ok_or_else(|| match asked {
+            Some(asked) => format!("this agent cannot do {asked:?}, only {}", ids.join(", ")),
+            None => format!("does not say which of {} is asked for", ids.join(", ")),
+        })
+    }
 }
 
 /// A piece of an artifact beside the result.

@@ -69,9 +69,9 @@ fn counted(metrics: &Value) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn every_agent_tells_its_capability() {
+async fn each_agent_of_the_pipeline_tells_its_capability() {
     let mut found = Vec::new();
-    for name in names() {
+    for name in &names()[..8] {
         let agent = serve(agent(name).unwrap(), None).await;
         let answer = agent.http_get(CARD_PATH).await;
         let card = AgentCard::parse(answer.split_once("\r\n\r\n").unwrap().1.as_bytes()).unwrap();

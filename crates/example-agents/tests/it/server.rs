@@ -12,6 +12,7 @@ use tutti_a2a::error::Reason;
 use tutti_a2a::v1::stream_response::Payload;
 use tutti_a2a::v1::{self, TaskState};
 use tutti_a2a::{CARD_PATH, metadata};
+use tutti_example_agents::agent;
 use tutti_example_agents::kit::{Agent, Chunk, Instruments, Outcome, Skill, SkillError, TaskContext};
 
 use crate::support::{Served, kind, message, next, rest, result, send, serve, soon, state, text, words};
@@ -55,7 +56,7 @@ impl Skill for Obedient {
 fn obedient() -> (Agent, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let skill = Arc::new(Obedient { gate: gate.clone() });
-    (Agent { name: "obedient".into(), skill, instruments: Instruments::default() }, gate)
+    (Agent { name: "obedient".into(), skills: vec![skill], instruments: Instruments::default() }, gate)
 }
 
 async fn served() -> (Served, Arc<Semaphore>) {
@@ -349,4 +350,25 @@ async fn a_test_can_slow_an_agent_down_and_count_its_calls() {
     let called: Vec<_> = lines.iter().map(|l| (l["message_id"].as_str(), l["skill"].as_str())).collect();
     assert_eq!(called, [(Some("m1"), Some("test.obey")), (Some("m2"), Some("test.obey"))]);
     assert_eq!(lines[0]["context_id"], "context");
+}
+
+#[tokio::test]
+async fn an_agent_of_several_skills_is_told_which_is_asked_for() {
+    let agent = serve(agent("market-analyst").unwrap(), None).await;
+    let answer = agent.http_get(CARD_PATH).await;
+    let card = AgentCard::parse(answer.split_once("\r\n\r\n").unwrap().1.as_bytes()).unwrap();
+    let ids: Vec<_> = card.skills.iter().map(|skill| skill.id.as_str()).collect();
+    assert_eq!(ids, ["technical_analysis", "sentiment_analysis"]);
+
+    let ask = |id: &str, capability: Option<&str>| {
+        let metadata = capability.map(|name| json!({"capability": name}).as_object().unwrap().clone());
+        let metadata = metadata.map(|map| tutti_a2a::json::to_struct(&map).unwrap());
+        agent.try_send(v1::SendMessageRequest { metadata, ..send(message(id, &json!({"symbols": ["CORE"]}))) })
+    };
+    let task = ask("m1", Some("sentiment_analysis")).await.unwrap();
+    assert_eq!(result(&task)["news_impact"].as_array().unwrap().len(), 2);
+    let refused = ask("m2", Some("fortune_telling")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("cannot do \"fortune_telling\", only technical_analysis, sentiment_analysis"));
+    assert!(ask("m3", None).await.unwrap_err().message().contains("does not say which of technical_analysis"));
 }

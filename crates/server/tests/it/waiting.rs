@@ -25,7 +25,7 @@ impl Skill for Asks {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_waits_for_a_person_ends_the_command_with_5() {
-    let agent = Agent { name: "asks".into(), skill: Arc::new(Asks), instruments: Instruments::default() };
+    let agent = Agent { name: "asks".into(), skills: vec![Arc::new(Asks)], instruments: Instruments::default() };
     let server = Server::bind(agent, "127.0.0.1", 0).await.unwrap();
     let address = server.address();
     let serving = tokio::spawn(server.run(None, std::future::pending()));
