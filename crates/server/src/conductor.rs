@@ -6,12 +6,10 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tutti_adapters_grpc::{GrpcConfig, GrpcTransport};
 use tutti_core::ids::{Capability, RunId};
-use tutti_core::plan::Plan;
 use tutti_core::ports::clock::Clock;
-use tutti_core::ports::query::RunSummary;
 use tutti_core::report::RunView;
 use tutti_core::run::RunStatus;
-use tutti_core::workflow::Workflow;
+use tutti_core::workflow::Step;
 use tutti_engine::{AgentRecord, Engine, EngineError, EngineOptions, Ports, Registry, StartRun, Update, Watch};
 
 use crate::agents::{AgentsFile, Fleet};
@@ -37,8 +35,8 @@ const WAIT: Duration = Duration::from_secs(2);
 pub enum Begin {
     /// It is created.
     Start(Box<StartRun>),
-    /// It goes on.
-    Resume(Box<RunSummary>, Arc<Plan>),
+    /// It goes on from here.
+    Resume(Box<RunView>),
 }
 
 /// What is needed to drive a run.
@@ -100,11 +98,7 @@ impl Conductor {
             let (id, url, capabilities) = (member.id.clone(), member.url.clone(), member.capabilities.clone());
             registry.register(AgentRecord { id, url, capabilities });
         }
-        let workflow = match &begin {
-            Begin::Start(start) => start.plan.workflow(),
-            Begin::Resume(_, plan) => plan.workflow(),
-        };
-        check_offers(workflow, &registry, agents)?;
+        check_offers(&begin, &registry, agents)?;
         let ports = Ports {
             store: self.store.runs.clone(),
             payloads: self.store.payloads.clone(),
@@ -128,31 +122,17 @@ impl Conductor {
 
     /// Begins the run and follows it.
     async fn drive(&self, engine: &Engine, agents: &AgentsFile, begin: Begin, show: &Show) -> Result<Ending> {
-        let (run, plan, watch) = match begin {
-            Begin::Resume(summary, plan) => (summary.run, plan, None),
-            Begin::Start(start) => {
-                let place = self.fleet.place();
-                place.save_run(start.request, &agents.path).map_err(|error| {
-                    Failure::unavailable(format!("{} cannot be written: {error}", place.folder().display()))
-                })?;
-                let (run, plan) = (engine.new_run_id(), start.plan.clone());
-                let watch = engine.watch(run);
-                let started = engine.start_run_as(run, *start).await.map_err(failure)?;
-                if !started.existed {
-                    (run, plan, Some(watch))
-                } else {
-                    say(format!("run {} was started by this request before", started.run));
-                    let summary = self.store.reader().find(&started.run.to_string()).await?;
-                    let plan = self.store.reader().plan(&summary).await?;
-                    if summary.status.is_ended() {
-                        let view = self.store.reader().view(&summary).await?;
-                        return Ok(Ending { view, signal: None });
-                    }
-                    (started.run, plan, None)
-                }
+        let (run, watch, view) = match begin {
+            Begin::Start(start) => self.start(engine, agents, *start).await?,
+            Begin::Resume(view) => {
+                let run = view.run().ok_or_else(|| Failure::unavailable("the run has no history"))?;
+                (run, None, *view)
             }
         };
-        let mut live = Live::new(show.progress, RunView::new(plan));
+        if view.status().is_ended() {
+            return Ok(Ending { view, signal: None });
+        }
+        let mut live = Live::new(show.progress, view);
         let watch = match watch {
             Some(watch) => watch,
             None => {
@@ -169,6 +149,29 @@ impl Conductor {
             End::Interrupted(signal) => Some(signal),
         };
         Ok(Ending { view, signal })
+    }
+
+    /// Creates the run and watches it from its first event; one that its request created before is only looked up.
+    async fn start(
+        &self,
+        engine: &Engine,
+        agents: &AgentsFile,
+        start: StartRun,
+    ) -> Result<(RunId, Option<Watch>, RunView)> {
+        let place = self.fleet.place();
+        place.save_run(start.request, &agents.path).map_err(|error| {
+            Failure::unavailable(format!("{} cannot be written: {error}", place.folder().display()))
+        })?;
+        let (run, plan) = (engine.new_run_id(), start.plan.clone());
+        let watch = engine.watch(run);
+        let started = engine.start_run_as(run, start).await.map_err(failure)?;
+        if !started.existed {
+            return Ok((run, Some(watch), RunView::new(plan)));
+        }
+        say(format!("run {} was started by this request before", started.run));
+        let reader = self.store.reader();
+        let summary = reader.find(&started.run.to_string()).await?;
+        Ok((started.run, None, reader.view(&summary).await?))
     }
 
     /// Watches a run until it ends, waits for a person, or a signal comes.
@@ -222,17 +225,20 @@ impl Conductor {
 }
 
 /// Refuses a run that no agent can finish: nobody can join while this command runs.
-fn check_offers(workflow: &Workflow, registry: &Registry, agents: &AgentsFile) -> Result<()> {
+fn check_offers(begin: &Begin, registry: &Registry, agents: &AgentsFile) -> Result<()> {
     let list = registry.list();
-    let able = |step: &&tutti_core::workflow::Step| {
+    let able = |step: &Step| {
         list.iter().any(|(record, _)| {
             step.agent.as_ref().is_none_or(|pinned| *pinned == record.id)
                 && record.capabilities.contains(&step.capability)
         })
     };
-    let unable: Vec<String> = workflow
-        .steps
-        .iter()
+    let ahead: Vec<&Step> = match begin {
+        Begin::Start(start) => start.plan.workflow().steps.iter().collect(),
+        Begin::Resume(view) => view.steps().filter(|step| !step.status.is_ended()).map(|step| step.step).collect(),
+    };
+    let unable: Vec<String> = ahead
+        .into_iter()
         .filter(|step| !able(step))
         .map(|step| match &step.agent {
             Some(agent) => format!("  step {}: agent \"{agent}\" with \"{}\"", step.id, step.capability),

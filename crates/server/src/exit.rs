@@ -120,8 +120,9 @@ impl From<StoreError> for Failure {
             StoreError::BadCursor => {
                 Self::usage("the cursor is not one that this store gave out").next("leave --cursor out")
             }
-            StoreError::InUse(_) => Self::unavailable(error.to_string())
-                .next("wait for the other tutti process to end, or name another store by --store sqlite:PATH"),
+            StoreError::InUse(_) => Self::unavailable(error.to_string()).next(
+                "wait until it ends (tutti events latest --follow), or name another store by --store sqlite:PATH",
+            ),
             _ => Self::unavailable(error.to_string()),
         }
     }

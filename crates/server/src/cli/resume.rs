@@ -1,7 +1,6 @@
 //! `tutti resume`: an interrupted run from where it stood to the report.
 
 use tutti_core::ids::RequestId;
-use tutti_core::report::RunView;
 
 use super::{Global, ResumeArgs};
 use crate::agents::AgentsFile;
@@ -18,20 +17,14 @@ pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
     let show = Show::of(&args.show, global.log.is_some());
     let reader = global.store.open_reader().await?;
     let run = reader.find(&args.run.run).await?;
-    if run.status.is_ended() {
-        say(format!("run {} has ended: it is {}", run.run, run.status));
-        let view = reader.view(&run).await?;
+    let view = reader.view(&run).await?;
+    if view.status().is_ended() {
+        say(format!("run {} has ended: it is {}", run.run, view.status()));
         return show.ending(Ending { view, signal: None }, &reader, &global.store).await;
     }
-    let plan = reader.plan(&run).await?;
-    let mut view = RunView::new(plan.clone());
-    if let Some(event) = reader.events(run.run, 1).await?.first() {
-        view.apply(event);
-    }
-    let request = view.created().map(|created| created.request);
-    let agents = agents(&args, &global, request)?;
+    let agents = agents(&args, &global, view.created().map(|created| created.request))?;
     let conductor = Conductor::open(&global.store, &environment).await?;
-    Box::pin(conductor.conduct(&agents, Begin::Resume(Box::new(run), plan), &show)).await
+    Box::pin(conductor.conduct(&agents, Begin::Resume(Box::new(view)), &show)).await
 }
 
 /// The agents file that was given, or the one with which the run began.

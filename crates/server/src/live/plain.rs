@@ -35,7 +35,7 @@ impl Plain {
         self.summary_at = Some(now);
         let counts = Counts::of(view);
         let words = counts.words().join(" ");
-        say(format!("{} {} - progress {}/{} done {words}", time(now), short(view), counts.done, counts.all));
+        say(format!("{} {} - progress done={}/{} {words}", time(now), short(view), counts.done, counts.all).trim_end());
     }
 }
 
@@ -56,7 +56,10 @@ fn line(recorded: &Recorded, view: &RunView) -> Option<String> {
                 format!("created run={} workflow={} steps={steps} executor={executor}", created.run, created.workflow),
             )
         }
-        Event::RunResumed(resumed) => (None, format!("resumed by={}", quoted(&resumed.by))),
+        Event::RunResumed(resumed) => {
+            let counts = Counts::of(view);
+            (None, format!("resumed by={} done={}/{}", quoted(&resumed.by), counts.done, counts.all))
+        }
         Event::RunCompleted(_) => (None, format!("completed{}", took(view.created_at()))),
         Event::RunFailed(failed) => {
             (None, format!("failed{} error={}", took(view.created_at()), quoted(&failed.error.to_string())))

@@ -31,8 +31,10 @@ fn ctrl_c_stops_cleanly_and_the_run_goes_on_later() {
     }
     assert!(place.agent_pids().is_empty());
 
-    let report = place.tutti(&["resume", run.trim(), "-o", "json"]).expect(0).json();
-    assert_eq!(report["state"], "completed");
+    let resumed = place.tutti(&["resume", run.trim(), "-o", "json", "--progress", "plain"]).expect(0);
+    let first = resumed.stderr.lines().next().unwrap();
+    assert!(first.contains(" - resumed by=") && first.ends_with("done=3/8"), "only what is new is told: {first}");
+    assert_eq!(resumed.json()["state"], "completed");
     for step in ["generate-a", "generate-b", "generate-c"] {
         let asked = place.calls().iter().filter(|call| call.contains(&format!("/{step}/"))).count();
         assert_eq!(asked, 1, "{step} was done before");
@@ -57,6 +59,21 @@ fn a_second_ctrl_c_stops_at_once_and_nothing_is_lost() {
     assert!([130, 143].contains(&code), "{code}");
     let report = place.tutti(&["resume", "latest", "-o", "json"]).expect(0).json();
     assert_eq!(report["state"], "completed");
+}
+
+#[test]
+fn ctrl_c_while_the_agents_start_leaves_none_of_them() {
+    let place = Place::new();
+    let silent = "agents:\n  - {name: a, startup_timeout: 60s, command: [sh, -c, 'echo {port}; exec sleep 60']}\n";
+    let agents = place.write("agents.yaml", silent);
+    let file = place.write("w.yaml", "id: w\nsteps:\n  - {id: s, capability: x}\n");
+    let starting = place.start(&["run", &file, "--agents", &agents]);
+    let pids = until("the agent", || Some(place.agent_pids()).filter(|pids| !pids.is_empty()));
+    starting.signal(Signal::INT);
+    let done = starting.end().expect(130);
+    assert!(done.stderr.contains("stopped while the agents started"), "{}", done.stderr);
+    assert!(test_kill_process(Pid::from_raw(pids[0]).unwrap()).is_err());
+    assert_eq!(place.tutti(&["list", "-o", "name"]).expect(0).stdout, "", "there is no run");
 }
 
 #[test]
