@@ -15,6 +15,7 @@ Project chores. Usage: cargo xtask COMMAND
   ci             everything a change must pass: fmt, clippy, tidy, docs, test; stops at the first failure
   test [ARGS]    prepare what the tests need, then run all of them; ARGS go to `cargo test`
   bench [ARGS]   measure the engine: --quick, --only W1,W3, --store memory,sqlite, --json FILE, --against FILE
+  figures        run known schedules at a twentieth of their length and check what they take; --quick checks less
   sim [ARGS]     simulate faults: --seeds N [--from S] for many, --seed S for one with everything that happened
   tidy           check the rules that no compiler checks
   help           this text
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
         ("ci", []) => process::workspace_root().and_then(|root| ci::run(&root)),
         ("test", rest) => process::workspace_root().and_then(|root| test::run(&root, rest)),
         ("bench", rest) => release(&["-p", "tutti-bench"], rest),
+        ("figures", rest) => {
+            let rest: Vec<String> = std::iter::once("figures".to_owned()).chain(rest.iter().cloned()).collect();
+            release(&["-p", "tutti-bench"], &rest)
+        }
         ("sim", rest) => release(&["-p", "tutti-testkit", "--example", "simulate"], rest),
         ("tidy", []) => process::workspace_root().and_then(|root| tidy::run(&root)),
         _ => {

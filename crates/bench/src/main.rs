@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a terminal")]
 
+mod figures;
 mod table;
 mod workloads;
 mod world;
@@ -24,18 +25,21 @@ struct Options {
     against: Option<String>,
 }
 
+const USAGE: &str = "\
+usage: [--quick] [--only W1,W3] [--store memory,sqlite] [--json FILE] [--against FILE]
+       figures [--quick]";
+
 fn main() -> ExitCode {
-    let options = match parse(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(reason) => {
-            eprintln!(
-                "{reason}\nusage: [--quick] [--only W1,W3] [--store memory,sqlite] [--json FILE] [--against FILE]"
-            );
-            return ExitCode::from(2);
-        }
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["figures"] => block_on(figures::check(figures::Mode::Strict)),
+        ["figures", "--quick"] => block_on(figures::check(figures::Mode::Quick)),
+        ["figures", ..] => return wrong("figures takes --quick and nothing else"),
+        _ => match parse(args.into_iter()) {
+            Ok(options) => block_on(measure(&options)),
+            Err(reason) => return wrong(&reason),
+        },
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let outcome = runtime.map_err(|e| e.to_string()).and_then(|runtime| runtime.block_on(measure(&options)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
@@ -43,6 +47,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn block_on(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(work)
+}
+
+fn wrong(reason: &str) -> ExitCode {
+    eprintln!("{reason}\n{USAGE}");
+    ExitCode::from(2)
 }
 
 async fn measure(options: &Options) -> Result<(), String> {

@@ -14,11 +14,12 @@ use tutti_core::ports::agent::{
     AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentTransport, Answer, UpdateSink,
 };
 use tutti_core::ports::clock::Clock;
+use tutti_core::run::Event;
 use tutti_core::schedule::{StrategyDecision, StrategyReason};
 use tutti_core::time::Timestamp;
 use tutti_core::value::Json;
 use tutti_core::workflow::Executor;
-use tutti_engine::{AgentRecord, Engine, EngineOptions, Ports, Registry, StartRun};
+use tutti_engine::{AgentRecord, Engine, EngineOptions, Ports, Registry, StartRun, Update};
 
 /// Where runs are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +60,13 @@ pub struct World {
 impl World {
     /// An engine over a fresh store, whose agents answer after a while.
     pub fn new(store: StoreKind, answer_after: Duration) -> Result<Self, String> {
+        let output = Json::parse(r#"{"v":1}"#).map_err(|e| e.to_string())?;
+        Self::over(store, Arc::new(Idle { answer_after, output }))
+    }
+
+    /// An engine over a fresh store and these agents.
+    pub fn over(store: StoreKind, agents: Arc<dyn AgentTransport>) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let agents = Arc::new(Idle { answer_after, output: Json::parse(r#"{"v":1}"#).map_err(|e| e.to_string())? });
         let clock = Arc::new(WallClock::default());
         let ports = match store {
             StoreKind::Memory => {
@@ -83,29 +89,41 @@ impl World {
         Ok(Self { engine: Engine::start(ports, registry, options), _folder: folder })
     }
 
-    /// Runs a plan to its end.
+    /// Runs a plan in parallel to its good end.
     pub async fn run(&self, plan: &Arc<Plan>) -> Result<(), String> {
+        let strategy = StrategyDecision {
+            executor: Executor::Parallel,
+            reason: StrategyReason::Requested,
+            potential_improvement: None,
+            system_load: None,
+            available_workers: None,
+        };
+        self.run_by(plan, strategy).await
+    }
+
+    /// Runs a plan to its good end by the executor that was decided on.
+    pub async fn run_by(&self, plan: &Arc<Plan>, strategy: StrategyDecision) -> Result<(), String> {
         let run = self.engine.new_run_id();
         let mut watch = self.engine.watch(run);
-        let executor = Executor::Parallel;
         let start = StartRun {
             namespace: Namespace::default(),
             request: run.as_uuid(),
             plan: plan.clone(),
             data: plan.workflow().data.clone(),
-            policy: tutti_engine::executors::policy(plan.workflow(), executor),
-            strategy: StrategyDecision {
-                executor,
-                reason: StrategyReason::Requested,
-                potential_improvement: None,
-                system_load: None,
-                available_workers: None,
-            },
+            policy: tutti_engine::executors::policy(plan.workflow(), strategy.executor),
+            strategy,
         };
         self.engine.start_run_as(run, start).await.map_err(|e| e.to_string())?;
         // A watcher that lags is only told later; what counts is the end of the stream.
-        while !matches!(watch.next().await, Ok(None)) {}
-        Ok(())
+        let mut completed = false;
+        loop {
+            match watch.next().await {
+                Ok(Some(Update::Event(event))) => completed |= matches!(event.event, Event::RunCompleted(_)),
+                Ok(Some(_)) | Err(_) => {}
+                Ok(None) => break,
+            }
+        }
+        if completed { Ok(()) } else { Err(format!("run {run} did not complete")) }
     }
 }
 

@@ -28,7 +28,7 @@ const ROOMS: &[Room] = &[
     Room { package: "tutti-testkit", may_use: &["tutti-core", "tutti-engine", "tutti-adapters-memory"] },
     Room {
         package: "tutti-bench",
-        may_use: &["tutti-core", "tutti-engine", "tutti-adapters-memory", "tutti-adapters-sqlite"],
+        may_use: &["tutti-core", "tutti-engine", "tutti-planner", "tutti-adapters-memory", "tutti-adapters-sqlite"],
     },
     Room {
         package: "tutti-server",
