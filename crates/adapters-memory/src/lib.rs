@@ -1,6 +1,5 @@
 //! The store ports in memory: for trying things out and for tests. Nothing outlives the process.
 
-mod cursor;
 mod runs;
 
 use std::collections::HashMap;

@@ -1,18 +1,17 @@
 //! Runs and their histories.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use bytes::Bytes;
 use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::ports::cursor;
 use tutti_core::ports::query::{ListRuns, RunPage, RunSummary};
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, Snapshot, StoreError, StoredEvent, Wake,
 };
 use tutti_core::value::Digest;
-
-use crate::cursor;
 
 #[derive(Debug, Default)]
 pub struct Runs {
@@ -52,13 +51,9 @@ impl Run {
 
 impl Runs {
     pub fn create(&mut self, new: NewRun) -> Result<Creation, StoreError> {
+        new.check()?;
         let NewRun { namespace, run, request, definition: (hash, body), events, summary, wake, min_reader, commit_id } =
             new;
-        check_events(run, 0, &events)?;
-        check_summary(run, &summary)?;
-        if Digest::of(&body) != hash {
-            return Err(StoreError::Permanent(format!("the definition of run {run} does not have its hash")));
-        }
         let request = match self.requests.entry((namespace.clone(), request)) {
             Entry::Occupied(first) => return Ok(Creation::Exists(*first.get())),
             Entry::Vacant(request) => request,
@@ -87,14 +82,7 @@ impl Runs {
     }
 
     pub fn commit(&mut self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
-        let mut seen = HashSet::with_capacity(commits.len());
-        for commit in &commits {
-            if !seen.insert(commit.run) {
-                return Err(StoreError::Permanent(format!("run {} stands twice in one call", commit.run)));
-            }
-            check_events(commit.run, commit.expected, &commit.events)?;
-            commit.summary.iter().try_for_each(|summary| check_summary(commit.run, summary))?;
-        }
+        Commit::check_all(&commits)?;
         Ok(commits.into_iter().map(|commit| self.commit_one(commit)).collect())
     }
 
@@ -209,17 +197,4 @@ impl Runs {
             Wake::OnInput | Wake::Never => self.awake.remove(&run),
         };
     }
-}
-
-/// Events of a run are numbered without a gap.
-fn check_events(run: RunId, expected: u64, events: &[EncodedEvent]) -> Result<(), StoreError> {
-    let numbered = events.iter().zip(1..).all(|(event, n)| expected.checked_add(n) == Some(event.seq));
-    if numbered { Ok(()) } else { Err(StoreError::Permanent(format!("events of run {run} are not numbered in order"))) }
-}
-
-fn check_summary(run: RunId, summary: &RunSummary) -> Result<(), StoreError> {
-    if summary.run == run {
-        return Ok(());
-    }
-    Err(StoreError::Permanent(format!("the line for lists of run {run} is that of run {}", summary.run)))
 }

@@ -4,7 +4,6 @@
 //! processes read beside it. The file is in write-ahead mode and is synced before a call is answered, so that what was
 //! acknowledged survives the death of the process and of the machine.
 
-mod cursor;
 mod error;
 mod frame;
 mod open;
@@ -91,13 +90,13 @@ impl Sqlite {
 #[async_trait]
 impl RunStore for Sqlite {
     async fn create(&self, run: NewRun) -> Result<Creation, StoreError> {
-        write::check_new(&run)?;
+        run.check()?;
         let size = run.definition.1.len() + size(&run.events);
         self.write(1, size, move |db| write::create(db, &run)).await
     }
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
-        write::check_commits(&commits)?;
+        Commit::check_all(&commits)?;
         let size = commits.iter().map(|commit| size(&commit.events)).sum();
         self.write(commits.len(), size, move |db| write::commit(db, &commits)).await
     }

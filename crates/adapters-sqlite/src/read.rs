@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ports::cursor;
 use tutti_core::ports::query::{ListRuns, RunPage, RunSummary};
 use tutti_core::ports::store::{DueRuns, EncodedEvent, Snapshot, StoreError, StoredEvent};
 use tutti_core::time::Timestamp;
@@ -11,7 +12,7 @@ use tutti_core::value::{Digest, PayloadRef};
 use uuid::Uuid;
 
 use crate::error::Outcome;
-use crate::{cursor, frame, rows};
+use crate::{frame, rows};
 
 /// Runs of a namespace, newest first.
 pub fn list(db: &Connection, query: &ListRuns) -> Outcome<RunPage> {

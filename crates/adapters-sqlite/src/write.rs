@@ -1,7 +1,5 @@
 //! What is written, inside a transaction of the writer.
 
-use std::collections::HashSet;
-
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tutti_core::ids::RunId;
@@ -11,28 +9,6 @@ use tutti_core::value::Digest;
 
 use crate::error::Outcome;
 use crate::{frame, rows};
-
-/// Refuses a run that breaks the contract, before anything is written.
-pub fn check_new(new: &NewRun) -> Result<(), StoreError> {
-    check_events(new.run, 0, &new.events)?;
-    check_summary(new.run, &new.summary)?;
-    if Digest::of(&new.definition.1) == new.definition.0 {
-        return Ok(());
-    }
-    Err(StoreError::Permanent(format!("the definition of run {} does not have its hash", new.run)))
-}
-
-/// Refuses commits that break the contract, before anything is written.
-pub fn check_commits(commits: &[Commit]) -> Result<(), StoreError> {
-    let mut seen = HashSet::with_capacity(commits.len());
-    commits.iter().try_for_each(|commit| {
-        if !seen.insert(commit.run) {
-            return Err(StoreError::Permanent(format!("run {} stands twice in one call", commit.run)));
-        }
-        check_events(commit.run, commit.expected, &commit.events)?;
-        commit.summary.iter().try_for_each(|summary| check_summary(commit.run, summary))
-    })
-}
 
 /// Creates a run.
 pub fn create(db: &Connection, new: &NewRun) -> Outcome<Creation> {
@@ -191,17 +167,4 @@ fn with_summary<T>(
         summary.ended_at.map(tutti_core::time::Timestamp::as_micros),
         summary.error,
     ])
-}
-
-/// Events of a run are numbered without a gap.
-fn check_events(run: RunId, expected: u64, events: &[EncodedEvent]) -> Result<(), StoreError> {
-    let numbered = events.iter().zip(1..).all(|(event, n)| expected.checked_add(n) == Some(event.seq));
-    if numbered { Ok(()) } else { Err(StoreError::Permanent(format!("events of run {run} are not numbered in order"))) }
-}
-
-fn check_summary(run: RunId, summary: &RunSummary) -> Result<(), StoreError> {
-    if summary.run == run {
-        return Ok(());
-    }
-    Err(StoreError::Permanent(format!("the line for lists of run {run} is that of run {}", summary.run)))
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
-use tutti_testkit::scripted::{EXECUTORS, Script, Stores, Swept, shapes, sweep};
+use tutti_testkit::scripted::{EXECUTORS, Script, Swept, shapes, sweep};
+use tutti_testkit::stores::Stores;
 
 /// Sweeps a shape under each executor, on one file.
 fn swept(shape: usize) -> Vec<Swept> {

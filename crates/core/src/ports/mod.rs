@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod clock;
+pub mod cursor;
 pub mod payload;
 pub mod query;
 pub mod store;

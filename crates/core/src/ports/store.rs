@@ -1,5 +1,7 @@
 //! Making runs durable.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -113,6 +115,38 @@ pub struct Commit {
     pub min_reader: u16,
 }
 
+impl NewRun {
+    /// Refuses a run that breaks the contract; every store asks before it writes anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Permanent`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        check_events(self.run, 0, &self.events)?;
+        check_summary(self.run, &self.summary)?;
+        if Digest::of(&self.definition.1) == self.definition.0 {
+            return Ok(());
+        }
+        Err(StoreError::Permanent(format!("the definition of run {} does not have its hash", self.run)))
+    }
+}
+
+impl Commit {
+    /// Refuses commits of one call that break the contract; every store asks before it writes anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Permanent`].
+    pub fn check_all(commits: &[Self]) -> Result<(), StoreError> {
+        let mut seen = HashSet::with_capacity(commits.len());
+        commits.iter().try_for_each(|commit| {
+            if !seen.insert(commit.run) {
+                return Err(StoreError::Permanent(format!("run {} stands twice in one call", commit.run)));
+            }
+            check_events(commit.run, commit.expected, &commit.events)?;
+            commit.summary.iter().try_for_each(|summary| check_summary(commit.run, summary))
+        })
+    }
+}
+
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitOutcome {
@@ -224,4 +258,17 @@ impl StoreError {
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
+}
+
+/// Events of a run are numbered without a gap.
+fn check_events(run: RunId, expected: u64, events: &[EncodedEvent]) -> Result<(), StoreError> {
+    let numbered = events.iter().zip(1..).all(|(event, n)| expected.checked_add(n) == Some(event.seq));
+    if numbered { Ok(()) } else { Err(StoreError::Permanent(format!("events of run {run} are not numbered in order"))) }
+}
+
+fn check_summary(run: RunId, summary: &RunSummary) -> Result<(), StoreError> {
+    if summary.run == run {
+        return Ok(());
+    }
+    Err(StoreError::Permanent(format!("the line for lists of run {run} is that of run {}", summary.run)))
 }
