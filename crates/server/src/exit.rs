@@ -123,7 +123,10 @@ impl From<StoreError> for Failure {
             StoreError::InUse(_) => Self::unavailable(error.to_string()).next(
                 "wait until it ends (tutti events latest --follow), or name another store by --store sqlite:PATH",
             ),
-            _ => Self::unavailable(error.to_string()),
+            StoreError::Corrupt(_) => Self::unavailable(error.to_string()).next("restore the file from a copy"),
+            StoreError::Unavailable(_) | StoreError::Permanent(_) => {
+                Self::unavailable(error.to_string()).next("name a store that can be used by --store sqlite:PATH")
+            }
         }
     }
 }

@@ -62,11 +62,11 @@ pub fn stdout_width() -> usize {
     tcgetwinsize(stdout).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(80)
 }
 
-/// Columns and rows of stderr; those of an old terminal if it does not tell.
+/// Columns and rows of stderr; wide for a file or a pipe.
 pub fn stderr_size() -> (usize, usize) {
     let size = tcgetwinsize(io::stderr()).ok();
     let or = |told: Option<u16>, default| told.filter(|n| *n > 0).map_or(default, usize::from);
-    (or(size.map(|size| size.ws_col), 80), or(size.map(|size| size.ws_row), 24))
+    (or(size.map(|size| size.ws_col), WIDTH), or(size.map(|size| size.ws_row), 24))
 }
 
 fn unwritten(error: &io::Error) -> Failure {
