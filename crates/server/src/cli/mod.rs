@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and a file per command for what it does.
 
 mod artifacts;
+mod completion;
 mod data;
 mod events;
 mod example_agent;
@@ -68,6 +69,8 @@ enum Verb {
     Artifacts(ArtifactsArgs),
     /// Print the JSON Schema of workflow files.
     Schema,
+    /// Print the script by which a shell completes what is typed.
+    Completion(completion::CompletionArgs),
     /// Print the version.
     Version,
     /// Be one of the agents of the examples.
@@ -316,6 +319,7 @@ impl Cli {
             Verb::Data(selector) => data::execute(&selector, &global).await,
             Verb::Artifacts(args) => artifacts::execute(args, &global).await,
             Verb::Schema => output::answer_json(&tutti_core::workflow::schema()).map(|()| Exit::Done),
+            Verb::Completion(args) => completion::execute(&args),
             Verb::Version => version().map(|()| Exit::Done),
             Verb::ExampleAgent(args) => example_agent::execute(args).await,
         }
