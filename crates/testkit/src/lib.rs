@@ -5,3 +5,4 @@ pub mod given;
 pub mod rate;
 pub mod scripted;
 pub mod sim;
+pub mod stores;

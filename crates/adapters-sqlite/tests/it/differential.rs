@@ -16,7 +16,7 @@ fn it_answers_as_the_store_in_memory() {
         let folder = tempfile::tempdir().unwrap();
         let file = Sqlite::open(folder.path().join("tutti.db"), OpenMode::Engine).unwrap();
         let (one, other) = (Stores::of(Arc::new(MemoryStore::new())), Stores::of(Arc::new(file)));
-        for (answer, count) in runtime.block_on(differential(&one, &other, seed, 300)) {
+        for (answer, count) in runtime.block_on(differential(&one, &other, seed, 200)) {
             *seen.entry(answer).or_default() += count;
         }
     }

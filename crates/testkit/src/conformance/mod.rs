@@ -1,4 +1,9 @@
 //! Suites that check whether an adapter keeps the contract of its port. An adapter's tests call them with a way to make
 //! fresh adapters; nothing in them knows any adapter.
 
+pub mod clock;
+mod differential;
 pub mod store;
+pub mod transport;
+
+pub use differential::differential;

@@ -9,37 +9,16 @@ mod shapes;
 mod world;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use tutti_core::ids::{RequestId, RunId};
-use tutti_core::ports::payload::PayloadStore;
-use tutti_core::ports::query::RunQuery;
-use tutti_core::ports::store::RunStore;
 use tutti_core::run::StepStatus;
 use tutti_core::value::Json;
 use tutti_core::workflow::Executor;
 
 use crate::sim::Case;
+use crate::stores::Stores;
 pub use order::{Order, Turns};
 pub use shapes::{EXECUTORS, shapes};
-
-/// The ports of one store.
-#[derive(Clone)]
-pub struct Stores {
-    /// Makes runs durable.
-    pub runs: Arc<dyn RunStore>,
-    /// Reads them.
-    pub query: Arc<dyn RunQuery>,
-    /// Keeps large values.
-    pub payloads: Arc<dyn PayloadStore>,
-}
-
-impl Stores {
-    /// One value that is all three ports.
-    pub fn of<S: RunStore + RunQuery + PayloadStore + 'static>(store: Arc<S>) -> Self {
-        Self { runs: store.clone(), query: store.clone(), payloads: store }
-    }
-}
 
 /// A workflow and what its agents do.
 #[derive(Debug, Clone)]

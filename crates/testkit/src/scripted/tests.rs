@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use tutti_adapters_memory::MemoryStore;
 
 use super::*;

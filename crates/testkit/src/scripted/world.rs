@@ -15,9 +15,10 @@ use tutti_engine::driver::{
 };
 use tutti_engine::{CallMode, EngineError, load};
 
-use super::{End, Order, Played, Point, Script, Stores};
+use super::{End, Order, Played, Point, Script};
 use crate::sim::agents::{Agents, Outcome, Task};
 use crate::sim::{Case, Rng, driver};
+use crate::stores::Stores;
 
 /// How long the run of a dead owner waits for another one.
 const LEASE: Duration = Duration::from_secs(4);
