@@ -264,6 +264,9 @@ fn failure(error: EngineError) -> Failure {
     match error {
         EngineError::Store(error) => error.into(),
         EngineError::Rejected(_) | EngineError::NotFound(_) => Failure::usage(error.to_string()),
+        EngineError::Quarantined(run) => {
+            Failure::undecided(error.to_string()).next(format!("tutti events {run} tells what it did last"))
+        }
         _ => Failure::unavailable(error.to_string()),
     }
 }

@@ -19,7 +19,7 @@ pub enum Exit {
     Cancelled,
     /// 5: the run waits for a person.
     Waiting,
-    /// 6: an undo failed or an outcome is unknown; an operator must decide.
+    /// 6: an undo failed, an outcome is unknown or the run was set aside; an operator must decide.
     Undecided,
     /// 69: the store or an agent that is needed to begin cannot be used.
     Unavailable,
@@ -36,8 +36,8 @@ impl Exit {
             RunStatus::Completed => Self::Done,
             RunStatus::Cancelled | RunStatus::Terminated => Self::Cancelled,
             RunStatus::Waiting | RunStatus::Paused => Self::Waiting,
-            RunStatus::Stuck => Self::Undecided,
-            RunStatus::Pending | RunStatus::Running | RunStatus::Failed | RunStatus::Quarantined => Self::RunFailed,
+            RunStatus::Stuck | RunStatus::Quarantined => Self::Undecided,
+            RunStatus::Pending | RunStatus::Running | RunStatus::Failed => Self::RunFailed,
         }
     }
 
@@ -99,6 +99,11 @@ impl Failure {
     /// True if there is nothing to say.
     pub const fn is_quiet(&self) -> bool {
         self.message.is_empty()
+    }
+
+    /// Somebody must decide what becomes of the run.
+    pub fn undecided(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Undecided, message: message.into(), next: None }
     }
 
     /// Adds what to do next.

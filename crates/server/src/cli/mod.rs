@@ -27,7 +27,8 @@ use crate::store::StoreSpec;
 /// A durable orchestrator for multi-agent workflows.
 ///
 /// Answers go to stdout, talk goes to stderr. Exit codes: 0 done, 1 run failed, 2 wrong use or bad input, 4 cancelled,
-/// 5 waiting for a person, 69 store or agent unavailable, 74 answer not written, 130 stopped by Ctrl-C.
+/// 5 waiting for a person, 6 an operator must decide, 69 store or agent unavailable, 74 answer not written, 130 stopped
+/// by Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "tutti", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {

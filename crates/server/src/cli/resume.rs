@@ -18,8 +18,10 @@ pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
     let reader = global.store.open_reader().await?;
     let run = reader.find(&args.run.run).await?;
     let view = reader.view(&run).await?;
-    if view.status().is_ended() {
-        say(format!("run {} has ended: it is {}", run.run, view.status()));
+    let status = view.status();
+    if !status.is_open() {
+        let why = if status.is_ended() { "has ended" } else { "does not go on" };
+        say(format!("run {} {why}: it is {status}", run.run));
         return show.ending(Ending { view, signal: None }, &reader, &global.store).await;
     }
     let agents = agents(&args, &global, view.created().map(|created| created.request))?;
