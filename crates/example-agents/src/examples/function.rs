@@ -69,7 +69,8 @@ impl Skill for Function {
     }
 
     async fn run(&self, input: Value, context: &TaskContext) -> Result<Outcome, SkillError> {
-        let (output, file) = (self.work)(input).map_err(SkillError::Failed)?;
+        // A second try would end no other way, so the task is rejected rather than failed.
+        let (output, file) = (self.work)(input).map_err(SkillError::Rejected)?;
         if let Some(file) = file {
             context.artifact(file.last());
         }
