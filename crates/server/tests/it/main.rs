@@ -4,6 +4,7 @@
 mod agents;
 mod completion;
 mod crash;
+mod examples;
 mod inspect;
 mod lint;
 mod progress;
