@@ -10,7 +10,7 @@ use super::definition::{InputSpec, OutputField, RetryPolicy, Step, Workflow};
 use super::problem::{Position, Problem, without_position};
 use super::source::{Kind, Member, Node, read};
 use super::validate::validate;
-use crate::limits::MAX_PROBLEMS;
+use crate::limits::{MAX_PROBLEMS, MAX_STEPS};
 use crate::value::Json;
 
 /// A workflow read from a file.
@@ -63,10 +63,10 @@ fn finish(root: &Node, problems: &mut Vec<Problem>) {
     problems.sort_by_key(|p| p.position);
     if problems.len() > MAX_PROBLEMS {
         let more = problems.len() - MAX_PROBLEMS;
-        let must_fail = !problems[..MAX_PROBLEMS].iter().any(Problem::is_error);
+        let hides_error = problems[MAX_PROBLEMS..].iter().any(Problem::is_error);
         problems.truncate(MAX_PROBLEMS);
         let rest = Problem::error("", format!("{more} more problems are not shown"));
-        problems.push(if must_fail { rest } else { rest.warning() });
+        problems.push(if hides_error { rest } else { rest.warning() });
     }
 }
 
@@ -251,6 +251,11 @@ fn decode_steps(node: &Node, problems: &mut Vec<Problem>) -> (Vec<Step>, bool) {
         problems.push(Problem { position: Some(node.position), ..Problem::error("steps", reason) });
         return (Vec::new(), false);
     };
+    if items.len() > MAX_STEPS {
+        let reason = format!("{} steps; {MAX_STEPS} are allowed", items.len());
+        problems.push(Problem { position: Some(node.position), ..Problem::error("steps", reason) });
+        return (Vec::new(), false);
+    }
     let steps: Vec<Step> =
         items.iter().enumerate().filter_map(|(index, item)| decode_step(index, item, problems)).collect();
     let complete = steps.len() == items.len();
@@ -374,6 +379,19 @@ mod tests {
         assert!(found[3].starts_with("9:27: error: step x: retry.max_attempts: invalid type: string"), "{}", found[3]);
         assert!(found[4].contains("step x: retry.jiter: is not a known field; did you mean \"jitter\"?"));
         assert!(found[5].contains("step x: input.v: needs either `from` (a path) or `value`"), "{}", found[5]);
+    }
+
+    #[test]
+    fn what_is_not_shown_refuses_a_workflow_only_if_it_is_an_error() {
+        let steps: String =
+            (0..=MAX_PROBLEMS).map(|i| format!("- {{id: s{i}, capability: c, input: {{x: d}}}}\n")).collect();
+        let writer = "- {id: w, capability: c, output: {x: d}}\n";
+        let text = format!("id: w\ndata: {{d: 1}}\nsteps:\n{steps}{writer}");
+        let warnings = parse(&text).unwrap().warnings;
+        assert_eq!(warnings.len(), MAX_PROBLEMS + 1);
+        assert_eq!(warnings[MAX_PROBLEMS].to_string(), "warning: 1 more problems are not shown");
+        let found = problems(&format!("{text}- {{id: x, capability: c, timeout: 0s}}"));
+        assert_eq!(found[MAX_PROBLEMS], "error: 2 more problems are not shown");
     }
 
     #[test]

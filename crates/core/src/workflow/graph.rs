@@ -91,46 +91,44 @@ fn named(
 
 /// What steps depend on by their type.
 struct Rules<'w> {
-    workflow: &'w Workflow,
-    /// The steps of each type; empty without rules.
-    of_type: HashMap<&'w str, Vec<StepIndex>>,
-    /// How many dependencies the rules make; counted, not built, since they may be steps².
+    /// By type, for types with steps that take the rule. Worked out once per type: a rule may be as long as the file.
+    before: HashMap<&'w str, Vec<StepIndex>>,
+    /// How many dependencies the rules make.
     edges: usize,
 }
 
 impl<'w> Rules<'w> {
+    /// Nothing is worked out beyond [`MAX_EDGES`]: rules may make as many dependencies as steps squared.
     fn new(workflow: &'w Workflow) -> Self {
-        let mut rules = Self { workflow, of_type: HashMap::new(), edges: 0 };
         if workflow.dependency_rules.is_empty() {
-            return rules;
+            return Self { before: HashMap::new(), edges: 0 };
         }
+        let mut of_type: HashMap<&str, Vec<StepIndex>> = HashMap::new();
         let mut ruled: HashMap<&str, usize> = HashMap::new();
         for (index, step) in (0..).zip(&workflow.steps) {
-            rules.of_type.entry(step.task_type()).or_default().push(index);
+            of_type.entry(step.task_type()).or_default().push(index);
             if step.depends_on.is_none() {
                 *ruled.entry(step.task_type()).or_default() += 1;
             }
         }
-        for (task_type, count) in ruled {
-            let each = rules.of(task_type).map(<[_]>::len).fold(0, usize::saturating_add);
-            rules.edges = rules.edges.saturating_add(each.saturating_mul(count));
+        let before = |of: &str| {
+            let types = workflow.dependency_rules.get(of).into_iter().flatten();
+            // A type in its own rule is told by validation, as one fault.
+            let known: Vec<&Vec<StepIndex>> =
+                types.filter(|on| *on != of).filter_map(|on| of_type.get(on.as_str())).collect();
+            known
+        };
+        let count = |(of, steps): (&&str, &usize)| before(of).iter().map(|on| on.len().saturating_mul(*steps)).sum();
+        let edges = ruled.iter().map(count).fold(0, usize::saturating_add);
+        if edges > MAX_EDGES {
+            return Self { before: HashMap::new(), edges };
         }
-        rules
-    }
-
-    /// The steps that a type depends on, by the types of its rule.
-    fn of(&self, task_type: &str) -> impl Iterator<Item = &[StepIndex]> {
-        let types = self.workflow.dependency_rules.get(task_type).map_or(&[][..], Vec::as_slice);
-        // A type in its own rule is told by validation, as one fault.
-        types
-            .iter()
-            .filter(move |on| *on != task_type)
-            .filter_map(|on| self.of_type.get(on.as_str()))
-            .map(Vec::as_slice)
+        let before = ruled.into_keys().map(|of| (of, before(of).into_iter().flatten().copied().collect())).collect();
+        Self { before, edges }
     }
 
     fn dependencies(&self, step: &Step) -> Vec<StepIndex> {
-        self.of(step.task_type()).flatten().copied().collect()
+        self.before.get(step.task_type()).cloned().unwrap_or_default()
     }
 }
 
@@ -254,5 +252,27 @@ mod tests {
             let _ = writeln!(steps, "- {{id: s{i}, capability: {}}}", if i % 2 == 0 { "a" } else { "b" });
         }
         refused("dependency_rules: {b: [a]}\n", &steps, "4000000 dependencies; 1000000 are allowed");
+    }
+
+    #[test]
+    fn a_rule_as_long_as_the_file_is_read_once() {
+        let mut rule = String::from("dependency_rules: {a: [");
+        let mut steps = String::new();
+        for i in 0..20_000 {
+            let _ = write!(rule, "u{i}, ");
+            let _ = writeln!(steps, "- {{id: s{i}, capability: a}}");
+        }
+        let (workflow, warnings) =
+            read(&format!("{rule}b]}}\n"), &format!("{steps}- {{id: t, capability: b}}")).unwrap();
+        assert_eq!(warnings.len(), crate::limits::MAX_PROBLEMS + 1, "what is told has a bound");
+        assert_eq!(Plan::new(workflow).unwrap().topology().dependencies(19_999), [20_000]);
+    }
+
+    #[test]
+    fn many_rules_about_nothing_are_told_in_a_moment() {
+        let rules: String = (0..20_000).map(|i| format!("  u{i}: []\n")).collect();
+        let (_, warnings) = read(&format!("dependency_rules:\n{rules}"), "- {id: s, capability: a}").unwrap();
+        assert_eq!(warnings[0], "2:1: warning: dependency_rules: 19900 more problems with rules are not shown");
+        assert_eq!(warnings[1], "3:3: warning: dependency_rules.u0: no step has the type \"u0\"");
     }
 }

@@ -139,24 +139,38 @@ fn check_rules(workflow: &Workflow, problems: &mut Vec<Problem>) {
         return;
     }
     let types: HashSet<&str> = workflow.steps.iter().map(Step::task_type).collect();
+    // More than can be told is not looked up in the file: every place costs a walk over all rules.
+    let (mut errors, mut warnings) = (0, 0);
+    let mut tell = |problem: Problem| {
+        let told = if problem.is_error() { &mut errors } else { &mut warnings };
+        *told += 1;
+        if *told <= limits::MAX_PROBLEMS {
+            problems.push(problem);
+        }
+    };
     let wrong = |field: String, name: &str| match bad_label(name) {
         Some(reason) => Some(Problem::error(field, reason)),
         None if types.contains(name) => None,
         None => Some(Problem::error(field, format!("no step has the type \"{name}\"")).warning()),
     };
     for (of, on) in &workflow.dependency_rules {
-        problems.extend(wrong(format!("dependency_rules.{of}"), of));
+        wrong(format!("dependency_rules.{of}"), of).map(&mut tell);
         let mut seen = HashSet::with_capacity(on.len());
         for (i, name) in on.iter().enumerate() {
             let field = format!("dependency_rules.{of}[{i}]");
             if name == of {
-                problems.push(Problem::error(field, "steps of one type cannot depend on one another"));
+                tell(Problem::error(field, "steps of one type cannot depend on one another"));
             } else if !seen.insert(name) {
-                problems.push(Problem::error(field, "stands here twice"));
+                tell(Problem::error(field, "stands here twice"));
             } else {
-                problems.extend(wrong(field, name));
+                wrong(field, name).map(&mut tell);
             }
         }
+    }
+    let untold = errors.max(limits::MAX_PROBLEMS) + warnings.max(limits::MAX_PROBLEMS) - 2 * limits::MAX_PROBLEMS;
+    if untold > 0 {
+        let reason = format!("{untold} more problems with rules are not shown");
+        problems.push(Problem::error("dependency_rules", reason).warning());
     }
 }
 
