@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
 mod ci;
+mod fuzz;
 mod process;
 mod python;
 mod test;
@@ -17,6 +18,8 @@ Project chores. Usage: cargo xtask COMMAND
   bench [ARGS]   measure the engine: --quick, --only W1,W3, --store memory,sqlite, --json FILE, --against FILE
   figures        run known schedules at a twentieth of their length and check what they take; --quick checks less
   sim [ARGS]     simulate faults: --seeds N [--from S] for many, --seed S for one with everything that happened
+  docs           write the generated parts of docs/ anew: workflow reference, commands, limits
+  fuzz [ARGS]    try odd inputs: TARGET (workflow, mapping, events; all unless named), --seconds N (60)
   tidy           check the rules that no compiler checks
   help           this text
 ";
@@ -40,6 +43,8 @@ fn main() -> ExitCode {
             release(&["-p", "tutti-bench"], &rest)
         }
         ("sim", rest) => release(&["-p", "tutti-testkit", "--example", "simulate"], rest),
+        ("docs", []) => process::workspace_root().and_then(|root| write_docs(&root)),
+        ("fuzz", rest) => process::workspace_root().and_then(|root| fuzz::run(&root, rest)),
         ("tidy", []) => process::workspace_root().and_then(|root| tidy::run(&root)),
         _ => {
             eprint!("{HELP}");
@@ -53,6 +58,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The test that compares the generated parts of documents writes them when told so.
+fn write_docs(root: &std::path::Path) -> process::Result<()> {
+    let test = ["test", "--quiet", "-p", "tutti-server", "--test", "it", "--", "docs::generated"];
+    process::run(process::cargo(root).args(test).env("TUTTI_WRITE_DOCS", "1"))
 }
 
 /// Builds a program of the workspace as it is released, and runs it.

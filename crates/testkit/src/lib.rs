@@ -2,6 +2,7 @@
 
 pub mod conformance;
 pub mod given;
+pub mod properties;
 pub mod rate;
 pub mod scripted;
 pub mod sim;

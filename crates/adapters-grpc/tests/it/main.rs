@@ -5,6 +5,7 @@
 
 mod conformance;
 mod discovery;
+mod events;
 mod scripted;
 mod sdk;
 mod support;
