@@ -20,7 +20,8 @@ fn each_shell_gets_a_script_that_knows_the_commands() {
 fn bash_takes_its_script() {
     let place = Place::new();
     let script = place.write("tutti.bash", &place.tutti(&["completion", "bash"]).expect(0).stdout);
-    let done = Command::new("bash").args(["-c", ". \"$0\" && complete -p tutti", &script]).stderr(Stdio::inherit());
-    let done = done.output().unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["-c", ". \"$0\" && complete -p tutti", &script]).stderr(Stdio::inherit());
+    let done = bash.output().unwrap();
     assert!(String::from_utf8(done.stdout).unwrap().contains("_tutti"));
 }

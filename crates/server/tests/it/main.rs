@@ -5,6 +5,7 @@ mod agents;
 mod bad_input;
 mod completion;
 mod crash;
+mod docs;
 mod examples;
 mod inspect;
 mod lint;

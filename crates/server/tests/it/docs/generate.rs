@@ -1,0 +1,189 @@
+//! The parts of pages that are made from the product.
+
+use serde_json::{Map, Value};
+use tutti_core::workflow::schema;
+
+use crate::support::Place;
+
+/// The limits, as they are written.
+const LIMITS: &str = include_str!("../../../../core/src/limits.rs");
+
+/// A generated part by its name.
+pub fn part(name: &str) -> String {
+    match name {
+        "workflow" => workflow(),
+        "commands" => commands(),
+        "limits" => limits(),
+        _ => panic!("there is no generated part \"{name}\""),
+    }
+}
+
+/// The JSON Schema of workflow files as tables.
+fn workflow() -> String {
+    let schema = schema();
+    let mut text = format!("## Workflow\n\n{}", definition(&schema));
+    let definitions = schema["$defs"].as_object().unwrap();
+    // In the order in which a reader meets them.
+    let first = ["Step", "RetryPolicy", "InputSpec", "InputMapping", "OutputMapping"];
+    let rest = definitions.keys().map(String::as_str).filter(|name| !first.contains(name));
+    for name in first.into_iter().chain(rest) {
+        text.push_str(&format!("\n## {name}\n\n{}", definition(&definitions[name])));
+    }
+    text
+}
+
+fn definition(schema: &Value) -> String {
+    let mut text = format!("{}\n", sentence(schema));
+    if let Some(properties) = schema["properties"].as_object() {
+        text.push_str("\n| Field | Form | Meaning |\n|---|---|---|\n");
+        let required: Vec<&Value> = schema["required"].as_array().into_iter().flatten().collect();
+        // What must be given comes first.
+        let must = |name: &str| required.iter().any(|r| *r == name);
+        let (first, rest): (Vec<_>, Vec<_>) = properties.iter().partition(|(name, _)| must(name));
+        for (name, property) in first.into_iter().chain(rest) {
+            let needed = if must(name) { ", required" } else { "" };
+            text.push_str(&format!("| `{name}` | {}{needed} | {} |\n", form(property), meaning(property)));
+        }
+    } else if let Some(choices) = schema["oneOf"].as_array() {
+        text.push_str("\n| Value | Meaning |\n|---|---|\n");
+        for choice in choices {
+            text.push_str(&format!("| `{}` | {} |\n", choice["const"].as_str().unwrap(), sentence(choice)));
+        }
+    } else {
+        text.push_str(&format!("\nForm: {}.\n\n", form(schema)));
+        for properties in schema["anyOf"].as_array().into_iter().flatten().filter_map(|s| s["properties"].as_object()) {
+            text.push_str(&members(properties));
+        }
+    }
+    text
+}
+
+fn members(properties: &Map<String, Value>) -> String {
+    properties.iter().map(|(name, member)| format!("- `{name}` ({}): {}\n", form(member), sentence(member))).collect()
+}
+
+/// What a value may look like.
+fn form(schema: &Value) -> String {
+    if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
+        return format!("[{name}](#{})", name.to_lowercase());
+    }
+    let several = [&schema["anyOf"], &schema["oneOf"], &schema["allOf"]].into_iter().find_map(Value::as_array);
+    if let Some(several) = several {
+        let mut forms: Vec<String> = several.iter().filter(|s| s["type"] != "null").map(form).collect();
+        forms.dedup();
+        return if forms == ["number", "text"] { "duration".to_owned() } else { forms.join(" or ") };
+    }
+    match &schema["type"] {
+        Value::String(one) => typed(one, schema),
+        Value::Array(many) => {
+            let names: Vec<String> =
+                many.iter().filter_map(Value::as_str).filter(|n| *n != "null").map(|n| typed(n, schema)).collect();
+            names.join(" or ")
+        }
+        _ => "any value".to_owned(),
+    }
+}
+
+fn typed(name: &str, schema: &Value) -> String {
+    match name {
+        "string" => "text".to_owned(),
+        "boolean" => "true or false".to_owned(),
+        "integer" => "whole number".to_owned(),
+        "array" => format!("list of {}", form(&schema["items"])),
+        "object" => match schema["properties"].as_object() {
+            Some(members) => {
+                let names: Vec<String> = members.keys().map(|name| format!("`{name}`")).collect();
+                format!("object of {}", names.join(", "))
+            }
+            None if schema["additionalProperties"].is_object() => {
+                format!("name → {}", form(&schema["additionalProperties"]))
+            }
+            None => "object".to_owned(),
+        },
+        other => other.to_owned(),
+    }
+}
+
+/// The description, with the default if it does not tell it.
+fn meaning(schema: &Value) -> String {
+    let text = sentence(schema);
+    match &schema["default"] {
+        default @ (Value::Bool(_) | Value::Number(_) | Value::String(_)) if !text.contains("Default") => {
+            format!("{text} Default: `{}`.", default.as_str().map_or_else(|| default.to_string(), str::to_owned))
+        }
+        _ => text,
+    }
+}
+
+fn sentence(schema: &Value) -> String {
+    schema["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|")
+}
+
+/// What every command says of itself.
+fn commands() -> String {
+    let place = Place::new();
+    let help = place.tutti(&["--help"]).expect(0).stdout;
+    let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let mut text = String::new();
+    for verb in list.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()) {
+        let help = place.tutti(&[verb, "--help"]).expect(0).stdout;
+        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+        text.push_str(&format!("### tutti {verb}\n\n```text\n{}\n```\n\n", help.join("\n").trim_end()));
+    }
+    text
+}
+
+/// The limits as a table.
+fn limits() -> String {
+    let mut text = "| Name | Value | What and why |\n|---|---|---|\n".to_owned();
+    let mut doc = String::new();
+    for line in LIMITS.lines() {
+        if let Some(words) = line.strip_prefix("///") {
+            doc.push_str(words);
+        } else if let Some(constant) = line.strip_prefix("pub const ") {
+            let (name, rest) = constant.split_once(": ").unwrap();
+            let value = rest.split_once(" = ").unwrap().1.trim_end_matches(';');
+            let doc = doc.trim().replace("[`", "`").replace("`]", "`").replace('|', "\\|");
+            text.push_str(&format!("| `{name}` | {} | {doc} |\n", shown(name, value)));
+        }
+        if !line.starts_with("///") {
+            doc.clear();
+        }
+    }
+    text
+}
+
+/// A constant's expression as a person reads it.
+fn shown(name: &str, expression: &str) -> String {
+    let product =
+        |text: &str| text.split(" * ").map(|f| f.replace('_', "").parse::<u64>().ok()).product::<Option<u64>>();
+    let argument = |call: &str| expression.strip_prefix(call)?.strip_suffix(')').and_then(product);
+    if let Some(seconds) = argument("Duration::from_secs(") {
+        return long(seconds);
+    }
+    if let Some(millis) = argument("Duration::from_millis(") {
+        return format!("{millis} ms");
+    }
+    match product(expression) {
+        Some(bytes) if name.ends_with("_BYTES") && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        Some(bytes) if name.ends_with("_BYTES") && bytes % 1024 == 0 => format!("{} KiB", bytes >> 10),
+        Some(number) => grouped(number),
+        None => expression.to_owned(),
+    }
+}
+
+/// A number of seconds in the largest unit that fits.
+fn long(seconds: u64) -> String {
+    let units = [(86_400, "days"), (3_600, "h"), (60, "min"), (1, "s")];
+    let (size, unit) = units.into_iter().find(|(size, _)| seconds.is_multiple_of(*size)).expect("1 divides everything");
+    format!("{} {unit}", seconds / size)
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let (head, tail) = digits.split_at(first);
+    let mut groups: Vec<&str> = Some(head).filter(|head| !head.is_empty()).into_iter().collect();
+    groups.extend((0..tail.len()).step_by(3).map(|at| &tail[at..at + 3]));
+    groups.join(",")
+}
