@@ -58,6 +58,13 @@ struct Trip {
     travellers: u32,
 }
 
+impl Trip {
+    fn check(&self) -> Result<(), String> {
+        let possible = (1..=365).contains(&self.nights) && (1..=100).contains(&self.travellers);
+        if possible { Ok(()) } else { Err("a trip has 1 to 365 nights and 1 to 100 travellers".into()) }
+    }
+}
+
 #[derive(Deserialize)]
 struct Request {
     trip: Trip,
@@ -72,6 +79,7 @@ struct Booking {
 }
 
 fn flight(Request { trip }: &Request) -> Result<Booking, String> {
+    trip.check()?;
     let offers = FLIGHTS.iter().filter(|(from, to, ..)| *from == trip.from && *to == trip.to);
     let (.., name, price) = offers
         .min_by_key(|(.., price)| price)
@@ -80,6 +88,7 @@ fn flight(Request { trip }: &Request) -> Result<Booking, String> {
 }
 
 fn hotel(Request { trip }: &Request) -> Result<Booking, String> {
+    trip.check()?;
     let offers = HOTELS.iter().filter(|(city, ..)| *city == trip.to);
     let (_, name, district, price) =
         offers.min_by_key(|(.., price)| price).ok_or_else(|| format!("there is no hotel in {}", trip.to))?;
@@ -88,6 +97,7 @@ fn hotel(Request { trip }: &Request) -> Result<Booking, String> {
 }
 
 fn car(Request { trip }: &Request) -> Result<Booking, String> {
+    trip.check()?;
     let cars = trip.travellers.div_ceil(2);
     Ok(Booking { name: format!("{cars} × compact"), district: None, price: CAR_PER_DAY * (trip.nights + 1) * cars })
 }
@@ -99,6 +109,7 @@ struct Stay {
 }
 
 fn activity(Stay { trip, hotel }: &Stay) -> Result<Booking, String> {
+    trip.check()?;
     let near = ACTIVITIES.iter().find(|(district, ..)| hotel.district.as_deref() == Some(*district));
     let (district, name, price) =
         near.ok_or_else(|| format!("there is nothing to do near the hotel {}", hotel.name))?;
@@ -130,6 +141,7 @@ mod tests {
         assert_eq!(car(&request).unwrap().price, 360);
         assert_eq!(activity(&Stay { trip: trip("Lisbon"), hotel: hotel.clone() }).unwrap().name, "Fado evening");
         assert_eq!(insurance(&Insured { flight, hotel }).unwrap().price, 39);
-        assert!(super::flight(&Request { trip: trip("Rome") }).is_err());
+        assert!(super::flight(&Request { trip: trip("Rome") }).unwrap_err().contains("no flight"));
+        assert!(car(&Request { trip: Trip { nights: 0, ..trip("Lisbon") } }).unwrap_err().contains("1 to 365 nights"));
     }
 }
