@@ -10,7 +10,7 @@ use tutti_core::ports::clock::Clock;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::store::{Creation, RunStore, StoreError};
-use tutti_core::run::Rejection;
+use tutti_core::run::{Rejection, RunStatus};
 use tutti_core::schedule::{Policy, StrategyDecision};
 use tutti_core::value::{Digest, Json, Payload};
 
@@ -19,7 +19,7 @@ use crate::dispatcher::{AttemptContext, Registry};
 use crate::driver::{AdoptRun, CreateRun, DriveError, Driver, Message};
 use crate::hub::{Hub, Watch};
 use crate::lane::Lane;
-use crate::loader::load;
+use crate::loader::{TakeOver, load};
 
 /// What an engine works on.
 #[derive(Clone)]
@@ -229,7 +229,7 @@ impl Engine {
         })
     }
 
-    /// Takes over a run that is not driven anywhere and lets it go on; `by` is recorded. When this returns, the run goes
+    /// Takes over a run that is not driven anywhere, also one that was set aside, and lets it go on; `by` is recorded. When this returns, the run goes
     /// on: attempts that were under way are looked for at their agents.
     ///
     /// # Errors
@@ -244,9 +244,11 @@ impl Engine {
             return Ok(());
         }
         let ports = &self.0.ports;
-        let loaded = load(&*ports.store, &*ports.query, run, ports.clock.now(), ports.clock.random()).await?;
-        if !loaded.state.status().is_open() {
-            return Err(Rejection::RunIs(loaded.state.status()).into());
+        let (now, id) = (ports.clock.now(), ports.clock.random());
+        let loaded = load(&*ports.store, &*ports.query, run, TakeOver::ByOperator, now, id).await?;
+        let status = loaded.state.status();
+        if !status.is_open() && status != RunStatus::Quarantined {
+            return Err(Rejection::RunIs(status).into());
         }
         let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, resumed_by: Some(by.to_owned()) };
         let (reply, answer) = oneshot::channel();

@@ -15,4 +15,4 @@ mod loader;
 pub use dispatcher::{AgentRecord, AgentStats, CallMode, Registry};
 pub use engine::{Engine, EngineError, EngineOptions, Ports, StartRun, Started};
 pub use hub::{Lagged, Update, Watch};
-pub use loader::{Loaded, load, load_plan};
+pub use loader::{Loaded, TakeOver, load, load_plan};

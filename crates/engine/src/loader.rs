@@ -17,6 +17,15 @@ use tutti_core::workflow::Workflow;
 
 use crate::engine::EngineError;
 
+/// Why a run is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakeOver {
+    /// Its owner is gone. A run that was taken over again and again without progress is set aside instead.
+    Automatic,
+    /// Somebody wants it to go on, whatever happened to it before.
+    ByOperator,
+}
+
 /// A run as it was found, and the right to go on with it.
 #[derive(Debug)]
 pub struct Loaded {
@@ -35,6 +44,7 @@ pub async fn load(
     store: &dyn RunStore,
     query: &dyn RunQuery,
     run: RunId,
+    why: TakeOver,
     now: Timestamp,
     commit_id: u128,
 ) -> Result<Loaded, EngineError> {
@@ -42,11 +52,16 @@ pub async fn load(
     if claim.min_reader > FORMAT {
         return Err(EngineError::TooNew { run, needs: claim.min_reader, reads: FORMAT });
     }
-    // Counted before the history is read: reading it may be what takes a server down.
-    if claim.claims >= MAX_CLAIMS && !claim.summary.status.is_ended() {
-        let reason = format!("claimed {} times without progress", claim.claims);
-        quarantine(store, run, &claim, reason, now, commit_id).await?;
-        return Err(EngineError::Quarantined(run));
+    if why == TakeOver::Automatic {
+        // Counted before the history is read: reading it may be what takes a server down.
+        if claim.claims >= MAX_CLAIMS && !claim.summary.status.is_ended() {
+            let reason = format!("claimed {} times without progress", claim.claims);
+            quarantine(store, run, &claim, reason, now, commit_id).await?;
+            return Err(EngineError::Quarantined(run));
+        }
+        if claim.summary.status == RunStatus::Quarantined {
+            return Err(EngineError::Quarantined(run));
+        }
     }
     match fold_claimed(store, query, run, &claim).await {
         Ok(state) => Ok(Loaded { state, epoch: claim.epoch }),

@@ -19,7 +19,13 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
     match &recorded.event {
         Event::RunCreated(_) | Event::CheckpointCreated(_) => {}
         Event::ArtifactRecorded(artifact) => state.facts.bytes += artifact.content.len,
-        Event::RunResumed(_) => state.facts.clock_from = at,
+        Event::RunResumed(_) => {
+            state.facts.clock_from = at;
+            if state.facts.status == RunStatus::Quarantined {
+                state.facts.status = RunStatus::Running;
+                touched.extend(state.facts.open.iter().copied());
+            }
+        }
         Event::RunCompleted(_) => end(state, RunStatus::Completed, at, touched),
         Event::RunFailed(failed) => {
             state.facts.failure = Some((failed.step.clone(), failed.error.clone()));

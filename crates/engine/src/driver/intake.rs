@@ -77,7 +77,10 @@ impl Driver {
             Some(by) => live.queue.push_back((Input::ResumeRun { by }, Some(reply))),
             None => self.effects.push(Effect::Reply(reply, Ok(()))),
         }
-        let open: Vec<StepIndex> = live.state.open_attempts().map(|(step, _)| step).collect();
+        // One that was set aside starts nothing before its resumption is durable.
+        let is_open = live.state.status().is_open();
+        let open = live.state.open_attempts().filter(|_| is_open).map(|(step, _)| step);
+        let open: Vec<StepIndex> = open.collect();
         self.runs.insert(run, live);
         // Its whole open work is durable: recovering a run is reconciling everything once.
         self.reconcile(run, &open);

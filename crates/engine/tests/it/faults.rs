@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tutti_adapters_memory::MemoryStore;
 use tutti_core::ids::RunId;
+use tutti_core::ports::clock::Clock;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
 };
 use tutti_core::run::{Event, Rejection, RunStatus};
 use tutti_core::value::PayloadRef;
-use tutti_engine::{EngineError, EngineOptions, Ports, Update};
+use tutti_engine::{EngineError, EngineOptions, Ports, TakeOver, Update, load};
 
 use crate::support::{Scripted, Step, World, plan, run_to_end, start, until};
 
@@ -107,17 +108,31 @@ async fn commits_in_doubt_are_repeated_and_recorded_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_takes_its_owner_down_again_and_again_is_set_aside() {
-    let world = World::new(Scripted::new(|_, _| Step::Hang));
+async fn a_run_that_takes_its_owner_down_again_and_again_is_set_aside_until_somebody_resumes_it() {
+    let world = World::new(hangs_at_b());
     let plan = plan(CHAIN);
-    let run = world.engine().start_run(start(&plan)).await.unwrap().run;
-    for _ in 0..2 {
-        world.store.claim(run).await.unwrap().unwrap();
-    }
     let engine = world.engine();
-    assert_eq!(engine.resume(run, "ana").await, Err(EngineError::Quarantined(run)));
+    let run = engine.new_run_id();
+    let mut watch = engine.watch(run);
+    engine.start_run_as(run, start(&plan)).await.unwrap();
+    until(&mut watch, |event| matches!(event, Event::TaskAssigned(t) if t.step.as_str() == "b")).await;
+    let claim = async || {
+        let (now, id) = (world.clock.now(), world.clock.random());
+        load(&*world.store, &*world.store, run, TakeOver::Automatic, now, id).await
+    };
+    for _ in 0..2 {
+        claim().await.unwrap();
+    }
+    assert!(matches!(claim().await, Err(EngineError::Quarantined(_))));
     assert_eq!(world.state(run, &plan).await.status(), RunStatus::Quarantined);
-    assert!(engine.resume(run, "ana").await.is_err());
+    assert!(matches!(claim().await, Err(EngineError::Quarantined(_))));
+
+    let engine = world.engine();
+    let mut watch = engine.watch(run);
+    engine.resume(run, "ana").await.unwrap();
+    while watch.next().await.unwrap().is_some() {}
+    assert_eq!(world.state(run, &plan).await.status(), RunStatus::Completed);
+    assert_eq!(world.agents.calls(), ["a#1@x", "b#1@x", "d#1@x"], "nothing was sent twice");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! `tutti resume`: an interrupted run from where it stood to the report.
 
 use tutti_core::ids::RequestId;
+use tutti_core::run::RunStatus;
 
 use super::{Global, ResumeArgs};
 use crate::agents::AgentsFile;
@@ -19,7 +20,7 @@ pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
     let run = reader.find(&args.run.run).await?;
     let view = reader.view(&run).await?;
     let status = view.status();
-    if !status.is_open() {
+    if !status.is_open() && status != RunStatus::Quarantined {
         let why = if status.is_ended() { "has ended" } else { "does not go on" };
         say(format!("run {} {why}: it is {status}", run.run));
         return show.ending(Ending { view, signal: None }, &reader, &global.store).await;

@@ -13,7 +13,7 @@ use tutti_core::value::{Json, Payload};
 use tutti_engine::driver::{
     AdoptRun, AttemptEnd, AttemptSpec, CreateRun, Decided, DecidedRun, Driver, Effect, Message,
 };
-use tutti_engine::{CallMode, EngineError, load};
+use tutti_engine::{CallMode, EngineError, TakeOver, load};
 
 use super::{End, Order, Played, Point, Script};
 use crate::sim::agents::{Agents, Outcome, Task};
@@ -102,7 +102,7 @@ impl<'a> World<'a> {
     pub(super) async fn take_over(&mut self, run: RunId) -> bool {
         let id = self.rng.bits();
         let stores = self.stores();
-        match load(&*stores.runs, &*stores.query, run, self.now, id).await {
+        match load(&*stores.runs, &*stores.query, run, TakeOver::Automatic, self.now, id).await {
             Ok(loaded) if loaded.state.status().is_open() => {
                 let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, resumed_by: None };
                 self.deliver(Message::Adopt(Box::new(adopt), Box::new(|_| {}))).await;

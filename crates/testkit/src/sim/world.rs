@@ -14,7 +14,7 @@ use tutti_core::ports::store::StoredEvent;
 use tutti_core::run::{Event, Input, Recorded, RunState, RunStatus, decode};
 use tutti_core::time::Timestamp;
 use tutti_engine::driver::{AdoptRun, CreateRun, Decided, DecidedRun, Driver, Message};
-use tutti_engine::{AgentRecord, EngineError, Registry, load};
+use tutti_engine::{AgentRecord, EngineError, Registry, TakeOver, load};
 
 use super::agents::Agents;
 use super::faults::{Fault, Faults};
@@ -205,7 +205,8 @@ impl World {
             self.faults.strike(Fault::Zombie);
         }
         self.log(|| format!("take over {run} by {number}"));
-        let loaded = load(&*self.store, &*self.store, run, self.now, self.rng.bits()).now_or_never();
+        let loaded =
+            load(&*self.store, &*self.store, run, TakeOver::Automatic, self.now, self.rng.bits()).now_or_never();
         let loaded = match loaded.expect("a store in memory never waits") {
             Ok(loaded) => loaded,
             // Its creation never reached the store; its caller asks again.

@@ -4,11 +4,14 @@ use crate::ports::agent::AgentErrorKind;
 use crate::run::event::{Event, Failure, RunCancelled, RunFailed, RunQuarantined, RunResumed, shorten};
 use crate::run::input::Rejection;
 use crate::run::state::RunState;
+use crate::run::status::RunStatus;
 use crate::time::Timestamp;
 
-/// The run goes on; its time starts anew.
+/// The run goes on, also one that was set aside; its time starts anew.
 pub(super) fn resume(state: &RunState, by: &str) -> Result<Vec<Event>, Rejection> {
-    open(state)?;
+    if state.status() != RunStatus::Quarantined {
+        open(state)?;
+    }
     Ok(vec![Event::RunResumed(RunResumed { by: shorten(by) })])
 }
 
@@ -73,12 +76,15 @@ mod tests {
     }
 
     #[test]
-    fn a_quarantined_run_is_left_alone_but_not_ended() {
+    fn a_quarantined_run_is_left_alone_until_somebody_resumes_it() {
         let mut run = Given::steps(TWO);
         run.start("a", "x").unwrap();
         run.when(&Input::QuarantineRun { reason: "three claims".into() }).unwrap();
         assert_eq!(run.state.status(), RunStatus::Quarantined);
         assert!(!run.state.status().is_ended());
         assert!(run.complete("a").is_err());
+        run.when(&Input::ResumeRun { by: "ana".into() }).unwrap();
+        assert_eq!(run.state.status(), RunStatus::Running);
+        run.complete("a").unwrap();
     }
 }
