@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use tutti_core::ids::RunId;
 use tutti_core::invariants::Violation;
@@ -10,8 +11,8 @@ use tutti_core::plan::assemble_input;
 use tutti_core::ports::agent::{AgentError, AgentErrorKind};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::{Commit, CommitOutcome, RunStore};
-use tutti_core::run::{Event, Input, Recorded, encode};
-use tutti_core::value::Payload;
+use tutti_core::run::{ArtifactRecorded, Event, Input, Recorded, encode};
+use tutti_core::value::{Json, Payload};
 use tutti_engine::CallMode;
 use tutti_engine::driver::{AttemptEnd, AttemptSpec, Decided, DecidedRun, Effect, Message};
 
@@ -37,10 +38,18 @@ impl World {
             Effect::SaveSnapshot(run, snapshot) => {
                 let _ = self.store.save_snapshot(run, snapshot).now_or_never();
             }
-            Effect::Close { run, .. } => self.log(|| format!("close {run} on {}", id.number)),
+            Effect::Close { run, ended } => {
+                self.log(|| format!("close {run} on {}", id.number));
+                if !ended {
+                    self.left(id.number, run);
+                }
+            }
             Effect::Reply(reply, answer) => reply(answer),
             Effect::ReplyCreated(reply, answer) => reply(answer),
-            Effect::Drained(done) => done(),
+            Effect::Drained(done) => {
+                done();
+                self.drained(id.number);
+            }
         }
         Ok(())
     }
@@ -201,7 +210,8 @@ impl World {
                 if let Payload::Stored(_) = payload {
                     let _ = self.store.put(spec.key.run, output.bytes().clone()).now_or_never();
                 }
-                AttemptEnd::Completed { output: payload, artifacts: vec![], missing_inputs: vec![] }
+                let artifacts = self.keep_artifacts(spec, output);
+                AttemptEnd::Completed { output: payload, artifacts, missing_inputs: vec![] }
             }
             Outcome::Failed(error) => AttemptEnd::Failed(error.clone()),
             Outcome::Asks => AttemptEnd::Suspended { need: tutti_core::ports::agent::Need::Input, message: "?".into() },
@@ -212,6 +222,17 @@ impl World {
         self.plan(after, Action::Deliver(id, Message::Input(spec.key.run, note, None)));
         let after = task.ends_at.since(self.now) + self.span(20);
         self.end(id, spec, after, end);
+    }
+
+    fn keep_artifacts(&mut self, spec: &AttemptSpec, output: &Json) -> Vec<ArtifactRecorded> {
+        let (run, key) = (spec.key.run, &spec.key);
+        let keep = |(content, number): (Bytes, u32)| {
+            let kept = self.store.put(run, content).now_or_never();
+            let content = kept.expect("a store in memory never waits").expect("a store in memory never fails");
+            let (step, artifact) = (key.path.clone(), number.to_string());
+            ArtifactRecorded { step, attempt: key.attempt, name: artifact.clone(), artifact, media_type: None, content }
+        };
+        Case::artifacts(spec.step, output).into_iter().zip(1..).map(keep).collect()
     }
 
     fn end(&mut self, id: ServerId, spec: &AttemptSpec, after: Duration, end: AttemptEnd) {

@@ -44,6 +44,10 @@ faults! {
     Quarantined,
     /// A run was cancelled by an operator.
     Cancelled,
+    /// A run was cancelled while an agent waited for somebody.
+    CancelledWhileWaiting,
+    /// A server was shut down while it drove runs, and let go of them.
+    Drained,
     /// A run's time was up.
     Expired,
 }

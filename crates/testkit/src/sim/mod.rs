@@ -17,8 +17,8 @@ use tutti_core::ids::{RequestId, RunId};
 use tutti_core::invariants::Violation;
 use tutti_core::plan::run_data;
 use tutti_core::ports::payload::PayloadStore;
-use tutti_core::run::{RunState, RunStatus, StepState};
-use tutti_core::value::{Digest, Json, Payload};
+use tutti_core::run::{Event, RunState, RunStatus, StepState};
+use tutti_core::value::{Digest, Json, Payload, PayloadRef};
 use tutti_engine::driver::CreateRun;
 
 pub use faults::{Fault, Faults};
@@ -89,12 +89,17 @@ fn drive(world: &mut World) -> Result<(), Violation> {
         let number = world.rng.below(SERVERS as u64) as usize;
         let create = new_run(world, &case);
         let run = create.run;
+        let waits = case.asks.contains(&true);
         world.start(number, create, case)?;
-        disturb(world, run);
+        disturb(world, run, waits);
     }
     for _ in 0..world.rng.below(3) {
         let (after, number) = (world.span(20_000), world.rng.below(SERVERS as u64) as usize);
         world.plan(after, Action::Crash(number));
+    }
+    if world.rng.percent(20) {
+        let (after, number) = (world.span(10_000), world.rng.below(SERVERS as u64) as usize);
+        world.plan(after, Action::Drain(number));
     }
     for _ in 0..MAX_ACTIONS {
         if !world.step()? {
@@ -105,12 +110,12 @@ fn drive(world: &mut World) -> Result<(), Violation> {
 }
 
 /// Plans what operators and other servers do to a run.
-fn disturb(world: &mut World, run: RunId) {
+fn disturb(world: &mut World, run: RunId, waits: bool) {
     if world.rng.percent(30) {
         let (after, number) = (world.span(15_000), world.rng.below(SERVERS as u64) as usize);
         world.plan(after, Action::TakeOver(number, run));
     }
-    if world.rng.percent(5) {
+    if world.rng.percent(if waits { 60 } else { 5 }) {
         let after = world.span(10_000);
         world.plan(after, Action::Cancel(run));
     }
@@ -138,6 +143,7 @@ fn finish(world: &mut World) -> Result<usize, Violation> {
         }
         if world.runs[&run].is_determined {
             compare(world, run, &state)?;
+            artifacts_are_kept(world, run, &state)?;
             compared += 1;
         }
     }
@@ -156,6 +162,27 @@ fn compare(world: &World, run: RunId, state: &RunState) -> Result<(), Violation>
     }
     let detail = format!("run {run}: steps {steps:?} instead of {:?}", reference.steps);
     Err(Violation { invariant: "a_disturbed_run_ends_as_an_undisturbed_one", detail })
+}
+
+/// The artifacts of each completed step are recorded once and can be read.
+fn artifacts_are_kept(world: &World, run: RunId, state: &RunState) -> Result<(), Violation> {
+    let mut recorded: Vec<PayloadRef> = Vec::new();
+    for event in world.history(run) {
+        if let Event::ArtifactRecorded(artifact) = event.event {
+            recorded.push(artifact.content);
+        }
+    }
+    let completed = (0..).zip(state.steps()).filter_map(|(step, _)| Some((step, state.output(step)?)));
+    let contents = completed.flat_map(|(step, output)| Case::artifacts(step, &world.value(run, output)));
+    let mut expected: Vec<PayloadRef> = contents.map(|content| PayloadRef::to(&content)).collect();
+    recorded.sort_unstable_by_key(|at| at.hash);
+    expected.sort_unstable_by_key(|at| at.hash);
+    let is_kept = |at: &PayloadRef| matches!(world.store.get(run, *at).now_or_never(), Some(Ok(Some(_))));
+    if recorded == expected && recorded.iter().all(is_kept) {
+        return Ok(());
+    }
+    let detail = format!("run {run}: {} are recorded, {} were produced", recorded.len(), expected.len());
+    Err(Violation { invariant: "artifacts_are_kept", detail })
 }
 
 impl World {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::plan::{Plan, StepIndex, assemble_input, run_data};
 use tutti_core::ports::agent::AgentErrorKind;
@@ -111,6 +112,13 @@ impl Case {
         // Some outputs are too large for the history.
         let filler = if hash.as_bytes()[0] < 20 { "x".repeat(10_000) } else { String::new() };
         Json::parse(format!(r#"{{"v":{{"hash":"{hash}","filler":"{filler}"}}}}"#)).expect("valid JSON")
+    }
+
+    /// What comes beside an output: nothing for one step in three, up to two artifacts for the others.
+    #[must_use]
+    pub fn artifacts(step: StepIndex, output: &Json) -> Vec<Bytes> {
+        let hash = Digest::of(output.bytes());
+        (0..step % 3).map(|number| Bytes::from(format!("artifact {number} of step {step}: {hash}"))).collect()
     }
 
     /// The failure of a step that nobody can do.

@@ -43,6 +43,8 @@ pub(super) enum Action {
     Crash(usize),
     /// An operator ends a run.
     Cancel(RunId),
+    /// A server is shut down in good order.
+    Drain(usize),
 }
 
 /// A server in one of its lives.
@@ -56,6 +58,18 @@ pub(super) struct Server {
     pub(super) driver: Driver,
     life: u32,
     ticks: BTreeSet<Timestamp>,
+    is_draining: bool,
+}
+
+impl Server {
+    fn new() -> Self {
+        Self { driver: driver(), life: 0, ticks: BTreeSet::new(), is_draining: false }
+    }
+
+    /// Begins a new life, empty.
+    fn restart(&mut self) {
+        *self = Self { life: self.life + 1, ..Self::new() };
+    }
 }
 
 /// A run of a case and who watches it.
@@ -100,7 +114,7 @@ impl World {
             planned: 0,
             troubles: 0,
         };
-        world.servers = (0..SERVERS).map(|_| Server { driver: driver(), life: 0, ticks: BTreeSet::new() }).collect();
+        world.servers = (0..SERVERS).map(|_| Server::new()).collect();
         world
     }
 
@@ -134,6 +148,7 @@ impl World {
             Action::TakeOver(number, run) => self.take_over(number, run)?,
             Action::Crash(number) => self.crash(number, Fault::CrashBetween),
             Action::Cancel(run) => self.cancel(run)?,
+            Action::Drain(number) => self.drain(number)?,
         }
         Ok(true)
     }
@@ -186,19 +201,47 @@ impl World {
         self.log(|| format!("crash {number} ({fault:?})"));
         let runs: Vec<RunId> =
             self.runs.keys().copied().filter(|run| self.servers[number].driver.state(*run).is_some()).collect();
-        let server = &mut self.servers[number];
-        server.life += 1;
-        server.driver = driver();
-        server.ticks.clear();
-        for run in runs {
-            let heir = self.rng.below(SERVERS as u64) as usize;
-            let after = LEASE + self.span(1_000);
-            self.plan(after, Action::TakeOver(heir, run));
+        self.servers[number].restart();
+        runs.into_iter().for_each(|run| self.bequeath(run));
+    }
+
+    /// Some server takes a run over after a while.
+    fn bequeath(&mut self, run: RunId) {
+        let heir = self.rng.below(SERVERS as u64) as usize;
+        let after = LEASE + self.span(1_000);
+        self.plan(after, Action::TakeOver(heir, run));
+    }
+
+    fn drain(&mut self, number: usize) -> Result<(), Violation> {
+        if self.servers[number].is_draining {
+            return Ok(());
         }
+        self.log(|| format!("drain {number}"));
+        self.servers[number].is_draining = true;
+        self.deliver(self.server(number), Message::Drain(Box::new(|| {})))
+    }
+
+    /// A server has let go of a run that has not ended.
+    pub(super) fn left(&mut self, number: usize, run: RunId) {
+        // Otherwise another owner has it.
+        if self.servers[number].is_draining {
+            self.faults.strike(Fault::Drained);
+            self.bequeath(run);
+        }
+    }
+
+    /// A server that was shut down comes back empty.
+    pub(super) fn drained(&mut self, number: usize) {
+        self.log(|| format!("drained {number}"));
+        self.servers[number].restart();
     }
 
     fn take_over(&mut self, number: usize, run: RunId) -> Result<(), Violation> {
         if self.servers[number].driver.state(run).is_some() {
+            return Ok(());
+        }
+        if self.servers[number].is_draining {
+            self.bequeath(run);
             return Ok(());
         }
         if self.servers.iter().any(|server| server.driver.state(run).is_some()) {
@@ -241,6 +284,10 @@ impl World {
     fn cancel(&mut self, run: RunId) -> Result<(), Violation> {
         let Some(number) = (0..SERVERS).find(|n| self.servers[*n].driver.state(run).is_some()) else { return Ok(()) };
         self.faults.strike(Fault::Cancelled);
+        let state = self.servers[number].driver.state(run);
+        if state.is_some_and(|state| state.open_attempts().any(|(_, open)| open.suspended.is_some())) {
+            self.faults.strike(Fault::CancelledWhileWaiting);
+        }
         self.log(|| format!("cancel {run}"));
         if let Some(run) = self.runs.get_mut(&run) {
             run.is_determined = false;
