@@ -36,6 +36,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn it_keeps_the_contract_of_clocks() {
+        tutti_testkit::conformance::clock::check(&SystemClock);
+    }
+
+    #[test]
     fn request_ids_differ_and_time_is_later_than_this_source() {
         assert_ne!(SystemClock.request_id(), SystemClock.request_id());
         assert!(SystemClock.now() > Timestamp::from_micros(1_700_000_000_000_000));
