@@ -24,8 +24,9 @@ pub enum Update {
     Released,
 }
 
-/// News for one watcher that it may not have taken yet; beyond this it lags.
-const BUFFERED: usize = 4096;
+/// News for one watcher that it may not have taken yet; beyond this it lags and goes on from the store. Every watched run
+/// holds room for so many, made and dropped with it, which is what watching costs.
+const BUFFERED: usize = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct Hub(Mutex<HashMap<RunId, broadcast::Sender<Update>>>);
