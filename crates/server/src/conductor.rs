@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tutti_adapters_grpc::{GrpcConfig, GrpcTransport};
 use tutti_core::ids::{Capability, RunId};
@@ -10,9 +11,9 @@ use tutti_core::ports::clock::Clock;
 use tutti_core::report::RunView;
 use tutti_core::run::RunStatus;
 use tutti_core::workflow::Step;
-use tutti_engine::{AgentRecord, Engine, EngineError, EngineOptions, Ports, Registry, StartRun, Update, Watch};
+use tutti_engine::{Engine, EngineError, EngineOptions, Ports, Registry, StartRun, Update, Watch};
 
-use crate::agents::{AgentsFile, Fleet};
+use crate::agents::{AgentsFile, Fleet, Place};
 use crate::clock::SystemClock;
 use crate::config::Environment;
 use crate::exit::{Exit, Failure, Result};
@@ -43,7 +44,7 @@ pub enum Begin {
 pub struct Conductor {
     spec: StoreSpec,
     store: Store,
-    fleet: Fleet,
+    place: Place,
     transport: Arc<GrpcTransport>,
     interrupts: Interrupts,
 }
@@ -67,37 +68,34 @@ impl Conductor {
         let default = GrpcConfig::default();
         let pool_size = environment.connection_pool_size.unwrap_or(default.pool_size);
         let transport = Arc::new(GrpcTransport::new(GrpcConfig { pool_size, ..default }));
-        Ok(Self { spec: spec.clone(), store, fleet: Fleet::new(spec.place()), transport, interrupts })
+        Ok(Self { spec: spec.clone(), store, place: spec.place(), transport, interrupts })
     }
 
     /// Starts the agents, drives the run to its end, reports, and stops the agents.
     ///
     /// # Errors
     /// Agents that cannot be started, a run that cannot be started or goes on elsewhere.
-    pub async fn conduct(mut self, agents: &AgentsFile, begin: Begin, show: &Show) -> Result<Exit> {
-        let outcome = self.play(agents, begin, show).await;
+    pub async fn conduct(self, agents: &AgentsFile, begin: Begin, show: &Show) -> Result<Exit> {
+        let mut fleet = Fleet::new(&self.place, agents)?;
+        let outcome = self.play(&mut fleet, agents, begin, show).await;
         // A question that is open at an agent can be answered there; the agent stops by itself if nobody comes back.
         let leave = matches!(outcome, Ok(Exit::Waiting)) && self.spec != StoreSpec::Memory;
         if !leave {
-            self.fleet.stop().await;
+            fleet.stop().await;
         }
         outcome
     }
 
-    async fn play(&mut self, agents: &AgentsFile, begin: Begin, show: &Show) -> Result<Exit> {
-        let interrupts = self.interrupts.clone();
+    async fn play(&self, fleet: &mut Fleet<'_>, agents: &AgentsFile, begin: Begin, show: &Show) -> Result<Exit> {
         tokio::select! {
-            launched = self.fleet.launch(agents, &*self.transport) => launched?,
-            signal = interrupts.first() => {
+            launched = fleet.launch(&*self.transport) => launched?,
+            signal = self.interrupts.first() => {
                 say("stopped while the agents started");
                 return Err(Failure::quiet(Exit::Signal(signal)));
             }
         }
         let registry = Registry::default();
-        for member in self.fleet.members() {
-            let (id, url, capabilities) = (member.id.clone(), member.url.clone(), member.capabilities.clone());
-            registry.register(AgentRecord { id, url, capabilities });
-        }
+        fleet.members().iter().for_each(|member| registry.register(member.record()));
         check_offers(&begin, &registry, agents)?;
         let ports = Ports {
             store: self.store.runs.clone(),
@@ -107,7 +105,11 @@ impl Conductor {
             clock: Arc::new(SystemClock),
         };
         let engine = Engine::start(ports, registry, EngineOptions::default());
-        let outcome = self.drive(&engine, agents, begin, show).await;
+        let (tell, news) = unbounded_channel();
+        let outcome = tokio::select! {
+            outcome = self.drive(&engine, agents, begin, show, news) => outcome,
+            never = fleet.watch(&*self.transport, engine.registry(), tell) => match never {},
+        };
         if timeout(DRAIN, engine.shutdown()).await.is_err() {
             tracing::warn!("the engine did not let go of the run in time");
         }
@@ -115,13 +117,20 @@ impl Conductor {
         if ending.view.status().is_ended()
             && let Some(created) = ending.view.created()
         {
-            self.fleet.place().forget_run(created.request);
+            self.place.forget_run(created.request);
         }
         show.ending(ending, &self.store.reader(), &self.spec).await
     }
 
-    /// Begins the run and follows it.
-    async fn drive(&self, engine: &Engine, agents: &AgentsFile, begin: Begin, show: &Show) -> Result<Ending> {
+    /// Begins the run and follows it, with the news of the agents.
+    async fn drive(
+        &self,
+        engine: &Engine,
+        agents: &AgentsFile,
+        begin: Begin,
+        show: &Show,
+        mut news: UnboundedReceiver<String>,
+    ) -> Result<Ending> {
         let (run, watch, view) = match begin {
             Begin::Start(start) => self.start(engine, agents, *start).await?,
             Begin::Resume(view) => {
@@ -142,7 +151,10 @@ impl Conductor {
                 watch
             }
         };
-        let end = self.follow(run, watch, &mut live).await;
+        let end = self.follow(run, watch, &mut news, &mut live).await;
+        while let Ok(text) = news.try_recv() {
+            live.notice(&text, SystemClock.now());
+        }
         let view = live.finish();
         let signal = match end? {
             End::Over => None,
@@ -158,9 +170,8 @@ impl Conductor {
         agents: &AgentsFile,
         start: StartRun,
     ) -> Result<(RunId, Option<Watch>, RunView)> {
-        let place = self.fleet.place();
-        place.save_run(start.request, &agents.path).map_err(|error| {
-            Failure::unavailable(format!("{} cannot be written: {error}", place.folder().display()))
+        self.place.save_run(start.request, &agents.path).map_err(|error| {
+            Failure::unavailable(format!("{} cannot be written: {error}", self.place.folder().display()))
         })?;
         let (run, plan) = (engine.new_run_id(), start.plan.clone());
         let watch = engine.watch(run);
@@ -175,7 +186,13 @@ impl Conductor {
     }
 
     /// Watches a run until it ends, waits for a person, or a signal comes.
-    async fn follow(&self, run: RunId, mut watch: Watch, live: &mut Live) -> Result<End> {
+    async fn follow(
+        &self,
+        run: RunId,
+        mut watch: Watch,
+        of_agents: &mut UnboundedReceiver<String>,
+        live: &mut Live,
+    ) -> Result<End> {
         let mut ticker = interval(TICK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_news = Instant::now();
@@ -191,6 +208,7 @@ impl Conductor {
                 biased;
                 signal = self.interrupts.first() => return Ok(End::Interrupted(signal)),
                 _ = ticker.tick() => live.tick(SystemClock.now()),
+                Some(text) = of_agents.recv() => live.notice(&text, SystemClock.now()),
                 news = watch.next() => {
                     last_news = Instant::now();
                     match news {

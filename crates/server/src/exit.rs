@@ -96,6 +96,11 @@ impl Failure {
         Self { exit, message: String::new(), next: None }
     }
 
+    /// What went wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// True if there is nothing to say.
     pub const fn is_quiet(&self) -> bool {
         self.message.is_empty()

@@ -3,10 +3,11 @@
 //! A launched agent leads a process group of its own and does not end with tutti: when tutti is killed, the agent goes
 //! on with its task, and `tutti resume` finds both again.
 
-use std::fs::File;
+use std::fmt::Display;
+use std::fs::OpenOptions;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -16,11 +17,12 @@ use tokio::process::Child;
 use tokio::time::{Instant, timeout, timeout_at};
 use tutti_core::ids::{AgentId, Capability};
 use tutti_core::ports::agent::{AgentEndpoint, AgentTransport};
-use tutti_core::value::Digest;
+use tutti_engine::AgentRecord;
 
 use super::file::{AgentEntry, AgentsFile, Command, Origin};
 use super::place::{Launched, Place};
 use super::process::{Identity, signal};
+use super::surroundings::{Ports, Surroundings};
 use crate::exit::{Failure, Result};
 
 /// How long an agent may take to end when it is asked to.
@@ -36,9 +38,11 @@ const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mi
 const PORT_RACES: usize = 3;
 
 /// The agents of a run.
-pub struct Fleet {
-    place: Place,
-    members: Vec<Member>,
+pub struct Fleet<'a> {
+    pub(super) place: &'a Place,
+    pub(super) file: &'a AgentsFile,
+    pub(super) surroundings: Surroundings,
+    pub(super) members: Vec<Member>,
 }
 
 /// An agent of a run.
@@ -49,32 +53,26 @@ pub struct Member {
     pub url: String,
     /// What it can do.
     pub capabilities: Vec<Capability>,
-    process: Option<Process>,
+    pub(super) process: Option<Process>,
+    /// Where in its log the words of the process begin; `None` before there is one.
+    pub(super) log_from: Option<u64>,
 }
 
 /// A launched agent.
-enum Process {
+pub(super) enum Process {
     /// Started by this process.
     Child(Child),
     /// Started by an earlier one that was killed.
     Adopted(Identity),
 }
 
-/// Where everything that a command needs is.
-struct Surroundings {
-    program: PathBuf,
-    folder: PathBuf,
-}
-
-impl Fleet {
-    /// No agents yet.
-    pub const fn new(place: Place) -> Self {
-        Self { place, members: Vec::new() }
-    }
-
-    /// The folder where what was started is written down.
-    pub const fn place(&self) -> &Place {
-        &self.place
+impl<'a> Fleet<'a> {
+    /// The agents of a file, not started yet. What is started is written down at `place`.
+    ///
+    /// # Errors
+    /// As [`Surroundings::of`].
+    pub fn new(place: &'a Place, file: &'a AgentsFile) -> Result<Self> {
+        Ok(Self { place, file, surroundings: Surroundings::of(file)?, members: Vec::new() })
     }
 
     /// The agents.
@@ -82,40 +80,38 @@ impl Fleet {
         &self.members
     }
 
-    /// Starts the agents of a file, or finds them running, and waits until each shows its card. May be dropped half-way;
-    /// then, and after an error, [`stop`](Self::stop) stops what was started.
+    /// Starts the agents, or finds them running, and waits until each shows its card. May be dropped half-way; then, and
+    /// after an error, [`stop`](Self::stop) stops what was started.
     ///
     /// # Errors
     /// The first agent that cannot be started or does not answer.
-    pub async fn launch(&mut self, file: &AgentsFile, transport: &dyn AgentTransport) -> Result<()> {
-        let surroundings = Surroundings::of(file)?;
-        let ports = Ports::take(file.agents.len())?;
-        for (entry, ports) in file.agents.iter().zip(ports) {
-            let member = Member { id: entry.name.clone(), url: String::new(), capabilities: Vec::new(), process: None };
-            self.members.push(member);
+    pub async fn launch(&mut self, transport: &dyn AgentTransport) -> Result<()> {
+        let (place, surroundings) = (self.place, &self.surroundings);
+        let ports = Ports::take(self.file.agents.len())?;
+        for (entry, ports) in self.file.agents.iter().zip(ports) {
+            self.members.push(Member::new(entry.name.clone()));
             let member = self.members.last_mut().expect("pushed just now");
             match &entry.origin {
                 Origin::Url(url) => member.url.clone_from(url),
                 Origin::Command(command) => {
-                    self.place.create().map_err(|error| self.place.unusable(&error))?;
-                    if !member.adopt(&self.place, &surroundings.digest(command)).await {
-                        member.start(command, &surroundings, ports, &self.place)?;
+                    place.create().map_err(|error| place.unusable(&error))?;
+                    if !member.adopt(place, &surroundings.digest(command)).await {
+                        member.start(command, surroundings, ports, place)?;
                     }
                 }
             }
         }
-        let (place, surroundings) = (&self.place, &surroundings);
         let ready = self
             .members
             .iter_mut()
-            .zip(&file.agents)
+            .zip(&self.file.agents)
             .map(|(member, entry)| async move { member.wait(entry, surroundings, place, transport).await });
         join_all(ready).await.into_iter().collect()
     }
 
     /// Stops every agent that was launched.
     pub async fn stop(&mut self) {
-        let stopping = self.members.iter_mut().map(|member| member.stop(&self.place));
+        let stopping = self.members.iter_mut().map(|member| member.stop(self.place));
         join_all(stopping).await;
         self.members.clear();
         self.place.tidy();
@@ -123,6 +119,15 @@ impl Fleet {
 }
 
 impl Member {
+    const fn new(id: AgentId) -> Self {
+        Self { id, url: String::new(), capabilities: Vec::new(), process: None, log_from: None }
+    }
+
+    /// How it is registered.
+    pub fn record(&self) -> AgentRecord {
+        AgentRecord { id: self.id.clone(), url: self.url.clone(), capabilities: self.capabilities.clone() }
+    }
+
     /// Takes over the process that an earlier tutti launched by the same command, if it still runs. One of another
     /// command is stopped. True if taken over.
     async fn adopt(&mut self, place: &Place, command: &str) -> bool {
@@ -137,17 +142,29 @@ impl Member {
         tracing::info!(agent = %self.id, pid = launched.process.pid, "found running");
         self.url = launched.url;
         self.process = Some(Process::Adopted(launched.process));
+        self.log_from = Some(0);
         true
     }
 
-    fn start(&mut self, command: &Command, surroundings: &Surroundings, ports: Ports, place: &Place) -> Result<()> {
+    /// Starts a process on these ports. The first one begins a log, later ones continue it.
+    pub(super) fn start(
+        &mut self,
+        command: &Command,
+        surroundings: &Surroundings,
+        ports: Ports,
+        place: &Place,
+    ) -> Result<()> {
         let url = format!("http://{}:{}", Ipv4Addr::LOCALHOST, ports.card);
         let mut filled = surroundings.fill(command, &ports);
         let log = place.log(&self.id);
-        // A log of its own: the old file may still be written by another process.
-        let _ = std::fs::remove_file(&log);
-        let output = File::create(&log).and_then(|file| Ok((file.try_clone()?, file)));
-        let (stdout, stderr) = output.map_err(|error| place.unusable(&error))?;
+        if self.log_from.is_none() {
+            // A log of its own: the old file may still be written by another process.
+            let _ = std::fs::remove_file(&log);
+        }
+        let output = OpenOptions::new().create(true).append(true).open(&log);
+        let output = output.and_then(|file| Ok((file.metadata()?.len(), file.try_clone()?, file)));
+        let (log_from, stdout, stderr) = output.map_err(|error| place.unusable(&error))?;
+        self.log_from = Some(log_from);
         filled.stdin(Stdio::null()).stdout(stdout).stderr(stderr).process_group(0);
         drop(ports);
         let child = filled.spawn().map_err(|error| self.not_started(command, &error))?;
@@ -174,7 +191,7 @@ impl Member {
     }
 
     /// Waits until the agent shows its card, and learns what it can do.
-    async fn wait(
+    pub(super) async fn wait(
         &mut self,
         entry: &AgentEntry,
         surroundings: &Surroundings,
@@ -214,7 +231,7 @@ impl Member {
                 Ok(capabilities) => return Ok(capabilities),
                 Err(absent) => absent,
             };
-            let words = last_words(&place.log(&self.id));
+            let words = last_words(&place.log(&self.id), self.log_from);
             if !found_running && !lost_its_port(&words) {
                 return Err(self.absent(&absent, command, &words, &place.log(&self.id)));
             }
@@ -232,8 +249,7 @@ impl Member {
                 format!("agent {} at {} did not show its card within {limit}: {why}", self.id, self.url)
             }
         };
-        let told = words.iter().fold(told, |told, line| format!("{told}\n  | {line}"));
-        Failure::unavailable(told).next(format!("read {}", log.display()))
+        Failure::unavailable(with_words(told, words)).next(format!("read {}", log.display()))
     }
 
     /// Asks for the card again and again until it is shown, the process ends, or the time is up.
@@ -272,11 +288,12 @@ impl Member {
         }
     }
 
-    async fn stop(&mut self, place: &Place) {
-        match self.process.take() {
+    /// Stops the process. One whose stopping is dropped half-way is still known and can be stopped again.
+    pub(super) async fn stop(&mut self, place: &Place) {
+        match &mut self.process {
             None => return,
             Some(Process::Adopted(identity)) => identity.stop(GRACE).await,
-            Some(Process::Child(mut child)) => {
+            Some(Process::Child(child)) => {
                 if let Some(pid) = child.id().map(u32::cast_signed) {
                     signal(pid, Signal::TERM);
                     if timeout(GRACE, child.wait()).await.is_err() {
@@ -286,6 +303,7 @@ impl Member {
                 }
             }
         }
+        self.process = None;
         place.forget(&self.id);
     }
 }
@@ -306,61 +324,24 @@ impl Process {
             Self::Adopted(identity) => (!identity.is_alive()).then(|| "it was started before".to_owned()),
         }
     }
-}
 
-impl Surroundings {
-    fn of(file: &AgentsFile) -> Result<Self> {
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::unavailable(format!("the path of the tutti binary is not known: {error}")))?;
-        Ok(Self { program, folder: file.folder().to_owned() })
-    }
-
-    /// Names a command with everything that stands behind its placeholders, ports aside.
-    fn digest(&self, command: &Command) -> String {
-        let command = serde_json::to_string(command).expect("a command serializes into memory");
-        let text = format!("{command} {} {}", self.program.display(), self.folder.display());
-        Digest::of(text.as_bytes()).to_string()
-    }
-
-    fn fill(&self, command: &Command, ports: &Ports) -> tokio::process::Command {
-        let path = |path: &Path| path.to_string_lossy().into_owned();
-        let values = [
-            ("{self}", path(&self.program)),
-            ("{dir}", path(&self.folder)),
-            ("{port}", ports.card.to_string()),
-            ("{grpc_port}", ports.grpc.to_string()),
-        ];
-        let fill = |text: &String| values.iter().fold(text.clone(), |text, (name, value)| text.replace(name, value));
-        let mut filled = tokio::process::Command::new(fill(&command.line[0]));
-        filled.args(command.line[1..].iter().map(fill));
-        filled.envs(command.env.iter().map(|(name, value)| (name, fill(value))));
-        filled
-    }
-}
-
-/// Two free ports on loopback, kept from others until dropped.
-struct Ports {
-    card: u16,
-    grpc: u16,
-    _held: [TcpListener; 2],
-}
-
-impl Ports {
-    fn free() -> Result<Self> {
-        let listen = || -> io::Result<(u16, TcpListener)> {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-            Ok((listener.local_addr()?.port(), listener))
-        };
-        let free = || -> io::Result<Self> {
-            let ((card, first), (grpc, second)) = (listen()?, listen()?);
-            Ok(Self { card, grpc, _held: [first, second] })
-        };
-        free().map_err(|error| Failure::unavailable(format!("there is no free port on loopback: {error}")))
-    }
-
-    /// Ports for several agents, all distinct because all are held.
-    fn take(count: usize) -> Result<Vec<Self>> {
-        (0..count).map(|_| Self::free()).collect()
+    /// Waits until the process has ended: how it did, if that can be known.
+    pub(super) async fn end(&mut self) -> Option<String> {
+        match self {
+            Self::Child(child) => {
+                let pid = child.id();
+                let status = child.wait().await.ok();
+                // A program that a shell ran for the agent may outlive the shell, and would be out of reach later.
+                if let Some(pid) = pid {
+                    signal(pid.cast_signed(), Signal::TERM);
+                }
+                status.map(|status| status.to_string())
+            }
+            Self::Adopted(identity) => {
+                identity.end().await;
+                None
+            }
+        }
     }
 }
 
@@ -370,12 +351,18 @@ impl Place {
     }
 }
 
-/// The last lines of a log.
-fn last_words(log: &Path) -> Vec<String> {
+/// What is told, and under it what the agent said last.
+pub(super) fn with_words(told: String, words: impl IntoIterator<Item = impl Display>) -> String {
+    words.into_iter().fold(told, |told, line| format!("{told}\n  | {line}"))
+}
+
+/// The last lines of a log, of those that begin at `from`.
+pub(super) fn last_words(log: &Path, from: Option<u64>) -> Vec<String> {
     const LINES: usize = 5;
     const WIDTH: usize = 200;
     let text = std::fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+    let from = from.and_then(|from| usize::try_from(from).ok()).unwrap_or_default();
+    let text = String::from_utf8_lossy(text.get(from..).unwrap_or_default());
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(LINES)..]
         .iter()

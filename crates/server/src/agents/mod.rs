@@ -4,6 +4,8 @@ pub mod file;
 mod fleet;
 mod place;
 mod process;
+mod surroundings;
+mod watch;
 
 pub use file::AgentsFile;
 pub use fleet::Fleet;

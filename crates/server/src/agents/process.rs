@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// How often an end is looked for.
 const POLL: Duration = Duration::from_millis(20);
 
+/// How often the end of a process that goes on by itself is looked for.
+const WATCH: Duration = Duration::from_millis(250);
+
 /// A process, by its number and the moment of its start: numbers are used again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -26,6 +29,13 @@ impl Identity {
     /// True while this very process runs.
     pub fn is_alive(&self) -> bool {
         started(self.pid).is_some_and(|started| started == self.started)
+    }
+
+    /// Waits for the end, however long that takes. Only the parent of a process is told of its end, so it is looked for.
+    pub async fn end(&self) {
+        while self.is_alive() {
+            tokio::time::sleep(WATCH).await;
+        }
     }
 
     /// Asks the process and its children to end, and makes them after `grace`. Nothing happens if it is gone.

@@ -17,6 +17,8 @@ use tutti_core::time::Timestamp;
 
 pub use tty::restore_terminal;
 
+use crate::output::say;
+
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Progress {
@@ -113,6 +115,18 @@ impl Live {
             AgentUpdate::Status(status) => news.status = Some(status),
             AgentUpdate::Progress(share) => news.progress = Some(share),
             AgentUpdate::Artifact { name, bytes } => news.received = Some((name, bytes)),
+        }
+    }
+
+    /// Tells people something that is no event of the run.
+    pub fn notice(&mut self, text: &str, now: Timestamp) {
+        match &mut self.screen {
+            Screen::Tty(tty) => {
+                tty.clear();
+                say(text);
+            }
+            Screen::Plain(_) => plain::notice(text, &self.view, now),
+            Screen::Json | Screen::Quiet => {}
         }
     }
 

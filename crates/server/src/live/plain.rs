@@ -39,6 +39,11 @@ impl Plain {
     }
 }
 
+/// What is no event of the run.
+pub(super) fn notice(text: &str, view: &RunView, now: Timestamp) {
+    say(format!("{} {} - {text}", time(now), short(view)));
+}
+
 /// The line of an event; some are of no interest here.
 fn line(recorded: &Recorded, view: &RunView) -> Option<String> {
     let took = |from: Option<Timestamp>| {

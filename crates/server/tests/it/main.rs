@@ -10,6 +10,7 @@ mod examples;
 mod inspect;
 mod lint;
 mod progress;
+mod restart;
 mod run;
 mod stop;
 mod support;
