@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::limits::SLOTS;
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::AgentTransport;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
-use tutti_core::ports::store::{Creation, RunStore, StoreError};
-use tutti_core::run::{Rejection, RunStatus};
+use tutti_core::ports::store::{Creation, DueRuns, RunStore, StoreError};
+use tutti_core::run::{Input, Rejection, RunStatus};
 use tutti_core::schedule::{Policy, StrategyDecision};
+use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, Json, Payload};
 
 use crate::committer;
@@ -20,6 +22,9 @@ use crate::driver::{AdoptRun, CreateRun, DriveError, Driver, Message};
 use crate::hub::{Hub, Watch};
 use crate::lane::Lane;
 use crate::loader::{TakeOver, load};
+
+/// Runs that are looked for at once when everything is taken over.
+const DUE_PAGE: usize = 100;
 
 /// What an engine works on.
 #[derive(Clone)]
@@ -235,6 +240,68 @@ impl Engine {
     /// # Errors
     /// [`EngineError`]; [`EngineError::Rejected`] if the run has ended.
     pub async fn resume(&self, run: RunId, by: &str) -> Result<(), EngineError> {
+        self.adopt(run, TakeOver::ByOperator, Some(by.to_owned())).await
+    }
+
+    /// Takes over a run whose owner is gone. When this returns, the run goes on as after [`resume`](Self::resume), but
+    /// one that was taken over again and again without progress is set aside instead.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume); [`EngineError::Quarantined`].
+    pub async fn take_over(&self, run: RunId) -> Result<(), EngineError> {
+        self.adopt(run, TakeOver::Automatic, None).await
+    }
+
+    /// Takes over every run of the store that can go on by itself, in pages; how many. One that cannot be taken over is
+    /// logged and left, so that it does not keep the others waiting.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the store does not tell which, [`EngineError::ShuttingDown`].
+    pub async fn take_over_all(&self) -> Result<usize, EngineError> {
+        let mut taken = 0;
+        let mut after = None;
+        loop {
+            // Those that wait for a time are driven as well: their timers are the engine's.
+            let now = Timestamp::from_micros(i64::MAX);
+            let due = self.0.ports.store.due(DueRuns { slots: 0..SLOTS, now, after, limit: DUE_PAGE }).await?;
+            for run in &due {
+                match self.take_over(*run).await {
+                    Ok(()) => taken += 1,
+                    Err(EngineError::ShuttingDown) => return Err(EngineError::ShuttingDown),
+                    Err(error) => tracing::error!(%run, %error, "not taken over"),
+                }
+            }
+            match due.last() {
+                Some(last) if due.len() == DUE_PAGE => after = Some(*last),
+                _ => return Ok(taken),
+            }
+        }
+    }
+
+    /// Ends a run at the wish of an operator; `by` and the reason are recorded. When this returns, that is durable, and
+    /// agents are asked to stop what is under way. A run that is not driven anywhere is taken over for it.
+    ///
+    /// # Errors
+    /// [`EngineError`]; [`EngineError::Rejected`] if the run has ended.
+    pub async fn cancel(&self, run: RunId, by: &str, reason: &str) -> Result<(), EngineError> {
+        match self.cancel_live(run, by, reason).await {
+            Err(EngineError::NotLive(_)) => {
+                self.resume(run, by).await?;
+                self.cancel_live(run, by, reason).await
+            }
+            done => done,
+        }
+    }
+
+    async fn cancel_live(&self, run: RunId, by: &str, reason: &str) -> Result<(), EngineError> {
+        let input = Input::CancelRun { by: by.to_owned(), reason: reason.to_owned() };
+        let (reply, answer) = oneshot::channel();
+        let reply = Box::new(move |outcome| drop(reply.send(outcome)));
+        self.send(run, Message::Input(run, input, Some(reply)))?;
+        answer.await.map_err(|_| EngineError::ShuttingDown)?.map_err(EngineError::from)
+    }
+
+    async fn adopt(&self, run: RunId, why: TakeOver, resumed_by: Option<String>) -> Result<(), EngineError> {
         let (reply, answer) = oneshot::channel();
         let reply = Box::new(move |is_live| {
             let _ = reply.send(is_live);
@@ -245,12 +312,12 @@ impl Engine {
         }
         let ports = &self.0.ports;
         let (now, id) = (ports.clock.now(), ports.clock.random());
-        let loaded = load(&*ports.store, &*ports.query, run, TakeOver::ByOperator, now, id).await?;
+        let loaded = load(&*ports.store, &*ports.query, run, why, now, id).await?;
         let status = loaded.state.status();
         if !status.is_open() && status != RunStatus::Quarantined {
             return Err(Rejection::RunIs(status).into());
         }
-        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, resumed_by: Some(by.to_owned()) };
+        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, resumed_by };
         let (reply, answer) = oneshot::channel();
         let reply = Box::new(move |outcome| drop(reply.send(outcome)));
         self.send(run, Message::Adopt(Box::new(adopt), reply))?;
@@ -275,6 +342,10 @@ impl Engine {
                 let _ = answer.await;
             }
         }
+    }
+
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.0.ports
     }
 
     fn send(&self, run: RunId, message: Message) -> Result<(), EngineError> {

@@ -33,7 +33,12 @@ pub(crate) struct Hub(Mutex<HashMap<RunId, broadcast::Sender<Update>>>);
 
 impl Hub {
     pub(crate) fn watch(&self, run: RunId) -> Watch {
-        Watch(self.lock().entry(run).or_insert_with(|| broadcast::channel(BUFFERED).0).subscribe())
+        let mut runs = self.lock();
+        if runs.len() == runs.capacity() {
+            // Before the map grows: runs that end elsewhere, or that never were, are not closed by anybody.
+            runs.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        Watch(runs.entry(run).or_insert_with(|| broadcast::channel(BUFFERED).0).subscribe())
     }
 
     pub(crate) fn publish(&self, run: RunId, update: Update) {
@@ -73,5 +78,22 @@ impl Watch {
             Err(broadcast::error::RecvError::Closed) => Ok(None),
             Err(broadcast::error::RecvError::Lagged(missed)) => Err(Lagged(missed)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_that_nobody_watches_any_more_take_no_room() {
+        let hub = Hub::default();
+        let kept = hub.watch(RunId::new(0, [0; 10]));
+        for millis in 1..1_000 {
+            drop(hub.watch(RunId::new(millis, [0; 10])));
+        }
+        assert!(hub.lock().len() < 100, "{}", hub.lock().len());
+        assert!(hub.lock().contains_key(&RunId::new(0, [0; 10])), "one that is watched stays");
+        drop(kept);
     }
 }

@@ -11,8 +11,10 @@ pub mod executors;
 mod hub;
 mod lane;
 mod loader;
+mod service;
 
 pub use dispatcher::{AgentRecord, AgentStats, CallMode, Registry};
 pub use engine::{Engine, EngineError, EngineOptions, Ports, StartRun, Started};
 pub use hub::{Lagged, Update, Watch};
 pub use loader::{Loaded, TakeOver, load, load_plan};
+pub use service::{RunService, Strategist};

@@ -1,9 +1,10 @@
 //! What the heart needs from outside, as traits of at most six methods. Each states its contract; the conformance
-//! suites in the test kit check it for any implementation.
+//! suites in the test kit check it for any implementation. [`runs`] goes the other way: what the outside may ask.
 
 pub mod agent;
 pub mod clock;
 pub mod cursor;
 pub mod payload;
 pub mod query;
+pub mod runs;
 pub mod store;

@@ -110,6 +110,31 @@ kinds! {
     61 => StepFailed,
 }
 
+/// The body of an event as JSON text, byte for byte as it is kept; for those who pass events on.
+///
+/// # Errors
+/// [`CodecError`].
+pub fn body_json(stored: &EncodedEvent) -> Result<&str, CodecError> {
+    let damaged = |reason: String| CodecError::Damaged { seq: stored.seq, reason };
+    std::str::from_utf8(body(&stored.blob).map_err(damaged)?).map_err(|error| damaged(error.to_string()))
+}
+
+/// The blob of an event whose body [`body_json`] gave.
+#[must_use]
+pub fn blob_of_json(body: &str) -> Bytes {
+    let mut blob = BytesMut::with_capacity(HEADER + body.len());
+    blob.put_u8(CODEC_JSON);
+    blob.put_u16(NO_KEY);
+    blob.put_slice(body.as_bytes());
+    blob.freeze()
+}
+
+/// The name of a kind of event; `None` for one that this build does not know.
+#[must_use]
+pub fn kind_name(kind: u16) -> Option<&'static str> {
+    KINDS.iter().find(|(number, _)| *number == kind).map(|(_, name)| *name)
+}
+
 /// A state as it is kept.
 ///
 /// # Panics
@@ -169,6 +194,9 @@ mod tests {
         run.fail("a", crate::ports::agent::AgentErrorKind::Unavailable, true).unwrap();
         run.start("a", "y").unwrap();
         run.complete("a").unwrap();
+        for event in run.history.iter().map(encode) {
+            assert_eq!(blob_of_json(body_json(&event).unwrap()), event.blob);
+        }
         let half = encode_state(&run.state);
         let seen = run.history.len();
         run.start("b", "x").unwrap();

@@ -13,7 +13,10 @@ mod state;
 mod status;
 
 pub use apply::{Applied, apply, create};
-pub use codec::{CodecError, FORMAT, KINDS, MIN_READER, SNAPSHOT_SCHEMA, decode, decode_state, encode, encode_state};
+pub use codec::{
+    CodecError, FORMAT, KINDS, MIN_READER, SNAPSHOT_SCHEMA, blob_of_json, body_json, decode, decode_state, encode,
+    encode_state, kind_name,
+};
 pub use event::{
     ArtifactRecorded, AttemptFailed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, Failure, Recorded,
     RunCancelled, RunCompleted, RunCreated, RunFailed, RunQuarantined, RunResumed, StepCompleted, StepFailed,

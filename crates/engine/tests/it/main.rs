@@ -4,4 +4,5 @@
 
 mod faults;
 mod running;
+mod service;
 mod support;

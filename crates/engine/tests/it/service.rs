@@ -1,0 +1,165 @@
+//! What callers may ask of an engine's runs, and engines that come after one that is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ports::runs::{CancelRequest, EventsRequest, ListRequest, Runs, RunsError, StartRequest};
+use tutti_core::run::RunStatus;
+use tutti_core::schedule::{StrategyDecision, StrategyReason};
+use tutti_core::workflow::Executor;
+use tutti_engine::{Engine, EngineError, RunService};
+
+use crate::support::{Scripted, Step, World, plan, start};
+
+const TWO: &str = "- {id: a, capability: c}\n- {id: b, capability: c, depends_on: [a]}";
+
+fn service(engine: Engine) -> RunService {
+    RunService::new(
+        engine,
+        Arc::new(|_, executor| StrategyDecision {
+            executor: if executor == Executor::Auto { Executor::Basic } else { executor },
+            reason: StrategyReason::Requested,
+            potential_improvement: None,
+            system_load: None,
+            available_workers: None,
+        }),
+    )
+}
+
+fn request(number: u128, workflow: &str, inputs: &str) -> StartRequest {
+    StartRequest {
+        namespace: Namespace::default(),
+        request: uuid::Uuid::from_u128(number),
+        workflow: workflow.to_owned(),
+        inputs: inputs.to_owned(),
+        executor: None,
+        max_concurrent_tasks: None,
+    }
+}
+
+fn from(run: RunId, from: u64) -> EventsRequest {
+    EventsRequest { namespace: Namespace::default(), run, from, limit: 3, wait: Duration::from_secs(15) }
+}
+
+/// Lets the engine work until something is so.
+async fn until(so: impl Fn() -> bool) {
+    for _ in 0..100_000 {
+        if so() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it did not come");
+}
+
+/// Every event from a number on, to the end of the run.
+async fn followed(runs: &RunService, run: RunId, mut next: u64) -> Vec<u64> {
+    let mut seen = Vec::new();
+    loop {
+        let page = runs.events(from(run, next)).await.unwrap();
+        seen.extend(page.events.iter().map(|event| event.seq));
+        next = seen.last().map_or(next, |seq| seq + 1);
+        if page.ended && page.events.is_empty() {
+            return seen;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_started_once_and_followed_from_anywhere() {
+    let world = World::new(Scripted::new(|_, _| Step::After(Duration::from_secs(20), "1")));
+    let runs = service(world.engine());
+    let workflow = format!("id: w\nsteps:\n{TWO}");
+    let first = runs.start(request(1, &workflow, "")).await.unwrap();
+    let again = runs.start(request(1, &workflow, "")).await.unwrap();
+    assert_eq!((again.run, first.existed, again.existed), (first.run, false, true));
+    let (all, tail) = tokio::join!(followed(&runs, first.run, 1), followed(&runs, first.run, 3));
+    assert!(all.iter().copied().eq(1..=all.len() as u64), "{all:?}");
+    assert_eq!(all[2..], tail);
+    let view = runs.get(&Namespace::default(), first.run).await.unwrap();
+    assert_eq!((view.status(), view.seq()), (RunStatus::Completed, all.len() as u64));
+
+    let other = "other".parse().unwrap();
+    assert!(matches!(runs.get(&other, first.run).await, Err(RunsError::NotFound(_))));
+    let strange = EventsRequest { namespace: other, ..from(first.run, 1) };
+    assert!(matches!(runs.events(strange).await, Err(RunsError::NotFound(_))));
+    let prefix = Some(first.run.to_string()[..9].to_uppercase());
+    assert_eq!(runs.list(ListRequest { prefix, ..ListRequest::default() }).await.unwrap().runs.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_is_told_by_field() {
+    let world = World::new(Scripted::new(|_, _| Step::Answer("1")));
+    let runs = service(world.engine());
+    let fields = |error: RunsError| match error {
+        RunsError::Invalid(violations) => violations.into_iter().map(|v| v.field).collect::<Vec<_>>(),
+        other => panic!("{other}"),
+    };
+    let refused = async |request: StartRequest| fields(runs.start(request).await.unwrap_err());
+    let needy = "id: w\ninputs: {n: {required: true}}\nsteps: [{id: s, capability: c}]";
+    let file = "id: w\ninputs: {f: {file: true, default: x.csv}}\nsteps: [{id: s, capability: c}]";
+    let unknown = "id: w\nsteps: [{id: s, capability: c, depends_on: [x]}]";
+    assert_eq!(refused(request(1, unknown, "")).await, ["workflow.steps[s].depends_on[0]"]);
+    assert_eq!(refused(request(1, needy, "{}")).await, ["inputs_json.n"]);
+    assert_eq!(refused(request(1, needy, "{")).await, ["inputs_json"]);
+    assert_eq!(refused(request(1, file, "")).await, ["inputs_json.f"]);
+    let wide = StartRequest { max_concurrent_tasks: Some(0), ..request(1, needy, r#"{"n":1}"#) };
+    assert_eq!(refused(wide).await, ["max_concurrent_tasks"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_cancelled_once_and_by_name() {
+    let world = World::new(Scripted::new(|_, _| Step::Hang));
+    let runs = service(world.engine());
+    let run = runs.start(request(1, &format!("id: w\nsteps:\n{TWO}"), "")).await.unwrap().run;
+    until(|| !world.agents.calls().is_empty()).await;
+    let cancel = |run| CancelRequest {
+        namespace: Namespace::default(),
+        run,
+        by: "ana".to_owned(),
+        reason: "wrong data".to_owned(),
+    };
+    assert_eq!(runs.cancel(cancel(run)).await, Ok(false));
+    assert_eq!(runs.cancel(cancel(run)).await, Ok(true), "asking again is safe");
+    until(|| !world.agents.cancelled.lock().unwrap().is_empty()).await;
+    let history = world.history(run).await;
+    assert!(format!("{:?}", history.last().unwrap().event).contains("wrong data"));
+    let nobody = RunId::new(0, [0; 10]);
+    assert!(matches!(runs.cancel(cancel(nobody)).await, Err(RunsError::NotFound(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_engine_takes_over_what_is_open_and_cancels_what_nobody_drives() {
+    let world = World::new(Scripted::new(|call, before| match call.key.path.as_str() {
+        "slow" if before <= 3 => Step::Fail(tutti_core::ports::agent::AgentErrorKind::Timeout),
+        _ => Step::Answer("1"),
+    }));
+    // One ends, three wait half an hour for their next try.
+    let (quick, slow) = (
+        plan("- {id: a, capability: c}"),
+        plan(
+            "- {id: slow, agent: x, capability: c, retry: {max_attempts: 3, backoff: 30m, max_backoff: 1h, jitter: 0}}",
+        ),
+    );
+    let first = world.engine();
+    crate::support::run_to_end(&first, &quick).await;
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(first.start_run(start(&slow)).await.unwrap().run);
+    }
+    until(|| world.agents.calls().len() == 4).await;
+    first.shutdown().await;
+
+    let second = world.engine();
+    second.cancel(waiting[0], "ana", "not needed").await.unwrap();
+    assert_eq!(world.state(waiting[0], &slow).await.status(), RunStatus::Cancelled);
+    assert_eq!(second.take_over_all().await, Ok(2), "neither the ended nor the cancelled one");
+    for run in &waiting[1..] {
+        let runs = service(second.clone());
+        followed(&runs, *run, 1).await;
+        assert_eq!(world.state(*run, &slow).await.status(), RunStatus::Completed);
+    }
+    assert_eq!(second.take_over_all().await, Ok(0), "nothing is open");
+    assert!(matches!(second.cancel(waiting[1], "ana", "late").await, Err(EngineError::Rejected(_))));
+}
