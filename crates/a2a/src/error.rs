@@ -121,6 +121,33 @@ pub fn retry_delay(status: &Status) -> Option<Duration> {
     info.retry_delay?.try_into().ok()
 }
 
+/// A status that names the fields of the request that are wrong, each with the reason.
+#[must_use]
+pub fn bad_request(message: impl Into<String>, violations: impl IntoIterator<Item = (String, String)>) -> Status {
+    let violation = |(field, description)| rpc::bad_request::FieldViolation { field, description };
+    let request = rpc::BadRequest { field_violations: violations.into_iter().map(violation).collect() };
+    with_details(Code::InvalidArgument, message, &[any(&request)])
+}
+
+/// The fields that a server finds wrong, each with the reason; empty if it names none.
+#[must_use]
+pub fn violations(status: &Status) -> Vec<(String, String)> {
+    let request: rpc::BadRequest = detail(status).unwrap_or_default();
+    request.field_violations.into_iter().map(|violation| (violation.field, violation.description)).collect()
+}
+
+/// A status with a reason for programs.
+#[must_use]
+pub fn with_info(code: Code, message: impl Into<String>, info: &rpc::ErrorInfo) -> Status {
+    with_details(code, message, &[any(info)])
+}
+
+/// The reason that a server gave, of whatever domain.
+#[must_use]
+pub fn info(status: &Status) -> Option<rpc::ErrorInfo> {
+    detail(status)
+}
+
 /// The first detail of type `T` in the status.
 fn detail<T: Message + Name + Default>(status: &Status) -> Option<T> {
     let details = rpc::Status::decode(status.details()).ok()?.details;
@@ -140,6 +167,14 @@ fn with_details(code: Code, message: impl Into<String>, details: &[prost_types::
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wrong_fields_survive_the_wire() {
+        let status = bad_request("no", [("workflow.id".to_owned(), "is missing".to_owned())]);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(violations(&status), [("workflow.id".to_owned(), "is missing".to_owned())]);
+        assert!(violations(&Status::internal("x")).is_empty());
+    }
 
     #[test]
     fn a_reason_survives_the_wire() {

@@ -1,4 +1,4 @@
-//! The agent port over A2A 1.0 on gRPC.
+//! The agent port over A2A 1.0 on gRPC, and in [`api`] the API of a server: its service and its client.
 //!
 //! [`GrpcTransport`] reads an agent's card over HTTP, picks its gRPC interface and keeps one HTTP/2 channel per address.
 //! A call is `SendStreamingMessage`; message and context id derive from the attempt's key, so that the task of a call
@@ -11,6 +11,7 @@
 //! (`12345678901234567890`, say), or that nests too deep for it, travels as text of media type `application/json`. Text
 //! of that media type in an answer is taken as a value, byte for byte.
 
+pub mod api;
 mod discovery;
 mod fault;
 mod output;

@@ -18,12 +18,13 @@ struct Room {
 const ROOMS: &[Room] = &[
     Room { package: "tutti-core", may_use: &[] },
     Room { package: "tutti-a2a", may_use: &[] },
+    Room { package: "tutti-api", may_use: &[] },
     Room { package: "tutti-planner", may_use: &["tutti-core"] },
     Room { package: "tutti-engine", may_use: &["tutti-core"] },
     Room { package: "tutti-adapters-memory", may_use: &["tutti-core"] },
     Room { package: "tutti-adapters-sqlite", may_use: &["tutti-core"] },
     Room { package: "tutti-adapters-postgres", may_use: &["tutti-core"] },
-    Room { package: "tutti-adapters-grpc", may_use: &["tutti-core", "tutti-a2a"] },
+    Room { package: "tutti-adapters-grpc", may_use: &["tutti-core", "tutti-a2a", "tutti-api"] },
     Room { package: "tutti-example-agents", may_use: &["tutti-a2a"] },
     Room { package: "tutti-testkit", may_use: &["tutti-core", "tutti-engine", "tutti-adapters-memory"] },
     Room {
@@ -35,6 +36,7 @@ const ROOMS: &[Room] = &[
         may_use: &[
             "tutti-core",
             "tutti-a2a",
+            "tutti-api",
             "tutti-planner",
             "tutti-engine",
             "tutti-adapters-memory",

@@ -1,0 +1,263 @@
+//! The client of a server: starts and cancels runs, and reads them as if the server were a store to look into.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+use tutti_api::v1::run_service_client::RunServiceClient;
+use tutti_api::v1::watch_run_response::Message;
+use tutti_api::{MAX_MESSAGE_BYTES, v1};
+use tutti_core::ids::{Namespace, RunId};
+use tutti_core::limits::EVENTS_PAGE;
+use tutti_core::ports::payload::PayloadStore;
+use tutti_core::ports::query::{ListRuns, RunPage, RunQuery, RunSummary};
+use tutti_core::ports::runs::{CancelRequest, StartRequest, StartedRun};
+use tutti_core::ports::store::{StoreError, StoredEvent};
+use tutti_core::run::{Recorded, decode};
+use tutti_core::value::{Digest, PayloadRef};
+
+use super::convert::{event_in, executor_out, state_out, summary_in};
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A server, as its callers see it.
+#[derive(Debug, Clone)]
+pub struct ApiClient {
+    service: RunServiceClient<Channel>,
+    /// Which run follows a definition: the server gives definitions by runs.
+    definitions: Arc<Mutex<HashMap<Digest, (Namespace, RunId)>>>,
+}
+
+/// Why a server did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// Something given is wrong; each line names a field.
+    #[error("{0}")]
+    Refused(String),
+    /// The server cannot be reached, stops, or answers what cannot be read.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The stream was ended because it was read too slowly; go on after the last event.
+    #[error("{0}")]
+    Interrupted(String),
+}
+
+impl From<Status> for ApiError {
+    fn from(status: Status) -> Self {
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition | Code::OutOfRange => {
+                Self::Refused(message)
+            }
+            Code::Aborted => Self::Interrupted(message),
+            // The transport's own errors say little; what lies beneath says why.
+            code => {
+                let beneath = std::error::Error::source(&status).map(|error| {
+                    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).last()
+                });
+                let why = beneath.flatten().map(|why| format!(" ({why})")).unwrap_or_default();
+                Self::Unavailable(format!("the server says {code:?}: {message}{why}"))
+            }
+        }
+    }
+}
+
+impl ApiClient {
+    /// A client of the server at a URL such as `http://127.0.0.1:7780`; connects when it is first used.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`] for what is no URL.
+    pub fn new(url: &str) -> Result<Self, ApiError> {
+        let endpoint = Endpoint::from_shared(url.to_owned())
+            .ok()
+            .filter(|endpoint| endpoint.uri().scheme_str() == Some("http") && endpoint.uri().host().is_some())
+            .ok_or_else(|| ApiError::Refused(format!("\"{}\" is not http://HOST:PORT", url.escape_debug())))?;
+        let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect_lazy();
+        let service = RunServiceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self { service, definitions: Arc::default() })
+    }
+
+    /// Starts a run.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn start(&self, start: StartRequest) -> Result<StartedRun, ApiError> {
+        let request = v1::StartRunRequest {
+            namespace: start.namespace.to_string(),
+            request_id: start.request.to_string(),
+            workflow: start.workflow,
+            inputs_json: start.inputs,
+            executor: start.executor.map_or(v1::Executor::Unspecified, executor_out).into(),
+            max_concurrent_tasks: start.max_concurrent_tasks.unwrap_or_default(),
+        };
+        let answer = self.service.clone().start_run(timed(request)).await?.into_inner();
+        let run = answer.run_id.parse().map_err(|error| ApiError::Unavailable(format!("{error}")))?;
+        Ok(StartedRun { run, existed: answer.existed })
+    }
+
+    /// Cancels a run: true if it was cancelled before.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn cancel(&self, cancel: CancelRequest, request_id: uuid::Uuid) -> Result<bool, ApiError> {
+        let request = v1::CancelRunRequest {
+            namespace: cancel.namespace.to_string(),
+            run_id: cancel.run.to_string(),
+            request_id: request_id.to_string(),
+            reason: cancel.reason,
+            requested_by: cancel.by,
+        };
+        Ok(self.service.clone().cancel_run(timed(request)).await?.into_inner().was_cancelled)
+    }
+
+    /// The events of a run from a number on, as they happen.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn watch(&self, namespace: &Namespace, run: RunId, from: u64) -> Result<EventStream, ApiError> {
+        let request = v1::WatchRunRequest { namespace: namespace.to_string(), run_id: run.to_string(), from_seq: from };
+        Ok(EventStream(self.service.clone().watch_run(request).await?.into_inner()))
+    }
+}
+
+/// The events of a run.
+#[derive(Debug)]
+pub struct EventStream(Streaming<v1::WatchRunResponse>);
+
+impl EventStream {
+    /// The next event; `None` after the last one of a run that has ended.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn next(&mut self) -> Result<Option<Recorded>, ApiError> {
+        while let Some(response) = self.0.message().await? {
+            if let Some(Message::Event(event)) = response.message {
+                let stored = event_in(&event).map_err(ApiError::Unavailable)?;
+                return decode(&stored).map(Some).map_err(|error| ApiError::Unavailable(error.to_string()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl RunQuery for ApiClient {
+    async fn list(&self, query: ListRuns) -> Result<RunPage, StoreError> {
+        let request = v1::ListRunsRequest {
+            namespace: query.namespace.to_string(),
+            state: query.status.map_or(v1::RunState::Unspecified, state_out).into(),
+            workflow: query.workflow.map(|id| id.to_string()).unwrap_or_default(),
+            run_id_prefix: String::new(),
+            page_size: u32::try_from(query.limit).unwrap_or(u32::MAX),
+            page_token: query.cursor.unwrap_or_default(),
+        };
+        let answer = self.service.clone().list_runs(timed(request)).await;
+        let answer = answer.map_err(|status| match tutti_a2a::error::violations(&status).first() {
+            Some((field, _)) if field == "page_token" => StoreError::BadCursor,
+            _ => store_error(status),
+        })?;
+        let answer = answer.into_inner();
+        let runs = self.noted(&query.namespace, answer.runs)?;
+        Ok(RunPage { runs, next: Some(answer.next_page_token).filter(|token| !token.is_empty()) })
+    }
+
+    async fn find(&self, namespace: &Namespace, run: RunId) -> Result<Option<RunSummary>, StoreError> {
+        Ok(self.find_by_prefix(namespace, &run.to_string(), 1).await?.pop())
+    }
+
+    async fn find_by_prefix(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, StoreError> {
+        let request = v1::ListRunsRequest {
+            namespace: namespace.to_string(),
+            run_id_prefix: prefix.to_owned(),
+            page_size: u32::try_from(limit).unwrap_or(u32::MAX),
+            ..v1::ListRunsRequest::default()
+        };
+        let answer = self.service.clone().list_runs(timed(request)).await.map_err(store_error)?;
+        self.noted(namespace, answer.into_inner().runs)
+    }
+
+    async fn events(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        let request = v1::ListEventsRequest {
+            namespace: String::new(),
+            run_id: run.to_string(),
+            from_seq: from,
+            page_size: u32::try_from(limit.min(EVENTS_PAGE)).unwrap_or_default(),
+        };
+        let answer = self.service.clone().list_events(timed(request)).await.map_err(store_error)?.into_inner();
+        let event = |event| event_in(event).map(|event| StoredEvent { event, epoch: 0 }).map_err(StoreError::Corrupt);
+        answer.events.iter().map(event).collect()
+    }
+
+    async fn definition(&self, hash: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let known = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
+        let Some((namespace, run)) = known else { return Ok(None) };
+        let request =
+            v1::GetRunRequest { namespace: namespace.to_string(), run_id: run.to_string(), include_definition: true };
+        let answer = self.service.clone().get_run(timed(request)).await.map_err(store_error)?;
+        Ok(Some(answer.into_inner().definition_json.to_vec()))
+    }
+}
+
+#[async_trait]
+impl PayloadStore for ApiClient {
+    async fn put(&self, _: RunId, _: Bytes) -> Result<PayloadRef, StoreError> {
+        Err(StoreError::Permanent("a server takes no payloads from its clients".to_owned()))
+    }
+
+    async fn get(&self, run: RunId, at: PayloadRef) -> Result<Option<Bytes>, StoreError> {
+        let request = v1::GetPayloadRequest {
+            namespace: String::new(),
+            run_id: run.to_string(),
+            hash: at.hash.to_string(),
+            length_bytes: at.len,
+        };
+        match self.service.clone().get_payload(timed(request)).await {
+            Ok(answer) => Ok(Some(answer.into_inner().content)),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(store_error(status)),
+        }
+    }
+}
+
+impl ApiClient {
+    /// Runs from a message; remembers what definitions they follow.
+    fn noted(&self, namespace: &Namespace, runs: Vec<v1::RunSummary>) -> Result<Vec<RunSummary>, StoreError> {
+        let runs: Result<Vec<RunSummary>, String> = runs.into_iter().map(summary_in).collect();
+        let runs = runs.map_err(|why| StoreError::Corrupt(format!("what the server sent: {why}")))?;
+        let mut definitions = self.definitions.lock().unwrap_or_else(PoisonError::into_inner);
+        definitions.extend(runs.iter().map(|run| (run.definition, (namespace.clone(), run.run))));
+        drop(definitions);
+        Ok(runs)
+    }
+}
+
+fn timed<T>(message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(ANSWER);
+    request
+}
+
+fn store_error(status: Status) -> StoreError {
+    let code = status.code();
+    let error = ApiError::from(status);
+    match (code, error) {
+        (Code::DataLoss, error) => StoreError::Corrupt(error.to_string()),
+        (_, ApiError::Refused(why)) => StoreError::Permanent(why),
+        (_, error) => StoreError::Unavailable(error.to_string()),
+    }
+}

@@ -1,0 +1,241 @@
+//! Between the messages of the API and the types of the core.
+
+use prost_types::Timestamp as Moment;
+use tonic::{Code, Status};
+use tutti_api::v1;
+use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::ports::query::RunSummary;
+use tutti_core::ports::runs::{RunsError, Violation};
+use tutti_core::ports::store::EncodedEvent;
+use tutti_core::report::{Monitor, RunView, StepView};
+use tutti_core::run::{RunStatus, StepStatus, blob_of_json, body_json, kind_name};
+use tutti_core::time::Timestamp;
+use tutti_core::workflow::Executor;
+
+/// Why a message cannot be read.
+pub(super) type Unread = String;
+
+pub(super) fn status(error: &RunsError) -> Status {
+    let message = error.to_string();
+    match error {
+        RunsError::Invalid(violations) => {
+            let pair = |violation: &Violation| (violation.field.clone(), violation.reason.clone());
+            tutti_a2a::error::bad_request(message, violations.iter().map(pair))
+        }
+        RunsError::NotFound(_) => Status::new(Code::NotFound, message),
+        RunsError::NotAllowed(_) => Status::new(Code::FailedPrecondition, message),
+        RunsError::Unavailable(_) => Status::new(Code::Unavailable, message),
+        RunsError::Damaged(_) => Status::new(Code::DataLoss, message),
+    }
+}
+
+fn wrong(field: &str, reason: impl Into<String>) -> Status {
+    status(&RunsError::invalid(field, reason))
+}
+
+/// The field `namespace` of every request.
+pub(super) fn namespace(text: &str) -> Result<Namespace, Status> {
+    if text.is_empty() {
+        return Ok(Namespace::default());
+    }
+    text.parse().map_err(|error: tutti_core::ids::InvalidName| wrong("namespace", error.to_string()))
+}
+
+/// The field `run_id` of a request.
+pub(super) fn run_id(text: &str) -> Result<RunId, Status> {
+    parsed("run_id", text, "must be a run id, a UUID")
+}
+
+/// The field `request_id` of a request that changes something.
+pub(super) fn request_id(text: &str) -> Result<RequestId, Status> {
+    parsed("request_id", text, "must be a UUID that the caller made for this request")
+}
+
+/// A field that is read from text.
+pub(super) fn parsed<T: std::str::FromStr>(field: &str, text: &str, must: &str) -> Result<T, Status> {
+    text.parse().map_err(|_| wrong(field, must))
+}
+
+/// The field `executor` of a request; `None` if it is not set.
+pub(super) fn executor(number: i32) -> Result<Option<Executor>, Status> {
+    match v1::Executor::try_from(number) {
+        Ok(v1::Executor::Unspecified) => Ok(None),
+        Ok(v1::Executor::Auto) => Ok(Some(Executor::Auto)),
+        Ok(v1::Executor::Basic) => Ok(Some(Executor::Basic)),
+        Ok(v1::Executor::Parallel) => Ok(Some(Executor::Parallel)),
+        Ok(v1::Executor::Dynamic) => Ok(Some(Executor::Dynamic)),
+        Err(_) => Err(wrong("executor", "is not an executor that this server knows")),
+    }
+}
+
+pub(super) const fn executor_out(executor: Executor) -> v1::Executor {
+    match executor {
+        Executor::Auto => v1::Executor::Auto,
+        Executor::Basic => v1::Executor::Basic,
+        Executor::Parallel => v1::Executor::Parallel,
+        Executor::Dynamic => v1::Executor::Dynamic,
+    }
+}
+
+pub(super) const fn state_out(status: RunStatus) -> v1::RunState {
+    match status {
+        RunStatus::Pending => v1::RunState::Pending,
+        RunStatus::Running => v1::RunState::Running,
+        RunStatus::Waiting => v1::RunState::Waiting,
+        RunStatus::Paused => v1::RunState::Paused,
+        RunStatus::Completed => v1::RunState::Completed,
+        RunStatus::Failed => v1::RunState::Failed,
+        RunStatus::Cancelled => v1::RunState::Cancelled,
+        RunStatus::Terminated => v1::RunState::Terminated,
+        RunStatus::Stuck => v1::RunState::Stuck,
+        RunStatus::Quarantined => v1::RunState::Quarantined,
+    }
+}
+
+/// A state that a message carries; `None` if it is not set.
+pub(super) fn state_in(number: i32) -> Result<Option<RunStatus>, Unread> {
+    let wanted = v1::RunState::try_from(number).map_err(|_| format!("{number} is not a state that is known here"))?;
+    Ok(RunStatus::ALL.iter().copied().find(|status| state_out(*status) == wanted))
+}
+
+const fn step_state(status: StepStatus) -> v1::StepState {
+    match status {
+        StepStatus::Pending => v1::StepState::Pending,
+        StepStatus::Running => v1::StepState::Running,
+        StepStatus::Retrying => v1::StepState::Retrying,
+        StepStatus::Waiting => v1::StepState::Waiting,
+        StepStatus::Completed => v1::StepState::Completed,
+        StepStatus::Failed => v1::StepState::Failed,
+        StepStatus::Skipped => v1::StepState::Skipped,
+        StepStatus::Cancelled => v1::StepState::Cancelled,
+        StepStatus::OutcomeUnknown => v1::StepState::OutcomeUnknown,
+    }
+}
+
+fn moment(at: Timestamp) -> Moment {
+    let micros = at.as_micros();
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
+    Moment { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
+fn moment_in(at: Option<&Moment>) -> Option<Timestamp> {
+    let at = at?;
+    let micros = at.seconds.checked_mul(1_000_000)?.checked_add(i64::from(at.nanos) / 1_000)?;
+    Some(Timestamp::from_micros(micros))
+}
+
+pub(super) fn summary_out(run: &RunSummary) -> v1::RunSummary {
+    v1::RunSummary {
+        run_id: run.run.to_string(),
+        workflow: run.workflow.to_string(),
+        version: run.version.clone(),
+        definition: run.definition.to_string(),
+        state: state_out(run.status).into(),
+        total_steps: run.steps,
+        completed_steps: run.completed,
+        failed_steps: run.failed,
+        created_at: Some(moment(run.created_at)),
+        updated_at: Some(moment(run.updated_at)),
+        ended_at: run.ended_at.map(moment),
+        error: run.error.clone().unwrap_or_default(),
+    }
+}
+
+pub(super) fn summary_in(run: v1::RunSummary) -> Result<RunSummary, Unread> {
+    let absent = |field: &str| format!("a run without {field}");
+    Ok(RunSummary {
+        run: run.run_id.parse().map_err(|error| format!("{error}"))?,
+        workflow: run.workflow.parse().map_err(|error| format!("{error}"))?,
+        version: run.version,
+        definition: run.definition.parse()?,
+        status: state_in(run.state)?.ok_or_else(|| absent("state"))?,
+        steps: run.total_steps,
+        completed: run.completed_steps,
+        failed: run.failed_steps,
+        created_at: moment_in(run.created_at.as_ref()).ok_or_else(|| absent("created_at"))?,
+        updated_at: moment_in(run.updated_at.as_ref()).ok_or_else(|| absent("updated_at"))?,
+        ended_at: moment_in(run.ended_at.as_ref()),
+        error: Some(run.error).filter(|error| !error.is_empty()),
+    })
+}
+
+/// A run with its steps; `None` if it has no history.
+pub(super) fn run_out(view: &RunView, now: Timestamp) -> Option<v1::Run> {
+    let monitor = Monitor::new(view, now);
+    Some(v1::Run {
+        summary: Some(summary_out(&view.state()?.summary())),
+        last_seq: view.seq(),
+        progress_percent: monitor.progress_percentage,
+        estimated_remaining_seconds: monitor.estimated_completion_seconds,
+        elapsed_seconds: monitor.elapsed_seconds,
+        executor: executor_out(view.created()?.strategy.executor).into(),
+        steps: view.steps().map(|step| step_out(&step)).collect(),
+    })
+}
+
+fn step_out(step: &StepView<'_>) -> v1::Step {
+    v1::Step {
+        id: step.id().to_string(),
+        state: step_state(step.status).into(),
+        capability: step.step.capability.to_string(),
+        agent: step.agent().map(ToString::to_string).unwrap_or_default(),
+        attempts: u32::try_from(step.attempts.len()).unwrap_or(u32::MAX),
+        started_at: step.started_at.map(moment),
+        ended_at: step.ended_at.map(moment),
+        error: step.error.map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+pub(super) fn event_out(event: &EncodedEvent) -> Result<v1::Event, Status> {
+    let body = body_json(event).map_err(|error| Status::data_loss(error.to_string()))?;
+    Ok(v1::Event {
+        seq: event.seq,
+        time: Some(moment(event.at)),
+        name: kind_name(event.kind).unwrap_or_default().to_owned(),
+        body_json: body.to_owned(),
+        kind: event.kind.into(),
+        kind_version: event.version.into(),
+    })
+}
+
+pub(super) fn event_in(event: &v1::Event) -> Result<EncodedEvent, Unread> {
+    let number = |field: &str, number| u16::try_from(number).map_err(|_| format!("an event of {field} {number}"));
+    Ok(EncodedEvent {
+        seq: event.seq,
+        at: moment_in(event.time.as_ref()).ok_or("an event without time")?,
+        kind: number("kind", event.kind)?,
+        version: number("version", event.kind_version)?,
+        blob: blob_of_json(&event.body_json),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_and_moments_read_back() {
+        for status in RunStatus::ALL {
+            assert_eq!(state_in(state_out(*status).into()), Ok(Some(*status)));
+        }
+        assert_eq!(state_in(0), Ok(None));
+        assert!(state_in(99).is_err());
+        for micros in [0, 1, -1, 1_700_000_000_123_456, -1_000_001] {
+            let at = Timestamp::from_micros(micros);
+            assert_eq!(moment_in(Some(&moment(at))), Some(at));
+        }
+    }
+
+    #[test]
+    fn errors_have_the_codes_that_the_api_names() {
+        let refused = status(&RunsError::invalid("workflow.id", "is missing"));
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert_eq!(tutti_a2a::error::violations(&refused), [("workflow.id".to_owned(), "is missing".to_owned())]);
+        assert_eq!(status(&RunsError::NotFound("x".into())).code(), Code::NotFound);
+        assert_eq!(status(&RunsError::NotAllowed("x".into())).code(), Code::FailedPrecondition);
+        assert_eq!(status(&RunsError::Unavailable("x".into())).code(), Code::Unavailable);
+        assert_eq!(status(&RunsError::Damaged("x".into())).code(), Code::DataLoss);
+        assert_eq!(namespace("").unwrap(), Namespace::default());
+        assert_eq!(namespace("a b").unwrap_err().code(), Code::InvalidArgument);
+    }
+}

@@ -1,0 +1,11 @@
+//! The API of a server, `tutti.v1`: the service over the inbound port, and the client that reads runs of a server as if
+//! they were in a store.
+
+mod client;
+mod convert;
+mod serve;
+mod service;
+mod watch;
+
+pub use client::{ApiClient, ApiError, EventStream};
+pub use serve::{ServeError, ServerLimits, serve};

@@ -1,0 +1,205 @@
+//! The stream of a watcher: pages of events from the port, pulled one after another, so that nothing can be missed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _, stream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+use tutti_a2a::rpc::ErrorInfo;
+use tutti_api::v1;
+use tutti_api::v1::watch_run_response::Message;
+use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ports::runs::{EventsRequest, Runs};
+
+use super::convert::{event_out, status};
+
+/// How long a stream may be silent.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long a reader may take nothing before it is sent away.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Messages that wait for the reader, beside what HTTP/2 buffers.
+const BUFFERED: usize = 64;
+
+/// Events read at once.
+const PAGE: usize = 256;
+
+/// The events of a run from a number on, to its end.
+///
+/// # Errors
+/// A run that is not there, or has not got as far as the number.
+pub(super) async fn stream(
+    runs: Arc<dyn Runs>,
+    namespace: Namespace,
+    run: RunId,
+    from: u64,
+    closing: CancellationToken,
+) -> Result<impl Stream<Item = Result<v1::WatchRunResponse, Status>> + Send + 'static, Status> {
+    let before = EventsRequest { namespace, run, from: from.max(2) - 1, limit: 1, wait: Duration::ZERO };
+    let page = runs.events(before.clone()).await.map_err(|error| status(&error))?;
+    if from > 1 && page.events.is_empty() {
+        return Err(Status::out_of_range(format!("the run has no event {} yet", from - 1)));
+    }
+    let (messages, reader) = mpsc::channel(BUFFERED);
+    let (ending, end) = oneshot::channel();
+    let request = EventsRequest { from, limit: PAGE, wait: HEARTBEAT, ..before };
+    tokio::spawn(async move {
+        let outcome = tokio::select! {
+            outcome = feed(&*runs, request, &messages) => outcome,
+            () = closing.cancelled() => Err(Status::unavailable("the server stops; go on at the next one")),
+        };
+        // The end comes after everything that was sent.
+        let _ = ending.send(outcome);
+    });
+    let end = stream::once(end).filter_map(|outcome| async move { outcome.ok()?.err().map(Err) });
+    Ok(ReceiverStream::new(reader).map(Ok).chain(end))
+}
+
+/// Sends events until the run has ended or the reader is gone.
+async fn feed(
+    runs: &dyn Runs,
+    mut request: EventsRequest,
+    messages: &mpsc::Sender<v1::WatchRunResponse>,
+) -> Result<(), Status> {
+    loop {
+        let page = tokio::select! {
+            page = runs.events(request.clone()) => page.map_err(|error| status(&error))?,
+            () = messages.closed() => return Ok(()),
+        };
+        if page.events.is_empty() {
+            if page.ended {
+                return Ok(());
+            }
+            let heartbeat = v1::Heartbeat { last_seq: request.from - 1 };
+            send(messages, Message::Heartbeat(heartbeat), request.from - 1).await?;
+        }
+        for event in &page.events {
+            send(messages, Message::Event(event_out(event)?), request.from - 1).await?;
+            request.from = event.seq + 1;
+        }
+    }
+}
+
+async fn send(messages: &mpsc::Sender<v1::WatchRunResponse>, message: Message, sent: u64) -> Result<(), Status> {
+    match timeout(PATIENCE, messages.send(v1::WatchRunResponse { message: Some(message) })).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Status::cancelled("the reader is gone")),
+        Err(_) => {
+            let info = ErrorInfo {
+                reason: tutti_api::SLOW_READER.to_owned(),
+                domain: tutti_api::ERROR_DOMAIN.to_owned(),
+                metadata: HashMap::from([(tutti_api::LAST_SEQ.to_owned(), sent.to_string())]),
+            };
+            let message = format!("the reader was too slow; go on from event {}", sent + 1);
+            Err(tutti_a2a::error::with_info(Code::Aborted, message, &info))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use tutti_core::ports::query::RunPage;
+    use tutti_core::ports::runs::{CancelRequest, EventPage, ListRequest, RunsError, StartRequest, StartedRun};
+    use tutti_core::ports::store::EncodedEvent;
+    use tutti_core::report::RunView;
+    use tutti_core::run::blob_of_json;
+    use tutti_core::time::Timestamp;
+    use tutti_core::value::PayloadRef;
+
+    /// A run with so many events that ends or does not.
+    struct Events(u64, bool);
+
+    #[async_trait]
+    impl Runs for Events {
+        async fn start(&self, _: StartRequest) -> Result<StartedRun, RunsError> {
+            unreachable!()
+        }
+        async fn cancel(&self, _: CancelRequest) -> Result<bool, RunsError> {
+            unreachable!()
+        }
+        async fn get(&self, _: &Namespace, _: RunId) -> Result<RunView, RunsError> {
+            unreachable!()
+        }
+        async fn list(&self, _: ListRequest) -> Result<RunPage, RunsError> {
+            unreachable!()
+        }
+        async fn payload(&self, _: &Namespace, _: RunId, _: PayloadRef) -> Result<Bytes, RunsError> {
+            unreachable!()
+        }
+        async fn events(&self, request: EventsRequest) -> Result<EventPage, RunsError> {
+            let event = |seq| EncodedEvent {
+                seq,
+                at: Timestamp::from_micros(0),
+                kind: 3,
+                version: 1,
+                blob: blob_of_json("{}"),
+            };
+            let events: Vec<EncodedEvent> = (request.from..=self.0).take(request.limit).map(event).collect();
+            if events.is_empty() && !self.1 {
+                tokio::time::advance(request.wait).await;
+            }
+            Ok(EventPage { events, ended: self.1 })
+        }
+    }
+
+    async fn watch(
+        events: Events,
+        from: u64,
+    ) -> Result<impl Stream<Item = Result<v1::WatchRunResponse, Status>>, Status> {
+        let run = RunId::new(0, [0; 10]);
+        Ok(Box::pin(stream(Arc::new(events), Namespace::default(), run, from, CancellationToken::new()).await?))
+    }
+
+    fn seq(message: &v1::WatchRunResponse) -> u64 {
+        match message.message.as_ref().unwrap() {
+            Message::Event(event) => event.seq,
+            Message::Heartbeat(heartbeat) => heartbeat.last_seq,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_begins_where_it_is_asked_to_and_ends_with_the_run() {
+        let seen: Vec<u64> = watch(Events(1_000, true), 7).await.unwrap().map(|m| seq(&m.unwrap())).collect().await;
+        assert!(seen.into_iter().eq(7..=1_000));
+        assert_eq!(watch(Events(5, true), 6).await.unwrap().count().await, 0, "just after the end");
+        assert_eq!(watch(Events(5, true), 7).await.err().unwrap().code(), Code::OutOfRange);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_says_that_it_lives() {
+        let mut stream = watch(Events(2, false), 1).await.unwrap();
+        for expected in [1, 2, 2, 2] {
+            assert_eq!(seq(&stream.next().await.unwrap().unwrap()), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_told_where_to_go_on_and_misses_nothing() {
+        let mut stream = watch(Events(1_000, true), 1).await.unwrap();
+        tokio::time::advance(Duration::ZERO).await;
+        tokio::time::sleep(PATIENCE * 2).await;
+        let mut last = 0;
+        let error = loop {
+            match stream.next().await.unwrap() {
+                Ok(message) => {
+                    assert_eq!(seq(&message), last + 1);
+                    last += 1;
+                }
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((error.code(), last), (Code::Aborted, BUFFERED as u64));
+        let info = tutti_a2a::error::info(&error).unwrap();
+        assert_eq!((info.reason.as_str(), info.metadata["last_seq"].clone()), ("SLOW_READER", last.to_string()));
+        assert!(stream.next().await.is_none());
+    }
+}

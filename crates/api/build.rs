@@ -1,0 +1,19 @@
+//! Compiles the .proto files of the API without `protoc`.
+
+use std::path::Path;
+
+type AnyError = Box<dyn std::error::Error>;
+
+const FILES: [&str; 1] = ["tutti/v1/runs.proto"];
+
+fn main() -> Result<(), AnyError> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    for file in FILES {
+        println!("cargo:rerun-if-changed={}", root.join(file).display());
+    }
+    let descriptors = protox::compile(FILES, [&root])?;
+    let mut config = tonic_prost_build::Config::new();
+    config.bytes(["."]);
+    tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! The gRPC API of a Tutti server on the wire; a room of its own because the server, its clients and tests speak it.
+//!
+//! What each message and field means stands in `proto/tutti/v1`.
+
+/// The generated messages and stubs of package `tutti.v1`.
+#[expect(clippy::allow_attributes, reason = "generated")]
+pub mod v1 {
+    tonic::include_proto!("tutti.v1");
+}
+
+/// The largest message sent or accepted: a value of 16 MiB and room for a workflow and the envelope.
+pub const MAX_MESSAGE_BYTES: usize = 32 * 1024 * 1024;
+
+/// The domain of the reasons in `google.rpc.ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "tutti.v1";
+
+/// The reason of the error that ends the stream of a reader that is too slow; its metadata hold [`LAST_SEQ`].
+pub const SLOW_READER: &str = "SLOW_READER";
+
+/// In the metadata of [`SLOW_READER`]: the last sequence number that was sent.
+pub const LAST_SEQ: &str = "last_seq";
