@@ -13,6 +13,7 @@ mod interrupts;
 mod live;
 mod load;
 mod output;
+mod remote;
 mod report;
 mod store;
 mod tree;

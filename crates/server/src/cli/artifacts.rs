@@ -10,7 +10,7 @@ use crate::output::{answer, answer_bytes, say, stdout_width};
 /// # Errors
 /// A run or an artifact that is not there, or a file that cannot be written.
 pub async fn execute(args: ArtifactsArgs, global: &Global) -> Result<Exit> {
-    let reader = global.store.open_reader().await?;
+    let reader = args.source.open(global).await?;
     let run = reader.find(&args.run.run).await?;
     let view = reader.view(&run).await?;
     let Some(name) = args.name else {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tutti_adapters_grpc::api::ApiError;
+use tutti_core::ids::{Namespace, RunId};
 use tutti_core::report::{fit, printable, rfc3339};
 use tutti_core::run::Recorded;
 
@@ -9,6 +11,7 @@ use super::{EventsArgs, EventsForm, Global};
 use crate::events::{EventLine, describe};
 use crate::exit::{Exit, Result};
 use crate::output::{answer, json_line, stdout_width};
+use crate::remote;
 
 /// How often the store is asked for more by `--follow`.
 const POLL: Duration = Duration::from_millis(200);
@@ -16,21 +19,21 @@ const POLL: Duration = Duration::from_millis(200);
 /// # Errors
 /// A run that is not there or cannot be read.
 pub async fn execute(args: EventsArgs, global: &Global) -> Result<Exit> {
-    let reader = global.store.open_reader().await?;
+    let reader = args.source.open(global).await?;
     let run = reader.find(&args.run.run).await?.run;
     let mut next = args.from.max(1);
     let width = stdout_width();
     if args.output == EventsForm::Table {
         answer(&format!("{:>6}  {:<27}  {:<18}  {:<20}  {}\n", "SEQ", "TIME", "EVENT", "STEP", "DETAIL"))?;
     }
+    if let (Some(url), true) = (&args.source.server, args.follow) {
+        return follow(url, run, next, args.output, width).await;
+    }
     loop {
         // Asked first: what is recorded before the end is then in the page.
         let ended = reader.find(&run.to_string()).await?.status.is_ended();
         let page = reader.events(run, next).await?;
-        let lines = page.iter().map(|event| match args.output {
-            EventsForm::Jsonl => json_line(&EventLine::new(run, event)),
-            EventsForm::Table => row(event, width),
-        });
+        let lines = page.iter().map(|event| line(run, event, args.output, width));
         answer(&lines.collect::<String>())?;
         next = page.last().map_or(next, |event| event.seq + 1);
         if page.is_empty() {
@@ -39,6 +42,37 @@ pub async fn execute(args: EventsArgs, global: &Global) -> Result<Exit> {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+}
+
+/// The events of a server's run from a number on, as they happen.
+async fn follow(url: &str, run: RunId, mut next: u64, form: EventsForm, width: usize) -> Result<Exit> {
+    let client = remote::client(url)?;
+    loop {
+        let mut events =
+            client.watch(&Namespace::default(), run, next).await.map_err(|error| remote::failure(url, error))?;
+        loop {
+            match events.next().await {
+                Ok(Some(event)) => {
+                    answer(&line(run, &event, form, width))?;
+                    next = event.seq + 1;
+                }
+                Ok(None) => return Ok(Exit::Done),
+                // Whoever reads stdout was slow; nothing is lost.
+                Err(ApiError::Interrupted(_)) => break,
+                Err(error) => {
+                    return Err(remote::failure(url, error)
+                        .next(format!("tutti events {run} --server {url} --follow --from {next}")));
+                }
+            }
+        }
+    }
+}
+
+fn line(run: RunId, event: &Recorded, form: EventsForm, width: usize) -> String {
+    match form {
+        EventsForm::Jsonl => json_line(&EventLine::new(run, event)),
+        EventsForm::Table => row(event, width),
     }
 }
 

@@ -21,7 +21,7 @@ struct Shown {
 /// # Errors
 /// A run that is not there or cannot be read.
 pub async fn execute(args: GetArgs, global: &Global) -> Result<Exit> {
-    let reader = global.store.open_reader().await?;
+    let reader = args.source.open(global).await?;
     let run = reader.find(&args.run.run).await?;
     let view = reader.view(&run).await?;
     match args.output {

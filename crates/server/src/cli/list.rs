@@ -40,7 +40,7 @@ struct Line<'p> {
 /// # Errors
 /// A store that cannot be read.
 pub async fn execute(args: ListArgs, global: &Global) -> Result<Exit> {
-    let reader = global.store.open_reader().await?;
+    let reader = args.source.open(global).await?;
     let query = ListRuns {
         status: args.state,
         workflow: args.workflow,

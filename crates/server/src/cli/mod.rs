@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and a file per command for what it does.
 
 mod artifacts;
+mod cancel;
 mod completion;
 mod data;
 mod events;
@@ -11,7 +12,10 @@ mod list;
 mod plan;
 mod resume;
 mod run;
+mod serve;
+mod submit;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -21,14 +25,14 @@ use tutti_core::workflow::{Executor, OnError};
 use crate::config;
 use crate::exit::{Exit, Result};
 use crate::live::Progress;
-use crate::output;
-use crate::store::StoreSpec;
+use crate::store::{Reader, StoreSpec};
+use crate::{output, remote};
 
 /// A durable orchestrator for multi-agent workflows.
 ///
 /// Answers go to stdout, talk goes to stderr. Exit codes: 0 done, 1 run failed, 2 wrong use or bad input, 4 cancelled,
-/// 5 waiting for a person, 6 an operator must decide, 69 store or agent unavailable, 74 answer not written, 130 stopped
-/// by Ctrl-C.
+/// 5 waiting for a person, 6 an operator must decide, 69 store or server or agent unavailable, 74 answer not written,
+/// 130 stopped by Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "tutti", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
@@ -54,6 +58,12 @@ enum Verb {
     Run(RunArgs),
     /// Let an interrupted run go on where it stood.
     Resume(ResumeArgs),
+    /// Be a server: drive the runs of a store, and start, show and cancel them for callers over gRPC.
+    Serve(ServeArgs),
+    /// Start a workflow at a server; print the id of the run.
+    Submit(SubmitArgs),
+    /// End a run at a server.
+    Cancel(CancelArgs),
     /// Check a workflow file; say everything that is wrong with it.
     Lint(LintArgs),
     /// Show the plan of a workflow without running it.
@@ -65,7 +75,7 @@ enum Verb {
     /// Show the events of a run.
     Events(EventsArgs),
     /// Show the data of a run as JSON: its inputs and what its steps have written.
-    Data(RunSelector),
+    Data(DataArgs),
     /// List the artifacts of a run, or write one.
     Artifacts(ArtifactsArgs),
     /// Print the JSON Schema of workflow files.
@@ -142,6 +152,84 @@ pub struct RunSelector {
 }
 
 #[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The address to listen on; port 0 takes a free one. The address is printed on stdout.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7780")]
+    pub listen: SocketAddr,
+    /// The agents. Default: agents.yaml in this folder.
+    #[arg(long, value_name = "FILE")]
+    pub agents: Option<PathBuf>,
+    /// Listen on an address that other machines reach, though callers are not checked.
+    #[arg(long)]
+    pub insecure_public: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// The workflow, YAML or JSON.
+    pub file: PathBuf,
+    /// An input, as for `run`. Files are read here and sent.
+    #[arg(short, long = "input", value_name = "KEY=VALUE|FILE")]
+    pub inputs: Vec<String>,
+    /// The server.
+    #[arg(long, env = "TUTTI_SERVER", value_name = "URL", default_value = remote::DEFAULT)]
+    pub server: String,
+    /// How steps are run. Default: what the workflow says, then auto.
+    #[arg(long, value_enum)]
+    pub executor: Option<ExecutorArg>,
+    /// Most steps in flight at once. Default: what the workflow says.
+    #[arg(long, value_name = "N", value_parser = config::max_concurrent)]
+    pub max_concurrent: Option<u32>,
+    /// A UUID of the caller's: the same one starts one run, however often the command is repeated.
+    #[arg(long, value_name = "UUID")]
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    #[command(flatten)]
+    pub run: RunSelector,
+    /// Why; recorded in the history of the run.
+    #[arg(long)]
+    pub reason: String,
+    /// The server.
+    #[arg(long, env = "TUTTI_SERVER", value_name = "URL", default_value = remote::DEFAULT)]
+    pub server: String,
+    /// A UUID of the caller's for this request.
+    #[arg(long, value_name = "UUID")]
+    pub request_id: Option<RequestId>,
+}
+
+/// Where runs are looked at.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// Ask a server instead of looking into a store.
+    #[arg(long, env = "TUTTI_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+}
+
+impl Source {
+    /// The runs of the server, or of the store if no server is named.
+    ///
+    /// # Errors
+    /// A server or a store that cannot be used.
+    pub async fn open(&self, global: &Global) -> Result<Reader> {
+        match &self.server {
+            Some(url) => remote::reader(url).await,
+            None => global.store.open_reader().await,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    #[command(flatten)]
+    pub run: RunSelector,
+    #[command(flatten)]
+    pub source: Source,
+}
+
+#[derive(Debug, Args)]
 pub struct LintArgs {
     /// The workflow, YAML or JSON.
     pub file: PathBuf,
@@ -182,6 +270,8 @@ pub struct ListArgs {
     /// Where the page before ended, as it said.
     #[arg(long)]
     pub cursor: Option<String>,
+    #[command(flatten)]
+    pub source: Source,
 }
 
 #[derive(Debug, Args)]
@@ -191,6 +281,8 @@ pub struct GetArgs {
     /// The form of the answer.
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     pub output: TextOrJson,
+    #[command(flatten)]
+    pub source: Source,
 }
 
 #[derive(Debug, Args)]
@@ -206,6 +298,8 @@ pub struct EventsArgs {
     /// The form of the answer.
     #[arg(short, long, value_enum, default_value_t = EventsForm::Table)]
     pub output: EventsForm,
+    #[command(flatten)]
+    pub source: Source,
 }
 
 #[derive(Debug, Args)]
@@ -217,6 +311,8 @@ pub struct ArtifactsArgs {
     /// Where to write it; `-` is stdout.
     #[arg(short, long, value_name = "FILE", requires = "name")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub source: Source,
 }
 
 #[derive(Debug, Args)]
@@ -312,12 +408,15 @@ impl Cli {
         match verb {
             Verb::Run(args) => run::execute(args, global).await,
             Verb::Resume(args) => resume::execute(args, global).await,
+            Verb::Serve(args) => serve::execute(args, global).await,
+            Verb::Submit(args) => submit::execute(args).await,
+            Verb::Cancel(args) => cancel::execute(args).await,
             Verb::Lint(args) => lint::execute(&args),
             Verb::Plan(args) => plan::execute(&args).await,
             Verb::List(args) => list::execute(args, &global).await,
             Verb::Get(args) => get::execute(args, &global).await,
             Verb::Events(args) => events::execute(args, &global).await,
-            Verb::Data(selector) => data::execute(&selector, &global).await,
+            Verb::Data(args) => data::execute(&args, &global).await,
             Verb::Artifacts(args) => artifacts::execute(args, &global).await,
             Verb::Schema => output::answer_json(&tutti_core::workflow::schema()).map(|()| Exit::Done),
             Verb::Completion(args) => completion::execute(&args),

@@ -12,6 +12,7 @@ mod lint;
 mod progress;
 mod restart;
 mod run;
+mod serve;
 mod stop;
 mod support;
 mod waiting;

@@ -55,6 +55,7 @@ impl Place {
             "PARALLEL_THRESHOLD",
             "CONNECTION_POOL_SIZE",
             "TUTTI_STORE",
+            "TUTTI_SERVER",
             "TUTTI_LOG",
         ] {
             command.env_remove(name);

@@ -1,0 +1,241 @@
+//! `tutti serve` and the commands and callers that use it: real processes, real agents, a port of their own.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tonic::Code;
+use tonic::transport::Channel;
+use tutti_api::v1;
+use tutti_api::v1::run_service_client::RunServiceClient;
+use tutti_api::v1::watch_run_response::Message;
+
+use crate::support::{Done, EXAMPLE, Place, about, until, workflow};
+
+/// A server under way; killed with its test.
+struct Server {
+    child: Child,
+    url: String,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    /// Starts a server on a free port and waits until it listens.
+    fn start(place: &Place) -> Self {
+        let agents = format!("{EXAMPLE}/agents.yaml");
+        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--agents", &agents]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
+        Self { child, url, _stdout: stdout }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for the end: the exit code.
+    fn end(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    fn tutti(&self, place: &Place, args: &[&str]) -> Done {
+        place.tutti(&[args, &["--server", &self.url]].concat())
+    }
+
+    fn submit(&self, place: &Place, more: &[&str]) -> String {
+        let done = self.tutti(place, &[&["submit", &workflow()], more].concat()).expect(0);
+        done.stdout.trim().to_owned()
+    }
+
+    /// Follows a run to its end: its events.
+    fn follow(&self, place: &Place, run: &str, from: &str) -> Vec<Value> {
+        let done = self.tutti(place, &["events", run, "--follow", "--from", from, "-o", "jsonl"]).expect(0);
+        done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    async fn client(&self) -> RunServiceClient<Channel> {
+        RunServiceClient::connect(self.url.clone()).await.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn seqs(events: &[Value]) -> Vec<u64> {
+    events.iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+}
+
+fn states(place: &Place, server: &Server) -> Vec<String> {
+    let page = server.tutti(place, &["list", "-o", "json"]).expect(0).json();
+    page["runs"].as_array().unwrap().iter().map(|run| run["state"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_run_is_submitted_followed_and_shown_as_locally() {
+    let place = Place::with_delay(50);
+    let server = Server::start(&place);
+    let request = "0b54a9c8-3c8c-4f0e-9a55-6c7d1b6f0001";
+    let run = server.submit(&place, &["--request-id", request]);
+    assert_eq!(server.submit(&place, &["--request-id", request]), run, "one request, one run");
+    let all = server.follow(&place, &run, "1");
+    assert!(seqs(&all).into_iter().eq(1..=all.len() as u64), "no gap, no duplicate");
+    assert_eq!(all.last().unwrap()["event"], "RunCompleted");
+    assert_eq!(server.follow(&place, &run, "7"), all[6..], "from any number");
+
+    // The server's answers are those of its store.
+    for args in [
+        &["get", &run, "-o", "json"][..],
+        &["get", &run],
+        &["list", "-o", "json"],
+        &["list", "-o", "name", "--state", "completed"],
+        &["events", &run[..13]],
+        &["data", "latest"],
+        &["artifacts", &run],
+    ] {
+        let (remote, local) = (server.tutti(&place, args).expect(0), place.tutti(args).expect(0));
+        assert_eq!(remote.stdout, local.stdout, "{args:?}");
+    }
+
+    let others: Vec<String> = (0..3).map(|_| server.submit(&place, &[])).collect();
+    let first = server.tutti(&place, &["list", "-o", "json", "--limit", "3"]).expect(0).json();
+    let next = first["next"].as_str().unwrap();
+    let second = server.tutti(&place, &["list", "-o", "json", "--limit", "3", "--cursor", next]).expect(0).json();
+    let ids: Vec<&str> = [&first, &second]
+        .iter()
+        .flat_map(|page| page["runs"].as_array().unwrap())
+        .map(|run| run["run_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, [&others[2], &others[1], &others[0], &run].map(String::as_str));
+    assert_eq!(server.tutti(&place, &["list", "--cursor", "x"]).code, Some(2));
+}
+
+#[test]
+fn a_run_is_cancelled_and_what_is_not_there_is_said() {
+    let place = Place::with_delay(2_000);
+    let server = Server::start(&place);
+    let run = server.submit(&place, &[]);
+    let cancel = ["cancel", &run, "--reason", "wrong data"];
+    assert!(server.tutti(&place, &cancel).expect(0).stderr.contains("is cancelled"));
+    assert!(server.tutti(&place, &cancel).expect(0).stderr.contains("was cancelled before"));
+    let events = server.follow(&place, &run, "1");
+    assert_eq!(events.last().unwrap()["data"]["reason"], "wrong data");
+    assert_eq!(states(&place, &server), ["cancelled"]);
+    server.tutti(&place, &["cancel", "ffff", "--reason", "x"]).expect(2);
+    server.signal(Signal::TERM);
+    let url = server.url.clone();
+    assert_eq!(server.end(), Some(0), "drained");
+    let gone = place.tutti(&["list", "--server", &url]).expect(69);
+    assert!(gone.stderr.contains("tutti serve"), "{}", gone.stderr);
+    place.tutti(&["list", "--server", "nonsense"]).expect(2);
+    assert!(!place.agents_folder().exists(), "no agent is left");
+}
+
+#[test]
+fn a_public_address_needs_a_word() {
+    let place = Place::new();
+    let agents = format!("{EXAMPLE}/agents.yaml");
+    let done = place.tutti(&["serve", "--listen", "0.0.0.0:0", "--agents", &agents]).expect(2);
+    assert!(done.stderr.contains("--insecure-public"), "{}", done.stderr);
+}
+
+#[test]
+fn killed_in_the_middle_of_runs_a_new_server_finishes_them_and_watchers_miss_nothing() {
+    let place = Place::with_delay(300);
+    let server = Server::start(&place);
+    let runs: Vec<String> = (0..3).map(|_| server.submit(&place, &[])).collect();
+    until("the middle", || (!about(&place.events(), "StepCompleted", "generate-a").is_empty()).then_some(()));
+    let before: Vec<Vec<Value>> = runs
+        .iter()
+        .map(|run| {
+            let done = server.tutti(&place, &["events", run, "-o", "jsonl"]).expect(0);
+            done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        })
+        .collect();
+    server.signal(Signal::KILL);
+    assert_eq!(server.end(), None);
+
+    let server = Server::start(&place);
+    for (run, before) in runs.iter().zip(before) {
+        let next = before.len() + 1;
+        let after = server.follow(&place, run, &next.to_string());
+        assert!(seqs(&after).into_iter().eq(next as u64..next as u64 + after.len() as u64), "on from where it was");
+        assert_eq!(after.last().unwrap()["event"], "RunCompleted");
+    }
+    assert_eq!(states(&place, &server), ["completed"; 3]);
+}
+
+#[tokio::test]
+async fn callers_are_told_which_field_is_wrong() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let mut client = server.client().await;
+    let good = v1::StartRunRequest {
+        request_id: "0b54a9c8-3c8c-4f0e-9a55-6c7d1b6f0002".to_owned(),
+        workflow: "id: w\nsteps: [{id: s, capability: c, depends_on: [x]}]".to_owned(),
+        ..v1::StartRunRequest::default()
+    };
+    let fields = |status: tonic::Status| {
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        tutti_a2a::error::violations(&status).into_iter().map(|(field, _)| field).collect::<Vec<_>>()
+    };
+    let refused = client.start_run(good.clone()).await.unwrap_err();
+    assert_eq!(fields(refused), ["workflow.steps[s].depends_on[0]"]);
+    for (request, field) in [
+        (v1::StartRunRequest { request_id: String::new(), ..good.clone() }, "request_id"),
+        (v1::StartRunRequest { namespace: "a b".to_owned(), ..good.clone() }, "namespace"),
+        (v1::StartRunRequest { executor: 77, ..good.clone() }, "executor"),
+    ] {
+        assert_eq!(fields(client.start_run(request).await.unwrap_err()), [field]);
+    }
+    let nobody = "00000000-0000-7000-8000-000000000000".to_owned();
+    let get = v1::GetRunRequest { run_id: nobody.clone(), ..v1::GetRunRequest::default() };
+    assert_eq!(client.get_run(get).await.unwrap_err().code(), Code::NotFound);
+    let watch = v1::WatchRunRequest { run_id: nobody, ..v1::WatchRunRequest::default() };
+    assert_eq!(client.watch_run(watch).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_watch_and_a_description_say_the_same_and_a_stopping_server_says_so() {
+    let place = Place::with_delay(300);
+    let server = Server::start(&place);
+    let run = server.submit(&place, &[]);
+    let mut client = server.client().await;
+    let watch = |from_seq| v1::WatchRunRequest { run_id: run.clone(), from_seq, ..v1::WatchRunRequest::default() };
+    assert_eq!(client.watch_run(watch(1_000)).await.unwrap_err().code(), Code::OutOfRange);
+    let mut stream = client.watch_run(watch(0)).await.unwrap().into_inner();
+    let mut last = 0;
+    while let Some(response) = stream.message().await.unwrap() {
+        if let Some(Message::Event(event)) = response.message {
+            assert_eq!(event.seq, last + 1);
+            last = event.seq;
+            serde_json::from_str::<Value>(&event.body_json).unwrap();
+        }
+    }
+    let get = v1::GetRunRequest { run_id: run.clone(), ..v1::GetRunRequest::default() };
+    let described = client.get_run(get).await.unwrap().into_inner().run.unwrap();
+    assert_eq!((described.last_seq, described.progress_percent), (last, 100.0));
+    assert!(described.steps.iter().all(|step| step.state() == v1::StepState::Completed && step.attempts == 1));
+    assert_eq!(described.summary.unwrap().state(), v1::RunState::Completed);
+
+    let open = server.submit(&place, &[]);
+    let watch = v1::WatchRunRequest { run_id: open, ..v1::WatchRunRequest::default() };
+    let mut stream = client.watch_run(watch).await.unwrap().into_inner();
+    server.signal(Signal::TERM);
+    let end = loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("ended as if the run had"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(end.code(), Code::Unavailable, "{end}");
+    assert_eq!(server.end(), Some(0));
+}
