@@ -53,7 +53,11 @@ impl RunService {
 #[async_trait]
 impl Runs for RunService {
     async fn start(&self, request: StartRequest) -> Result<StartedRun, RunsError> {
-        let start = self.prepare(request)?;
+        // Reading a large workflow takes its time, which is not that of others.
+        let service = self.clone();
+        let start = tokio::task::spawn_blocking(move || service.prepare(request))
+            .await
+            .map_err(|error| RunsError::Unavailable(format!("reading the workflow was given up: {error}")))??;
         let started = self.engine.start_run(start).await.map_err(of_engine)?;
         Ok(StartedRun { run: started.run, existed: started.existed })
     }

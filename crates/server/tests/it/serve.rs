@@ -7,6 +7,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tonic::Code;
 use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tutti_api::v1;
 use tutti_api::v1::run_service_client::RunServiceClient;
 use tutti_api::v1::watch_run_response::Message;
@@ -173,6 +176,19 @@ fn killed_in_the_middle_of_runs_a_new_server_finishes_them_and_watchers_miss_not
 }
 
 #[tokio::test]
+async fn a_server_that_listens_is_healthy() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let channel = Channel::from_shared(server.url.clone()).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    for service in ["", "tutti.v1.RunService"] {
+        let asked = HealthCheckRequest { service: service.to_owned() };
+        let answer = health.check(asked).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
+}
+
+#[tokio::test]
 async fn callers_are_told_which_field_is_wrong() {
     let place = Place::new();
     let server = Server::start(&place);
@@ -226,7 +242,7 @@ async fn a_watch_and_a_description_say_the_same_and_a_stopping_server_says_so() 
     assert_eq!(described.summary.unwrap().state(), v1::RunState::Completed);
 
     let open = server.submit(&place, &[]);
-    let watch = v1::WatchRunRequest { run_id: open, ..v1::WatchRunRequest::default() };
+    let watch = v1::WatchRunRequest { run_id: open.clone(), ..v1::WatchRunRequest::default() };
     let mut stream = client.watch_run(watch).await.unwrap().into_inner();
     server.signal(Signal::TERM);
     let end = loop {
@@ -238,4 +254,7 @@ async fn a_watch_and_a_description_say_the_same_and_a_stopping_server_says_so() 
     };
     assert_eq!(end.code(), Code::Unavailable, "{end}");
     assert_eq!(server.end(), Some(0));
+
+    let next = Server::start(&place);
+    assert_eq!(next.follow(&place, &open, "1").last().unwrap()["event"], "RunCompleted");
 }
