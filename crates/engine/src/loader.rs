@@ -54,7 +54,9 @@ pub async fn load(
     }
     if why == TakeOver::Automatic {
         // Counted before the history is read: reading it may be what takes a server down.
-        if claim.claims >= MAX_CLAIMS && !claim.summary.status.is_ended() {
+        // A run that waits for somebody does nothing that could.
+        let works = !claim.summary.status.is_ended() && claim.summary.status != RunStatus::Waiting;
+        if claim.claims >= MAX_CLAIMS && works {
             let reason = format!("claimed {} times without progress", claim.claims);
             quarantine(store, run, &claim, reason, now, commit_id).await?;
             return Err(EngineError::Quarantined(run));

@@ -29,6 +29,8 @@ pub(super) struct Live {
     pub(super) tail: Tail,
     /// Listed among the driver's starved runs.
     pub(super) starved: bool,
+    /// The driver drains, and this run's last commit is decided.
+    pub(super) let_go: bool,
 }
 
 /// An attempt that this driver has decided, carries out, or knows to be suspended.
@@ -82,6 +84,7 @@ impl Live {
             timer: None,
             tail: Tail::default(),
             starved: false,
+            let_go: false,
         }
     }
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use tutti_core::ids::RunId;
 use tutti_core::plan::StepIndex;
-use tutti_core::run::RunState;
+use tutti_core::run::{Applied, RunState};
 use tutti_core::time::Timestamp;
 
 use live::Live;
@@ -83,14 +83,8 @@ impl Driver {
         while let Some(run) = self.dirty.pop() {
             self.pump_run(run, now, random);
         }
-        if self.is_draining
-            && self.runs.values().all(|live| !live.busy)
-            && let Some(done) = self.draining.take()
-        {
-            let mut running: Vec<RunId> = self.runs.keys().copied().collect();
-            running.sort_unstable();
-            running.into_iter().for_each(|run| self.drop_run(run, false));
-            self.effects.push(Effect::Drained(done));
+        if self.is_draining {
+            self.let_go(random);
         }
     }
 
@@ -109,6 +103,27 @@ impl Driver {
     #[must_use]
     pub fn state(&self, run: RunId) -> Option<&RunState> {
         self.runs.get(&run).map(|live| &live.state)
+    }
+
+    /// Lets go of every run in good order: an empty commit ends the count of claims without progress, so that only owners
+    /// that die are counted. Done when all of them are settled.
+    fn let_go(&mut self, random: &mut dyn FnMut() -> u128) {
+        let mut runs: Vec<RunId> = self.runs.keys().copied().collect();
+        runs.sort_unstable();
+        for run in &runs {
+            if let Some(live) = self.runs.get_mut(run).filter(|live| !live.busy && !live.let_go) {
+                let before = (live.state.seq(), live.state.status());
+                let decided = live.decided(Applied::default(), before, vec![], random());
+                (live.busy, live.let_go) = (true, true);
+                self.effects.push(Effect::Commit(Box::new(decided)));
+            }
+        }
+        if self.runs.values().all(|live| !live.busy)
+            && let Some(done) = self.draining.take()
+        {
+            runs.into_iter().for_each(|run| self.drop_run(run, false));
+            self.effects.push(Effect::Drained(done));
+        }
     }
 
     pub(super) fn give_back(&mut self, places: usize) {

@@ -96,6 +96,27 @@ async fn shutting_down_leaves_a_run_that_can_be_resumed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn restarts_in_good_order_are_not_counted_against_a_run() {
+    let world = World::new(hangs_at_b());
+    let plan = plan(CHAIN);
+    let engine = world.engine();
+    let run = engine.new_run_id();
+    let mut watch = engine.watch(run);
+    engine.start_run_as(run, start(&plan)).await.unwrap();
+    until(&mut watch, |event| matches!(event, Event::TaskAssigned(t) if t.step.as_str() == "b")).await;
+    engine.shutdown().await;
+    world.agents.silent.store(true, Ordering::SeqCst);
+    let events = world.history(run).await;
+    for _ in 0..5 {
+        let engine = world.engine();
+        engine.take_over(run).await.unwrap();
+        engine.shutdown().await;
+    }
+    assert_eq!(world.history(run).await, events, "nothing happened");
+    assert_eq!(world.store.claim(run).await.unwrap().unwrap().claims, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn commits_in_doubt_are_repeated_and_recorded_once() {
     let world = World::new(Scripted::new(|_, _| Step::Answer("1")));
     let plan = plan(CHAIN);
