@@ -1,7 +1,7 @@
 //! The plan as text for a terminal.
 
 use tutti_core::ids::StepId;
-use tutti_core::report::{columns, fit, human_seconds, pad, wrap};
+use tutti_core::report::{Page, columns, fit, human_seconds, pad};
 use tutti_core::schedule::{StrategyDecision, StrategyReason};
 
 use crate::picture;
@@ -18,43 +18,14 @@ const NAMED: usize = 12;
 /// the critical path, the estimates and the table of parallel opportunities.
 #[must_use]
 pub fn render_text(report: &PlanReport, width: usize) -> String {
-    let mut page = Page { width: width.max(40), text: String::new() };
+    let mut page = Page::new(width.max(40));
     head(report, &mut page);
     page.section("Levels");
-    page.text.push_str(&picture::text(report, page.width));
+    page.push(&picture::text(report, page.width()));
     stages(report, &mut page);
     estimates(report, &mut page);
     opportunities(report, &mut page);
-    page.text
-}
-
-struct Page {
-    width: usize,
-    text: String,
-}
-
-impl Page {
-    fn line(&mut self, line: &str) {
-        self.text.push_str(fit(line, self.width).trim_end());
-        self.text.push('\n');
-    }
-
-    fn section(&mut self, title: &str) {
-        self.text.push('\n');
-        self.line(title);
-    }
-
-    fn paragraph(&mut self, text: &str) {
-        for line in wrap(text, self.width - 2) {
-            self.line(&format!("  {line}"));
-        }
-    }
-
-    fn more(&mut self, shown: usize, all: usize) {
-        if all > shown {
-            self.line(&format!("  … and {} more", all - shown));
-        }
-    }
+    page.into_text()
 }
 
 fn head(report: &PlanReport, page: &mut Page) {
@@ -110,7 +81,7 @@ fn stages(report: &PlanReport, page: &mut Page) {
     }
     page.section("Stages");
     let stages = &report.stages[..report.stages.len().min(ROWS)];
-    let width = stages.iter().map(|s| columns(&fit(&s.stage, page.width / 3))).max().unwrap_or(0);
+    let width = stages.iter().map(|s| columns(&fit(&s.stage, page.width() / 3))).max().unwrap_or(0);
     for stage in stages {
         let levels: Vec<String> = stage.levels.iter().take(NAMED).map(ToString::to_string).collect();
         let plural = if levels.len() == 1 { "level" } else { "levels" };
@@ -162,7 +133,7 @@ fn opportunities(report: &PlanReport, page: &mut Page) {
     page.section("Parallel opportunities");
     let rows = &found.tasks[..found.tasks.len().min(ROWS)];
     let widest = rows.iter().map(|row| columns(row.task.as_str())).max().unwrap_or(0).max(4);
-    let width = widest.min(page.width / 3);
+    let width = widest.min(page.width() / 3);
     page.line(&format!("  {}  {:<10}  {:<26} {}", pad("task", width), "currently", "candidate", "dependencies"));
     for row in rows {
         let needs = if row.dependencies.is_empty() { "none".into() } else { list(&row.dependencies, ", ") };

@@ -7,6 +7,7 @@ mod build;
 mod execution;
 mod moment;
 mod monitor;
+mod page;
 mod printable;
 mod shape;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use execution::{
 };
 pub use moment::{human_bytes, human_seconds, rfc3339};
 pub use monitor::{Monitor, PerformanceMetrics, step_outputs};
+pub use page::Page;
 pub use printable::{columns, fit, pad, printable, wrap};
 pub use shape::{run_shape, step_shape};
 pub use text::render_text;

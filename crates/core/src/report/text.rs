@@ -3,7 +3,8 @@
 use super::attempt::Outcome;
 use super::execution::{AttemptReport, ExecutionReport, StepReport, Totals};
 use super::moment::{human_bytes, human_seconds};
-use super::printable::{columns, fit, pad, wrap};
+use super::page::Page;
+use super::printable::{columns, fit, pad};
 use super::shape::{run_shape, step_shape};
 use crate::schedule::StrategyReason;
 
@@ -18,7 +19,7 @@ const FEW: usize = 20;
 #[must_use]
 pub fn render_text(report: &ExecutionReport, width: usize) -> String {
     let width = width.max(40);
-    let mut page = Page { width, text: String::new() };
+    let mut page = Page::new(width);
     head(report, &mut page);
     table(report, &mut page);
     timeline(report, &mut page);
@@ -28,38 +29,7 @@ pub fn render_text(report: &ExecutionReport, width: usize) -> String {
     failures(report, &mut page);
     page.section("Assessment");
     page.paragraph(&report.assessment);
-    page.text
-}
-
-/// Lines that never exceed a width.
-struct Page {
-    width: usize,
-    text: String,
-}
-
-impl Page {
-    fn line(&mut self, line: &str) {
-        self.text.push_str(fit(line, self.width).trim_end());
-        self.text.push('\n');
-    }
-
-    fn section(&mut self, title: &str) {
-        self.text.push('\n');
-        self.line(title);
-    }
-
-    fn paragraph(&mut self, text: &str) {
-        for line in wrap(text, self.width - 2) {
-            self.line(&format!("  {line}"));
-        }
-    }
-
-    /// Says how many rows were left out.
-    fn more(&mut self, shown: usize, all: usize) {
-        if all > shown {
-            self.line(&format!("  … and {} more", all - shown));
-        }
-    }
+    page.into_text()
 }
 
 fn head(report: &ExecutionReport, page: &mut Page) {
@@ -91,7 +61,7 @@ const fn reason(reason: StrategyReason) -> &'static str {
 fn table(report: &ExecutionReport, page: &mut Page) {
     let steps = &report.steps[..report.steps.len().min(ROWS)];
     // Shape and state, tries, and three times; the names share what is left.
-    let names = page.width.saturating_sub(2 + 11 + 6 + 3 * 10);
+    let names = page.width().saturating_sub(2 + 11 + 6 + 3 * 10);
     let widest = |name: fn(&StepReport) -> &str| steps.iter().map(|s| columns(name(s))).max().unwrap_or(0).max(5);
     let agent_width = widest(agent_of).min(names * 2 / 5);
     let id_width = widest(id_of).min((names - agent_width).saturating_sub(2));
@@ -141,8 +111,8 @@ fn timeline(report: &ExecutionReport, page: &mut Page) {
         return;
     }
     let rows = &started[..started.len().min(ROWS)];
-    let id_width = rows.iter().map(|step| columns(id_of(step))).max().unwrap_or(0).min(page.width / 3);
-    let bar_width = page.width - id_width - 5;
+    let id_width = rows.iter().map(|step| columns(id_of(step))).max().unwrap_or(0).min(page.width() / 3);
+    let bar_width = page.width() - id_width - 5;
     page.section("Timeline");
     let (from, to) = ("0 s", human_seconds(scale));
     let gap = bar_width.saturating_sub(columns(from) + columns(&to));
@@ -200,7 +170,7 @@ fn groups(report: &ExecutionReport, page: &mut Page) {
     }
     page.section("Stages");
     let stages = &report.stages[..report.stages.len().min(ROWS)];
-    let width = stages.iter().map(|s| columns(&fit(&s.stage, page.width / 2))).max().unwrap_or(0);
+    let width = stages.iter().map(|s| columns(&fit(&s.stage, page.width() / 2))).max().unwrap_or(0);
     for stage in stages {
         let took = stage.duration.map_or_else(|| "-".into(), human_seconds);
         let failed = if stage.failed > 0 { format!(", {} failed", stage.failed) } else { String::new() };
@@ -218,7 +188,7 @@ fn artifacts(report: &ExecutionReport, page: &mut Page) {
     page.section("Artifacts");
     for (step, artifact) in all.iter().take(FEW) {
         let media_type = artifact.media_type.as_ref().map(|media| format!(", {media}")).unwrap_or_default();
-        let name = fit(&artifact.name, page.width / 2);
+        let name = fit(&artifact.name, page.width() / 2);
         page.line(&format!("  {name}  {}{media_type}, by {}", human_bytes(artifact.bytes), step.id));
     }
     page.more(FEW.min(all.len()), all.len());
@@ -250,7 +220,7 @@ fn totals(totals: &Totals, page: &mut Page) {
         totals.peak_in_flight
     ));
     let agents = &totals.agents[..totals.agents.len().min(FEW)];
-    let width = agents.iter().map(|agent| columns(agent.agent.as_str())).max().unwrap_or(0).min(page.width / 2);
+    let width = agents.iter().map(|agent| columns(agent.agent.as_str())).max().unwrap_or(0).min(page.width() / 2);
     for agent in agents {
         let failed = if agent.failed > 0 { format!(", {} failed", agent.failed) } else { String::new() };
         let work = format!("{} asked{failed}, {}", times(agent.attempts), human_seconds(agent.seconds));
