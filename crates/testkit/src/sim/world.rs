@@ -252,9 +252,11 @@ impl World {
             load(&*self.store, &*self.store, run, TakeOver::Automatic, self.now, self.rng.bits()).now_or_never();
         let loaded = match loaded.expect("a store in memory never waits") {
             Ok(loaded) => loaded,
-            // Its creation never reached the store; its caller asks again.
+            // Its creation is still on its way to the store.
             Err(EngineError::NotFound(_)) => {
-                self.runs.remove(&run);
+                if self.servers.iter().all(|server| server.driver.state(run).is_none()) {
+                    self.plan(LEASE, Action::TakeOver(number, run));
+                }
                 return Ok(());
             }
             Err(EngineError::Quarantined(_)) => {
