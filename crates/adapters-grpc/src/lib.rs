@@ -1,4 +1,5 @@
-//! The agent port over A2A 1.0 on gRPC, and in [`api`] the API of a server: its service and its client.
+//! The agent port over A2A 1.0 on gRPC, and in [`api`] the API of a server: its service and its client. How a
+//! server serves its port stands in [`serve`].
 //!
 //! [`GrpcTransport`] reads an agent's card over HTTP, picks its gRPC interface and keeps one HTTP/2 channel per address.
 //! A call is `SendStreamingMessage`; message and context id derive from the attempt's key, so that the task of a call
@@ -19,6 +20,7 @@ mod peer;
 mod pieces;
 mod pool;
 mod request;
+pub mod serve;
 mod session;
 mod task;
 

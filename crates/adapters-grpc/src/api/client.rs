@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tutti_api::v1::run_service_client::RunServiceClient;
 use tutti_api::v1::watch_run_response::Message;
@@ -20,10 +20,8 @@ use tutti_core::ports::store::{StoreError, StoredEvent};
 use tutti_core::run::{Recorded, decode};
 use tutti_core::value::{Digest, PayloadRef};
 
+use super::connect;
 use super::convert::{event_in, executor_out, state_out, summary_in};
-
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -71,20 +69,20 @@ impl From<Status> for ApiError {
 }
 
 impl ApiClient {
-    /// A client of the server at a URL such as `http://127.0.0.1:7780`; connects when it is first used.
+    /// A client of the server at a URL such as `http://127.0.0.1:7780`, or `https://` for one whose certificate
+    /// this machine's roots know; connects when it is first used.
     ///
     /// # Errors
     /// [`ApiError::Refused`] for what is no URL.
     pub fn new(url: &str) -> Result<Self, ApiError> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .ok()
-            .filter(|endpoint| endpoint.uri().scheme_str() == Some("http") && endpoint.uri().host().is_some())
-            .ok_or_else(|| ApiError::Refused(format!("\"{}\" is not http://HOST:PORT", url.escape_debug())))?;
-        let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect_lazy();
+        Ok(Self::over(connect::channel(url, None)?))
+    }
+
+    pub(super) fn over(channel: Channel) -> Self {
         let service = RunServiceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        Ok(Self { service, definitions: Arc::default() })
+        Self { service, definitions: Arc::default() }
     }
 
     /// Starts a run.

@@ -2,10 +2,12 @@
 //! they were in a store.
 
 mod client;
+mod connect;
 mod convert;
-mod serve;
+mod server;
 mod service;
 mod watch;
 
 pub use client::{ApiClient, ApiError, EventStream};
-pub use serve::{ServeError, ServerLimits, serve};
+pub use connect::ClientTls;
+pub use server::{Api, serve};

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
-use tutti_adapters_grpc::api::{self, ServerLimits};
+use tutti_adapters_grpc::api;
+use tutti_adapters_grpc::serve::ServeOptions;
 use tutti_adapters_grpc::{GrpcConfig, GrpcTransport};
 use tutti_engine::{Engine, EngineOptions, Ports, Registry, RunService, Strategist};
 use tutti_planner::strategy::{SystemLoad, choose};
@@ -107,7 +108,7 @@ async fn serve(engine: &Engine, listener: TcpListener, interrupts: &Interrupts) 
         interrupts.first().await;
         say("stopping: runs under way go on when a server has this store again");
     };
-    api::serve(listener, runs, Arc::new(SystemClock), ServerLimits::default(), stop)
+    api::serve(listener, runs, Arc::new(SystemClock), ServeOptions::default(), stop)
         .await
         .map_err(|error| Failure::unavailable(error.to_string()))?;
     Ok(Exit::Done)

@@ -1,0 +1,72 @@
+//! How a client reaches a server: in plain text by `http://`, by TLS by `https://`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use super::client::{ApiClient, ApiError};
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How a client knows a server, and is known by it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClientTls {
+    /// PEM file of the roots that sign the server's certificate. Default: those of this machine.
+    pub ca: Option<PathBuf>,
+    /// PEM file of the client's certificate, for a server that asks for one; needs `key`.
+    pub cert: Option<PathBuf>,
+    /// PEM file of that certificate's private key.
+    pub key: Option<PathBuf>,
+}
+
+impl ApiClient {
+    /// A client of the server at a URL such as `https://tutti.example:7780`; connects when it is first used.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`] for what is no `https://` URL, and for files that cannot be used.
+    pub fn with_tls(url: &str, tls: &ClientTls) -> Result<Self, ApiError> {
+        Ok(Self::over(channel(url, Some(tls))?))
+    }
+}
+
+/// A channel that connects when it is first used; `https://` without options trusts the roots of this machine.
+pub(super) fn channel(url: &str, tls: Option<&ClientTls>) -> Result<Channel, ApiError> {
+    let known = |endpoint: &Endpoint| match endpoint.uri().scheme_str() {
+        Some("http") => tls.is_none() && endpoint.uri().host().is_some(),
+        Some("https") => endpoint.uri().host().is_some(),
+        _ => false,
+    };
+    let endpoint = Endpoint::from_shared(url.to_owned()).ok().filter(known).ok_or_else(|| {
+        let expected = if tls.is_some() { "https://HOST:PORT" } else { "http://HOST:PORT or https://HOST:PORT" };
+        ApiError::Refused(format!("\"{}\" is not {expected}", url.escape_debug()))
+    })?;
+    let mut endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
+    if endpoint.uri().scheme_str() == Some("https") {
+        let tls = config(tls.unwrap_or(&ClientTls::default()))?;
+        endpoint = endpoint.tls_config(tls).map_err(|error| ApiError::Refused(reason(&error)))?;
+    }
+    Ok(endpoint.connect_lazy())
+}
+
+fn config(tls: &ClientTls) -> Result<ClientTlsConfig, ApiError> {
+    let config = match &tls.ca {
+        Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?)),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    match (&tls.cert, &tls.key) {
+        (Some(cert), Some(key)) => Ok(config.identity(Identity::from_pem(read(cert)?, read(key)?))),
+        (None, None) => Ok(config),
+        _ => Err(ApiError::Refused("a client's certificate and its key go together".to_owned())),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ApiError> {
+    std::fs::read(path).map_err(|error| ApiError::Refused(format!("{} cannot be read: {error}", path.display())))
+}
+
+/// What lies beneath: the transport's own errors say little.
+fn reason(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string).unwrap_or_default()
+}
