@@ -3,6 +3,7 @@
 mod artifacts;
 mod cancel;
 mod completion;
+mod config;
 mod data;
 mod events;
 mod example_agent;
@@ -22,7 +23,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tutti_core::ids::RequestId;
 use tutti_core::workflow::{Executor, OnError};
 
-use crate::config;
 use crate::exit::{Exit, Result};
 use crate::live::Progress;
 use crate::store::{Reader, StoreSpec};
@@ -82,6 +82,8 @@ enum Verb {
     Schema,
     /// Print the script by which a shell completes what is typed.
     Completion(completion::CompletionArgs),
+    /// Show, check or describe the configuration.
+    Config(config::ConfigArgs),
     /// Print the version.
     Version,
     /// Be one of the agents of the examples.
@@ -112,7 +114,7 @@ pub struct RunArgs {
     #[arg(long, value_enum)]
     pub executor: Option<ExecutorArg>,
     /// Most steps in flight at once. Default: what the workflow says.
-    #[arg(long, value_name = "N", value_parser = config::max_concurrent)]
+    #[arg(long, value_name = "N", value_parser = crate::config::max_concurrent)]
     pub max_concurrent: Option<u32>,
     /// What a failed step means for the rest. Default: what the workflow says, then what the executor does.
     #[arg(long, value_enum)]
@@ -178,7 +180,7 @@ pub struct SubmitArgs {
     #[arg(long, value_enum)]
     pub executor: Option<ExecutorArg>,
     /// Most steps in flight at once. Default: what the workflow says.
-    #[arg(long, value_name = "N", value_parser = config::max_concurrent)]
+    #[arg(long, value_name = "N", value_parser = crate::config::max_concurrent)]
     pub max_concurrent: Option<u32>,
     /// A UUID of the caller's: the same one starts one run, however often the command is repeated.
     #[arg(long, value_name = "UUID")]
@@ -420,6 +422,7 @@ impl Cli {
             Verb::Artifacts(args) => artifacts::execute(args, &global).await,
             Verb::Schema => output::answer_json(&tutti_core::workflow::schema()).map(|()| Exit::Done),
             Verb::Completion(args) => completion::execute(&args),
+            Verb::Config(args) => config::execute(args),
             Verb::Version => version().map(|()| Exit::Done),
             Verb::ExampleAgent(args) => example_agent::execute(args).await,
         }

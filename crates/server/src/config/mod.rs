@@ -5,6 +5,8 @@
 //! `tutti config` and the reference in `docs/configuration.md` are made.
 
 mod execution;
+pub mod keys;
+mod load;
 mod sections;
 mod server;
 mod text;
@@ -13,11 +15,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::execution::{Environment, Explicit, Flags, max_concurrent, settled};
+pub use self::load::{Loaded, environment, load};
 pub use self::sections::{
     AgentsConfig, ClientConfig, Domain, ExecutionConfig, LogFormat, Mode, QualityConfig, SessionsConfig, StoreConfig,
     TelemetryConfig,
 };
-pub use self::server::{AuthConfig, AuthMode, Principal, Role, ServerConfig, ServerLimitsConfig, TlsConfig, TlsVersion};
+pub use self::server::{
+    AuthConfig, AuthMode, Principal, Role, ServerConfig, ServerLimitsConfig, TlsConfig, TlsVersion,
+};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
