@@ -77,11 +77,6 @@ impl Key {
         if fits { Ok(()) } else { Err(self.takes()) }
     }
 
-    /// True if the key holds a table with names of the user's choice.
-    pub fn is_table(&self) -> bool {
-        self.kind() == "object"
-    }
-
     fn takes(&self) -> String {
         let (min, max) = (&self.schema["minimum"], &self.schema["maximum"]);
         let range = match (min.is_null(), max.is_null()) {
