@@ -8,4 +8,6 @@ mod discovery;
 mod events;
 mod scripted;
 mod sdk;
+mod serve;
+mod serve_tls;
 mod support;
