@@ -73,7 +73,7 @@ impl Served {
         let stopped = async {
             // A test that drops the server does not stop it in good order.
             if stopped.await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         let running = tokio::spawn(serve(listener, routes, options, stopped));
