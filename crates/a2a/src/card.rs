@@ -3,13 +3,16 @@
 //! Reading is tolerant: unknown fields are ignored, `null` counts as absent, names in snake_case are accepted, and
 //! nothing but the form of the JSON is required, because cards in the field leave out fields the standard demands.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{GRPC_BINDING, VERSION, v1};
 
 /// What an agent tells about itself.
 ///
-/// Security schemes, extensions and signatures are not kept.
+/// Of its security schemes only [`api_key_header`](AgentCard::api_key_header) is read; extensions and signatures are
+/// not kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AgentCard {
@@ -46,6 +49,9 @@ pub struct AgentCard {
     /// A picture of it.
     #[serde(alias = "icon_url", skip_serializing_if = "Option::is_none")]
     pub icon_url: Option<String>,
+    /// How callers may show who they are, by name, as the card spells it.
+    #[serde(alias = "security_schemes", skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
+    pub security_schemes: BTreeMap<String, serde_json::Value>,
 }
 
 /// One address of an agent and the protocol binding spoken there.
@@ -127,6 +133,15 @@ impl AgentCard {
     /// Text that is not a JSON object, or fields of the wrong type.
     pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(text)
+    }
+
+    /// The header that the card wants an API key in, if one of its security schemes is such.
+    #[must_use]
+    pub fn api_key_header(&self) -> Option<&str> {
+        self.security_schemes.values().find_map(|scheme| {
+            let scheme = scheme.get("apiKeySecurityScheme").or_else(|| scheme.get("api_key_security_scheme"))?;
+            (scheme.get("location")?.as_str()? == "header").then(|| scheme.get("name")?.as_str()).flatten()
+        })
     }
 
     /// The interface to call: the first that speaks gRPC in a version 1.x of the protocol (or does not say which).
@@ -233,6 +248,7 @@ mod tests {
         .unwrap();
         assert_eq!(card.skills[0].id, "forecast");
         assert_eq!(card.capabilities.streaming, Some(true));
+        assert_eq!(card.api_key_header(), Some("X"));
         let interface = card.grpc_interface().unwrap();
         assert_eq!((interface.url.as_str(), interface.tenant.as_str()), ("h:3", "t"));
     }

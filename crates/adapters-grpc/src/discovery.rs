@@ -5,19 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, ETAG, HOST, IF_NONE_MATCH};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use tutti_a2a::card::{AgentCard, AgentInterface};
 use tutti_a2a::{CARD_PATH, JSON_MEDIA_TYPE};
-use tutti_core::ports::agent::{AgentDescription, AgentErrorKind};
+use tutti_core::ports::agent::{AgentAccess, AgentDescription, AgentEndpoint, AgentErrorKind};
 
+use crate::access;
+use crate::address::Address;
+use crate::connect::{Connector, Route};
 use crate::fault::{Fault, causes};
-use crate::pool::http_connector;
+use crate::policy::EndpointPolicy;
 
 /// Largest card read, in bytes.
 const MAX_CARD_BYTES: usize = 1024 * 1024;
@@ -25,21 +26,26 @@ const MAX_CARD_BYTES: usize = 1024 * 1024;
 /// Where and how to call an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The gRPC address, as the card spells it.
-    pub address: String,
+    /// The gRPC address.
+    pub address: Address,
     /// What every request carries as its tenant.
     pub tenant: String,
     /// False when the card says that the agent does not stream.
     pub streaming: bool,
+    /// The header that the card wants an API key in.
+    pub key_header: Option<String>,
 }
 
 /// Reads cards and remembers them.
 #[derive(Debug)]
 pub struct Discovery {
-    http: Client<HttpConnector, Empty<Bytes>>,
+    connector: Connector,
     timeout: Duration,
-    known: Mutex<HashMap<String, Arc<Known>>>,
+    known: Mutex<HashMap<Whose, Arc<Known>>>,
 }
+
+/// Whose card it is: the same address may show another card to another caller.
+type Whose = (String, AgentAccess);
 
 /// A card as it was last read.
 #[derive(Debug)]
@@ -50,39 +56,43 @@ struct Known {
 
 impl Discovery {
     /// A reader that gives each card `timeout`.
-    pub fn new(connect_timeout: Duration, timeout: Duration) -> Self {
-        let http = Client::builder(TokioExecutor::new()).build(http_connector(connect_timeout));
-        Self { http, timeout, known: Mutex::default() }
+    pub fn new(connector: Connector, timeout: Duration) -> Self {
+        Self { connector, timeout, known: Mutex::default() }
     }
 
-    /// Where to call the agent whose card is at the base URL, from memory if its card was read before.
+    /// The policy that it goes by.
+    pub fn policy(&self) -> &EndpointPolicy {
+        self.connector.policy()
+    }
+
+    /// Where to call an agent, from memory if its card was read before.
     ///
     /// # Errors
-    /// The agent cannot be reached, its card cannot be used, or it does not speak A2A 1.x over gRPC.
-    pub async fn target(&self, base: &str) -> Result<Target, Fault> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(base).cloned();
-        let known = match known {
+    /// The agent cannot be reached, is not allowed to be where it is, its card cannot be used, or it does not speak
+    /// A2A 1.x over gRPC.
+    pub async fn target(&self, agent: &AgentEndpoint) -> Result<Target, Fault> {
+        let known = match self.known(agent) {
             Some(known) => known,
-            None => self.read(base).await?,
+            None => self.read(agent).await?,
         };
-        target_of(&known.card)
+        self.target_of(&known.card, agent)
     }
 
     /// Reads the card anew (if it changed) and says where to call the agent.
     ///
     /// # Errors
     /// As [`target`](Self::target).
-    pub async fn refresh(&self, base: &str) -> Result<Target, Fault> {
-        target_of(&self.read(base).await?.card)
+    pub async fn refresh(&self, agent: &AgentEndpoint) -> Result<Target, Fault> {
+        self.target_of(&self.read(agent).await?.card, agent)
     }
 
     /// Reads the card anew (if it changed) and says who the agent is.
     ///
     /// # Errors
     /// As [`target`](Self::target).
-    pub async fn describe(&self, base: &str) -> Result<AgentDescription, Fault> {
-        let known = self.read(base).await?;
-        target_of(&known.card)?;
+    pub async fn describe(&self, agent: &AgentEndpoint) -> Result<AgentDescription, Fault> {
+        let known = self.read(agent).await?;
+        self.target_of(&known.card, agent)?;
         Ok(AgentDescription {
             name: known.card.name.clone(),
             version: known.card.version.clone(),
@@ -90,58 +100,99 @@ impl Discovery {
         })
     }
 
-    async fn read(&self, base: &str) -> Result<Arc<Known>, Fault> {
-        let url = url_of(base)?;
-        timeout(self.timeout, self.get(base, &url))
-            .await
-            .unwrap_or_else(|_| Err(Fault::unreachable(format!("{url}: no card within {:?}", self.timeout))))
+    fn known(&self, agent: &AgentEndpoint) -> Option<Arc<Known>> {
+        let whose = (agent.url.clone(), agent.access.clone());
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&whose).cloned()
     }
 
-    async fn get(&self, base: &str, url: &str) -> Result<Arc<Known>, Fault> {
-        let before = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(base).cloned();
-        let mut request = Request::get(url).header(ACCEPT, JSON_MEDIA_TYPE);
+    async fn read(&self, agent: &AgentEndpoint) -> Result<Arc<Known>, Fault> {
+        let address = self.base(agent)?;
+        timeout(self.timeout, self.get(agent, &address))
+            .await
+            .unwrap_or_else(|_| Err(Fault::unreachable(format!("{address}: no card within {:?}", self.timeout))))
+    }
+
+    /// The address of the card.
+    fn base(&self, agent: &AgentEndpoint) -> Result<Address, Fault> {
+        let AgentEndpoint { url, access, .. } = agent;
+        let unusable =
+            |why: String| Fault::refused(AgentErrorKind::Unsupported, format!("the URL of {}: {why}", agent.id));
+        let address = Address::parse(url, None).map_err(unusable)?;
+        self.connector.policy().check(&address, access).map_err(unusable)?;
+        if access.tls.is_some() && !address.tls {
+            return Err(unusable("an agent with `tls` needs an https:// URL".to_owned()));
+        }
+        Ok(address)
+    }
+
+    async fn get(&self, agent: &AgentEndpoint, address: &Address) -> Result<Arc<Known>, Fault> {
+        let before = self.known(agent);
+        let unusable = |message: String| Fault::refused(AgentErrorKind::Unsupported, format!("{address}: {message}"));
+        let lost = |error: hyper::Error| Fault::unreachable(format!("{address}: {}", causes(&error)));
+        let named = before.as_ref().and_then(|known| known.card.api_key_header());
+        let header = access::header(self.connector.policy(), &agent.access, named).await?;
+        let mut request = Request::get(format!("{}{CARD_PATH}", address.path))
+            .header(HOST, address.authority())
+            .header(ACCEPT, JSON_MEDIA_TYPE);
         if let Some(etag) = before.as_ref().and_then(|known| known.etag.as_ref()) {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let unusable = |message: String| Fault::refused(AgentErrorKind::Unsupported, format!("{url}: {message}"));
-        let request = request.body(Empty::new()).map_err(|error| unusable(error.to_string()))?;
-        let response = self
-            .http
-            .request(request)
-            .await
-            .map_err(|error| Fault::unreachable(format!("{url}: {}", causes(&error))))?;
+        let route = Route::new(address.clone(), &agent.access, header.is_some());
+        if let Some(header) = header {
+            request = request.header(header.name, header.value);
+        }
+        let request = request.body(Empty::<Bytes>::new()).map_err(|error| unusable(error.to_string()))?;
+        // A connection of its own: cards are read rarely, and one opened for somebody else is not to be used.
+        let connection = self.connector.connect(&route, b"http/1.1").await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(connection).await.map_err(lost)?;
+        let _driven = AbortOnDropHandle::new(tokio::spawn(connection));
+        let response = sender.send_request(request).await.map_err(lost)?;
         if response.status() == StatusCode::NOT_MODIFIED
             && let Some(before) = before
         {
             return Ok(before);
         }
-        let response = accept(response, url)?;
+        let response = accept(response, address)?;
         let etag = response.headers().get(ETAG).cloned();
         let body = Limited::new(response.into_body(), MAX_CARD_BYTES).collect().await;
         let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
             Some(_) => unusable(format!("an agent card of more than {MAX_CARD_BYTES} bytes")),
-            None => Fault::unreachable(format!("{url}: {error}")),
+            None => Fault::unreachable(format!("{address}: {error}")),
         })?;
         let card =
             AgentCard::parse(&body.to_bytes()).map_err(|error| unusable(format!("not an agent card: {error}")))?;
         let known = Arc::new(Known { card, etag });
         let mut cards = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        cards.insert(base.to_owned(), Arc::clone(&known));
+        cards.insert((agent.url.clone(), agent.access.clone()), Arc::clone(&known));
         Ok(known)
     }
-}
 
-fn url_of(base: &str) -> Result<String, Fault> {
-    if !base.starts_with("http://") {
-        let message = format!("\"{base}\": only http:// URLs of agents are supported");
-        return Err(Fault::refused(AgentErrorKind::Unsupported, message));
+    /// Where a card says that its agent is. What it names must be allowed itself, and a card that came over TLS does not
+    /// lead to where there is none.
+    fn target_of(&self, card: &AgentCard, agent: &AgentEndpoint) -> Result<Target, Fault> {
+        let unusable = |why: String| Fault::refused(AgentErrorKind::Unsupported, format!("agent {}: {why}", agent.id));
+        let Some(AgentInterface { url, tenant, .. }) = card.grpc_interface() else {
+            return Err(unusable("its card offers no interface of A2A 1.x over gRPC".to_owned()));
+        };
+        let tls = self.base(agent)?.tls;
+        let wrong = |why: String| unusable(format!("the address on its card {why}"));
+        let address = Address::parse(url, Some(tls)).map_err(wrong)?;
+        self.connector.policy().check(&address, &agent.access).map_err(|why| unusable(format!("its card: {why}")))?;
+        if tls && !address.tls {
+            return Err(wrong("is without TLS, though the card is not".to_owned()));
+        }
+        Ok(Target {
+            address,
+            tenant: tenant.clone(),
+            streaming: card.capabilities.streaming != Some(false),
+            key_header: card.api_key_header().map(str::to_owned),
+        })
     }
-    Ok(format!("{}{CARD_PATH}", base.trim_end_matches('/')))
 }
 
-fn accept<B>(response: Response<B>, url: &str) -> Result<Response<B>, Fault> {
+fn accept<B>(response: Response<B>, address: &Address) -> Result<Response<B>, Fault> {
     let status = response.status();
-    let message = format!("{url}: HTTP {status}");
+    let message = format!("{address}: HTTP {status}");
     match status {
         StatusCode::OK => Ok(response),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Fault::refused(AgentErrorKind::Unauthorized, message)),
@@ -149,13 +200,4 @@ fn accept<B>(response: Response<B>, url: &str) -> Result<Response<B>, Fault> {
         _ if status.is_server_error() => Err(Fault::unreachable(message)),
         _ => Err(Fault::refused(AgentErrorKind::Unsupported, message)),
     }
-}
-
-fn target_of(card: &AgentCard) -> Result<Target, Fault> {
-    let Some(AgentInterface { url, tenant, .. }) = card.grpc_interface() else {
-        let message = format!("agent \"{}\" offers no interface of A2A 1.x over gRPC", card.name);
-        return Err(Fault::refused(AgentErrorKind::Unsupported, message));
-    };
-    let streaming = card.capabilities.streaming != Some(false);
-    Ok(Target { address: url.clone(), tenant: tenant.clone(), streaming })
 }

@@ -10,6 +10,8 @@ use tutti_a2a::error::{Reason, retry_delay};
 use tutti_core::limits::MAX_MESSAGE_BYTES;
 use tutti_core::ports::agent::{AgentError, AgentErrorKind};
 
+use crate::connect::Failure;
+
 /// A failed request.
 #[derive(Debug)]
 pub struct Fault {
@@ -53,8 +55,20 @@ impl Fault {
     }
 }
 
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            AgentErrorKind::Unavailable => Self::unreachable(failure.message),
+            kind => Self::refused(kind, failure.message),
+        }
+    }
+}
+
 impl From<Status> for Fault {
     fn from(status: Status) -> Self {
+        if let Some(failure) = connection_failure(&status) {
+            return failure.clone().into();
+        }
         let (kind, class) = if status.source().is_some() { transport(&status) } else { answered(&status) };
         let reason = Reason::of(&status).map_or("", Reason::as_str);
         let separator = if reason.is_empty() { "" } else { " " };
@@ -93,6 +107,18 @@ pub fn causes(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Why our own connector gave no connection, if that is what happened.
+fn connection_failure(status: &Status) -> Option<&Failure> {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if let Some(ConnectError(inner)) = error.downcast_ref() {
+            return inner.downcast_ref();
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// A failure that tonic reports on the agent's behalf: its status has a source.

@@ -12,19 +12,25 @@
 //! (`12345678901234567890`, say), or that nests too deep for it, travels as text of media type `application/json`. Text
 //! of that media type in an answer is taken as a value, byte for byte.
 
+mod access;
+mod address;
 pub mod api;
+mod connect;
 mod discovery;
 mod fault;
 mod output;
 mod peer;
 mod pieces;
+mod policy;
 mod pool;
 mod request;
 pub mod serve;
 mod session;
 mod task;
+mod tls;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,12 +39,15 @@ use tutti_core::ports::agent::{
     AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentTransport, AgentUpdate, Answer, UpdateSink,
 };
 
+use crate::connect::Connector;
 use crate::discovery::Discovery;
 use crate::fault::broken;
 use crate::peer::Shared;
 use crate::pool::Pool;
 use crate::session::Session;
 
+pub use crate::connect::{Resolve, SystemResolver};
+pub use crate::policy::{Allowed, EndpointPolicy};
 pub use crate::pool::PoolStats;
 pub use crate::task::{Ending, TaskView};
 
@@ -56,6 +65,8 @@ pub struct GrpcConfig {
     pub idle_timeout: Duration,
     /// How long an agent that goes away in the middle of a task is waited for. Default: 5 s.
     pub reconnect_window: Duration,
+    /// Where agents may be. Default: in the internet; trusted ones also on loopback and in private networks.
+    pub policy: EndpointPolicy,
 }
 
 impl Default for GrpcConfig {
@@ -66,6 +77,7 @@ impl Default for GrpcConfig {
             request_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             reconnect_window: Duration::from_secs(5),
+            policy: EndpointPolicy::default(),
         }
     }
 }
@@ -80,8 +92,15 @@ impl GrpcTransport {
     /// A transport with no connections yet.
     #[must_use]
     pub fn new(config: GrpcConfig) -> Self {
-        let pool = Pool::new(config.pool_size, config.connect_timeout);
-        let discovery = Discovery::new(config.connect_timeout, config.request_timeout);
+        Self::with_resolver(config, Arc::new(SystemResolver))
+    }
+
+    /// The same, with names looked up elsewhere than at the system.
+    #[must_use]
+    pub fn with_resolver(config: GrpcConfig, resolver: Arc<dyn Resolve>) -> Self {
+        let connector = Connector::new(config.policy.clone(), resolver, config.connect_timeout);
+        let pool = Pool::new(config.pool_size, connector.clone());
+        let discovery = Discovery::new(connector, config.request_timeout);
         Self { shared: Shared { config, pool, discovery } }
     }
 
@@ -95,7 +114,7 @@ impl GrpcTransport {
 #[async_trait]
 impl AgentTransport for GrpcTransport {
     async fn describe(&self, agent: &AgentEndpoint) -> Result<AgentDescription, AgentError> {
-        self.shared.discovery.describe(&agent.url).await.map_err(|fault| fault.error)
+        self.shared.discovery.describe(agent).await.map_err(|fault| fault.error)
     }
 
     async fn call(&self, call: &AgentCall, updates: &dyn UpdateSink) -> Result<Answer, AgentError> {

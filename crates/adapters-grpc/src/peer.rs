@@ -7,8 +7,10 @@ use tonic::Streaming;
 use tonic::transport::Channel;
 use tutti_a2a::MAX_MESSAGE_BYTES;
 use tutti_a2a::v1::{self, a2a_service_client::A2aServiceClient};
-use tutti_core::ports::agent::AgentCall;
+use tutti_core::ports::agent::{AgentCall, AgentErrorKind};
 
+use crate::access::{self, Secret};
+use crate::connect::Route;
 use crate::discovery::{Discovery, Target};
 use crate::fault::{Class, Fault};
 use crate::pool::Pool;
@@ -35,6 +37,8 @@ pub struct Peer<'a> {
     deadline: Instant,
     /// Where the agent is, once known.
     target: Option<Target>,
+    /// The secret that was sent last.
+    secret: Option<Secret>,
 }
 
 /// What sending a message opened.
@@ -48,7 +52,7 @@ pub enum Opened {
 impl<'a> Peer<'a> {
     /// The agent of this call, with `timeout` for everything that is asked of it.
     pub fn new(shared: &'a Shared, call: &'a AgentCall, timeout: Duration) -> Self {
-        Self { shared, call, deadline: Instant::now() + timeout, target: None }
+        Self { shared, call, deadline: Instant::now() + timeout, target: None, secret: None }
     }
 
     /// When time is up.
@@ -80,23 +84,25 @@ impl<'a> Peer<'a> {
         let (mut client, target) = self.client().await?;
         let mut message = request::send(self.call, target.tenant, SystemTime::now());
         if target.streaming {
-            let request = self.wrap(message.clone(), self.remaining());
-            match client.send_streaming_message(request).await.map_err(Fault::from) {
+            let request = self.wrap(message.clone(), self.remaining()).await?;
+            match client.send_streaming_message(request).await.map_err(|status| self.fault(status)) {
                 Ok(stream) => return Ok(Opened::Stream(stream.into_inner())),
                 Err(fault) if fault.class == Class::Unsupported => {}
                 Err(fault) => return Err(fault),
             }
         }
         message.configuration = Some(v1::SendMessageConfiguration { return_immediately: true, ..Default::default() });
-        let request = self.wrap(message, self.remaining());
-        Ok(Opened::Response(client.send_message(request).await?.into_inner()))
+        let request = self.wrap(message, self.remaining()).await?;
+        let response = client.send_message(request).await.map_err(|status| self.fault(status))?;
+        Ok(Opened::Response(response.into_inner()))
     }
 
     /// Asks for a task.
     pub async fn get_task(&mut self, id: &str) -> Result<v1::Task, Fault> {
         let (mut client, Target { tenant, .. }) = self.client().await?;
         let request = v1::GetTaskRequest { tenant, id: id.to_owned(), history_length: Some(0) };
-        Ok(client.get_task(self.wrap(request, self.short())).await?.into_inner())
+        let request = self.wrap(request, self.short()).await?;
+        Ok(client.get_task(request).await.map_err(|status| self.fault(status))?.into_inner())
     }
 
     /// Asks for a page of the tasks in this call's context, with their histories.
@@ -110,26 +116,29 @@ impl<'a> Peer<'a> {
             history_length: Some(HISTORY),
             ..Default::default()
         };
-        Ok(client.list_tasks(self.wrap(request, self.short())).await?.into_inner())
+        let request = self.wrap(request, self.short()).await?;
+        Ok(client.list_tasks(request).await.map_err(|status| self.fault(status))?.into_inner())
     }
 
     /// Opens a new stream of a task's events.
     pub async fn subscribe(&mut self, id: &str) -> Result<Streaming<v1::StreamResponse>, Fault> {
         let (mut client, Target { tenant, .. }) = self.client().await?;
         let request = v1::SubscribeToTaskRequest { tenant, id: id.to_owned() };
-        Ok(client.subscribe_to_task(self.wrap(request, self.remaining())).await?.into_inner())
+        let request = self.wrap(request, self.remaining()).await?;
+        Ok(client.subscribe_to_task(request).await.map_err(|status| self.fault(status))?.into_inner())
     }
 
     /// Asks to stop a task.
     pub async fn cancel_task(&mut self, id: &str) -> Result<v1::Task, Fault> {
         let (mut client, Target { tenant, .. }) = self.client().await?;
         let request = v1::CancelTaskRequest { tenant, id: id.to_owned(), metadata: None };
-        Ok(client.cancel_task(self.wrap(request, self.short())).await?.into_inner())
+        let request = self.wrap(request, self.short()).await?;
+        Ok(client.cancel_task(request).await.map_err(|status| self.fault(status))?.into_inner())
     }
 
     /// Reads the agent's card again; true when that gave another address.
     pub async fn locate(&mut self) -> Result<bool, Fault> {
-        let target = self.shared.discovery.refresh(&self.call.agent.url).await?;
+        let target = self.shared.discovery.refresh(&self.call.agent).await?;
         let moved = self.target.as_ref() != Some(&target);
         self.target = Some(target);
         Ok(moved)
@@ -138,17 +147,46 @@ impl<'a> Peer<'a> {
     async fn client(&mut self) -> Result<(A2aServiceClient<Channel>, Target), Fault> {
         let target = match &self.target {
             Some(target) => target.clone(),
-            None => self.shared.discovery.target(&self.call.agent.url).await?,
+            None => self.shared.discovery.target(&self.call.agent).await?,
         };
         self.target = Some(target.clone());
-        let client = A2aServiceClient::new(self.shared.pool.channel(&target.address)?)
+        let client = A2aServiceClient::new(self.shared.pool.channel(&self.route(&target))?)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         Ok((client, target))
     }
 
-    fn wrap<T>(&self, message: T, timeout: Duration) -> tonic::Request<T> {
-        request::wrap(message, timeout, self.call.trace_parent.as_deref())
+    fn route(&self, target: &Target) -> Route {
+        let access = &self.call.agent.access;
+        Route::new(target.address.clone(), access, access.credentials.is_some())
+    }
+
+    /// The request with what every request carries, credentials included.
+    async fn wrap<T>(&mut self, message: T, timeout: Duration) -> Result<tonic::Request<T>, Fault> {
+        let mut request = request::wrap(message, timeout, self.call.trace_parent.as_deref());
+        let access = &self.call.agent.access;
+        let named = self.target.as_ref().and_then(|target| target.key_header.as_deref());
+        match access::header(self.shared.discovery.policy(), access, named).await? {
+            Some(header) => {
+                request::authorize(&mut request, &header);
+                self.secret = Some(header.secret);
+            }
+            None if access.credentials.is_some() => {
+                let message = "no header for the API key: the agent's card names none, so `header` has to";
+                return Err(Fault::refused(AgentErrorKind::Unauthorized, message));
+            }
+            None => {}
+        }
+        Ok(request)
+    }
+
+    /// What the failure of a request means. An agent that repeats the secret is not quoted.
+    pub fn fault(&self, status: tonic::Status) -> Fault {
+        let mut fault = Fault::from(status);
+        if let Some(secret) = &self.secret {
+            fault.error.message = secret.mask(&fault.error.message);
+        }
+        fault
     }
 
     /// Time left.

@@ -1,22 +1,15 @@
-//! HTTP/2 channels to agents, one per address, kept for reuse.
+//! HTTP/2 channels to agents, one per address and way to reach it, kept for reuse.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper_util::client::legacy::connect::HttpConnector;
-use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
-use tower::{Service as _, service_fn};
+use tower::service_fn;
 use tutti_core::ports::agent::AgentErrorKind;
 
-use crate::fault::{Fault, causes};
-
-/// How long a connection may be silent before the operating system asks whether the peer is alive.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(20);
-
-/// How long sent data may stay unacknowledged before the connection counts as dead.
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
+use crate::connect::{Connector, Failure, Route};
+use crate::fault::Fault;
 
 /// Time between HTTP/2 pings. gRPC servers end a connection that is pinged more often than every five minutes (their
 /// default), so that these only keep middleboxes awake; dead peers are found by TCP.
@@ -45,45 +38,45 @@ impl PoolStats {
     }
 }
 
-/// Channels by address. A channel connects when first used, carries any number of calls at once and reconnects by
+/// Channels by route. A channel connects when first used, carries any number of calls at once and reconnects by
 /// itself. Of more addresses than fit, the one that was not used for longest is let go; calls under way keep theirs.
 #[derive(Debug)]
 pub struct Pool {
     size: usize,
-    connect_timeout: Duration,
+    connector: Connector,
     /// The least recently used first.
-    channels: Mutex<Vec<(String, Channel)>>,
+    channels: Mutex<Vec<(Route, Channel)>>,
     opened: Arc<AtomicU64>,
     requests: AtomicU64,
 }
 
 impl Pool {
     /// A pool of at most `size` channels (at least one).
-    pub fn new(size: usize, connect_timeout: Duration) -> Self {
+    pub fn new(size: usize, connector: Connector) -> Self {
         Self {
             size: size.max(1),
-            connect_timeout,
+            connector,
             channels: Mutex::default(),
             opened: Arc::default(),
             requests: AtomicU64::new(0),
         }
     }
 
-    /// The channel to an address, for one request.
+    /// The channel of a route, for one request.
     ///
     /// # Errors
-    /// An address that cannot be understood, or that asks for TLS.
-    pub fn channel(&self, address: &str) -> Result<Channel, Fault> {
+    /// An address that cannot be understood.
+    pub fn channel(&self, route: &Route) -> Result<Channel, Fault> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = channels.iter().position(|(known, _)| known == address) {
+        if let Some(at) = channels.iter().position(|(known, _)| known == route) {
             channels[at..].rotate_left(1);
         } else {
-            let channel = self.open(address)?;
+            let channel = self.open(route)?;
             if channels.len() == self.size {
                 channels.remove(0);
             }
-            channels.push((address.to_owned(), channel));
+            channels.push((route.clone(), channel));
         }
         let (_, channel) = channels.last().expect("the channel was just put there");
         Ok(channel.clone())
@@ -97,86 +90,69 @@ impl Pool {
         PoolStats { opened, reused, channels }
     }
 
-    fn open(&self, address: &str) -> Result<Channel, Fault> {
-        let endpoint = Endpoint::from_shared(url_of(address)?)
-            .map_err(|error| Fault::refused(AgentErrorKind::Unsupported, format!("address \"{address}\": {error}")))?
+    fn open(&self, route: &Route) -> Result<Channel, Fault> {
+        let unusable =
+            |error: String| Fault::refused(AgentErrorKind::Unsupported, format!("{}: {error}", route.address));
+        // TLS is the connector's business: to tonic the connection is a plain one whose requests say "https".
+        let authority = route.address.authority();
+        let scheme = if route.address.tls { "https" } else { "http" };
+        let origin = format!("{scheme}://{authority}")
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| unusable(error.to_string()))?;
+        let endpoint = Endpoint::from_shared(format!("http://{authority}"))
+            .map_err(|error| unusable(error.to_string()))?
+            .origin(origin)
             .http2_keep_alive_interval(HTTP2_PING)
             .keep_alive_timeout(HTTP2_PONG);
-        let connect_timeout = self.connect_timeout;
-        let http = http_connector(connect_timeout);
-        let address: Arc<str> = address.into();
+        let (connector, route) = (self.connector.clone(), Arc::new(route.clone()));
         let opened = Arc::clone(&self.opened);
-        Ok(endpoint.connect_with_connector_lazy(service_fn(move |uri| {
-            let (mut http, opened, address) = (http.clone(), Arc::clone(&opened), Arc::clone(&address));
+        Ok(endpoint.connect_with_connector_lazy(service_fn(move |_| {
+            let (connector, route, opened) = (connector.clone(), Arc::clone(&route), Arc::clone(&opened));
             async move {
-                // Looking the name up counts as well, which the connector's own timeout leaves out.
-                let connection = timeout(connect_timeout, http.call(uri)).await;
-                let connection = connection
-                    .map_err(|_| format!("no connection to {address} within {connect_timeout:?}"))?
-                    .map_err(|error| format!("no connection to {address}: {}", causes(&error)))?;
+                let connection = connector.connect(&route, b"h2").await?;
                 opened.fetch_add(1, Ordering::Relaxed);
-                Ok::<_, tower::BoxError>(connection)
+                Ok::<_, Failure>(connection)
             }
         })))
     }
 }
 
-/// Opens TCP connections as all clients here want them.
-pub fn http_connector(connect_timeout: Duration) -> HttpConnector {
-    let mut http = HttpConnector::new();
-    http.set_nodelay(true);
-    http.set_connect_timeout(Some(connect_timeout));
-    http.set_keepalive(Some(TCP_KEEPALIVE));
-    http.set_keepalive_interval(Some(TCP_KEEPALIVE / 4));
-    http.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
-    http
-}
-
-/// The URL of a gRPC address as cards spell it: `host:port`, by the specification, or a URL.
-fn url_of(address: &str) -> Result<String, Fault> {
-    match address.split_once("://") {
-        None => Ok(format!("http://{address}")),
-        Some(("http" | "grpc", rest)) => Ok(format!("http://{rest}")),
-        Some(_) => {
-            let message = format!("address \"{address}\": only connections without TLS are supported");
-            Err(Fault::refused(AgentErrorKind::Unsupported, message))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tutti_core::ports::agent::AgentAccess;
 
-    #[test]
-    fn addresses_of_cards_become_urls() {
-        for (address, url) in [
-            ("h:1", "http://h:1"),
-            ("http://h:1", "http://h:1"),
-            ("grpc://h:1", "http://h:1"),
-            ("[::1]:5", "http://[::1]:5"),
-        ] {
-            assert_eq!(url_of(address).unwrap(), url);
-        }
-        assert_eq!(url_of("https://h:1").unwrap_err().error.kind, AgentErrorKind::Unsupported);
+    use super::*;
+    use crate::address::Address;
+    use crate::connect::SystemResolver;
+    use crate::policy::EndpointPolicy;
+
+    fn pool() -> Pool {
+        let connector =
+            Connector::new(EndpointPolicy::default(), Arc::new(SystemResolver), std::time::Duration::from_secs(1));
+        Pool::new(2, connector)
+    }
+
+    fn route(address: &str) -> Route {
+        Route::new(Address::parse(address, Some(false)).unwrap(), &AgentAccess::default(), false)
     }
 
     #[tokio::test]
     async fn the_channel_not_used_for_longest_is_let_go() {
-        let pool = Pool::new(2, Duration::from_secs(1));
+        let pool = pool();
         for address in ["a:1", "b:1", "a:1", "c:1"] {
-            pool.channel(address).unwrap();
+            pool.channel(&route(address)).unwrap();
         }
         let held = pool.channels.lock().unwrap();
-        let held: Vec<_> = held.iter().map(|(address, _)| address.as_str()).collect();
+        let held: Vec<_> = held.iter().map(|(route, _)| route.address.authority()).collect();
         assert_eq!(held, ["a:1", "c:1"]);
     }
 
     #[tokio::test]
-    async fn an_address_that_is_none_is_refused() {
-        let pool = Pool::new(2, Duration::from_secs(1));
-        assert!(pool.channel("not an address").is_err());
-        assert_eq!(pool.stats().channels, 0);
+    async fn ways_that_differ_in_trust_do_not_share_a_channel() {
+        let pool = pool();
+        pool.channel(&route("a:1")).unwrap();
+        pool.channel(&Route { trusted: true, ..route("a:1") }).unwrap();
+        assert_eq!(pool.stats().channels, 2);
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::time::{Duration, SystemTime};
 use prost_types::value::Kind;
 use prost_types::{Struct, Timestamp, Value};
 use tonic::Request;
-use tonic::metadata::AsciiMetadataValue;
+use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
 use tutti_a2a::v1::{self, Role, part::Content};
 use tutti_a2a::{JSON_MEDIA_TYPE, VERSION, json, metadata, request};
 use tutti_core::ports::agent::AgentCall;
 use tutti_core::value::Json;
+
+use crate::access::Header;
 
 /// A request with what every A2A call carries: version, deadline and trace context.
 pub fn wrap<T>(message: T, timeout: Duration, trace_parent: Option<&str>) -> Request<T> {
@@ -21,6 +23,19 @@ pub fn wrap<T>(message: T, timeout: Duration, trace_parent: Option<&str>) -> Req
         headers.insert(metadata::TRACEPARENT, value);
     }
     request
+}
+
+/// Adds the header that shows who calls.
+pub fn authorize<T>(request: &mut Request<T>, header: &Header) {
+    // Values went through the same check as headers of HTTP; their being sensitive is kept.
+    if let (Ok(name), Ok(value)) = (
+        AsciiMetadataKey::from_bytes(header.name.as_str().as_bytes()),
+        AsciiMetadataValue::try_from(header.value.as_bytes()),
+    ) {
+        let mut value = value;
+        value.set_sensitive(true);
+        request.metadata_mut().insert(name, value);
+    }
 }
 
 /// The message that asks the agent to do the step.
@@ -69,14 +84,18 @@ fn string(text: String) -> Value {
 #[cfg(test)]
 mod tests {
     use tutti_core::ids::{AttemptKey, RunId, StepId, StepPath};
-    use tutti_core::ports::agent::AgentEndpoint;
+    use tutti_core::ports::agent::{AgentAccess, AgentEndpoint};
     use tutti_core::workflow::Priority;
 
     use super::*;
 
     fn call(input: &str) -> AgentCall {
         AgentCall {
-            agent: AgentEndpoint { id: "a".parse().unwrap(), url: "http://h:1".to_owned() },
+            agent: AgentEndpoint {
+                id: "a".parse().unwrap(),
+                url: "http://h:1".to_owned(),
+                access: AgentAccess::default(),
+            },
             key: AttemptKey {
                 run: RunId::new(1, [0; 10]),
                 generation: 0,

@@ -219,7 +219,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 Ok(Ok(None)) => return Ok(Read::Closed(None)),
-                Ok(Err(status)) => return Ok(Read::Closed(Some(status.into()))),
+                Ok(Err(status)) => return Ok(Read::Closed(Some(self.peer.fault(status)))),
                 Err(_) => return Ok(Read::Silent),
             }
         }

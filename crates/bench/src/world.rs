@@ -83,6 +83,7 @@ impl World {
         registry.register(AgentRecord {
             id: "idle".parse().map_err(|_| "a valid name")?,
             url: "http://in-process".into(),
+            access: Default::default(),
             capabilities: vec!["c".parse().map_err(|_| "a valid name")?],
         });
         let options = EngineOptions { max_in_flight: 1_000_000, ..EngineOptions::default() };

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::watch;
 use tutti_a2a::card::AgentSkill;
-use tutti_core::ports::agent::AgentEndpoint;
+use tutti_core::ports::agent::{AgentAccess, AgentEndpoint};
 use tutti_example_agents::kit::{Agent, Chunk, Instruments, Outcome, Server, Skill, SkillError, TaskContext};
 use tutti_testkit::conformance::transport::{ARTIFACT, Behaviour, CAPABILITY, Subject, TestAgent, TestAgents, WORDS};
 
@@ -41,7 +41,8 @@ impl TestAgents for Kit {
 }
 
 fn endpoint(address: &str) -> AgentEndpoint {
-    AgentEndpoint { id: "agent".parse().unwrap(), url: format!("http://{address}") }
+    let access = AgentAccess::trusted();
+    AgentEndpoint { id: "agent".parse().unwrap(), url: format!("http://{address}"), access }
 }
 
 struct Running {

@@ -70,7 +70,7 @@ async fn what_is_no_usable_card_is_told_from_what_is_not_there() {
     ] {
         assert_eq!(failure(&serve_card(status).await).await, kind, "{status}");
     }
-    assert_eq!(failure("https://127.0.0.1:9").await, AgentErrorKind::Unsupported);
+    assert_eq!(failure("https://127.0.0.1:9").await, AgentErrorKind::Unavailable);
     assert_eq!(failure("http://no url").await, AgentErrorKind::Unsupported);
     assert_eq!(failure("http://127.0.0.1:9").await, AgentErrorKind::Unavailable);
 }

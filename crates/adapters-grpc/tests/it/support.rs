@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tutti_adapters_grpc::{GrpcConfig, GrpcTransport};
 use tutti_core::ids::{AttemptKey, RunId, StepId, StepPath};
 use tutti_core::ports::agent::{
-    AgentCall, AgentEndpoint, AgentError, AgentErrorKind, AgentUpdate, Answer, Artifact, UpdateSink,
+    AgentAccess, AgentCall, AgentEndpoint, AgentError, AgentErrorKind, AgentUpdate, Answer, Artifact, UpdateSink,
 };
 use tutti_core::value::Json;
 use tutti_core::workflow::Priority;
@@ -35,7 +35,7 @@ pub fn call(url: &str, input: &Value) -> AgentCall {
     let mut next = NEXT.lock().unwrap();
     *next += 1;
     AgentCall {
-        agent: AgentEndpoint { id: "agent".parse().unwrap(), url: url.to_owned() },
+        agent: AgentEndpoint { id: "agent".parse().unwrap(), url: url.to_owned(), access: AgentAccess::trusted() },
         key: AttemptKey {
             run: RunId::new(u64::from(*next), [*next; 10]),
             generation: 0,

@@ -1,5 +1,7 @@
 //! Calling agents.
 
+mod access;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{AgentId, AttemptKey, Capability};
 use crate::value::Json;
 use crate::workflow::Priority;
+
+pub use self::access::{AccessError, AgentAccess, AgentTls, ClientIdentity, Credentials, SecretRef};
 
 /// Calls agents over some protocol.
 ///
@@ -43,13 +47,15 @@ pub trait AgentTransport: Send + Sync {
     async fn cancel(&self, call: &AgentCall) -> Result<(), AgentError>;
 }
 
-/// Where an agent is.
+/// Where an agent is, and how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentEndpoint {
     /// Its name in the registry.
     pub id: AgentId,
     /// Base URL of its card, such as `http://127.0.0.1:9000`.
     pub url: String,
+    /// TLS, credentials and trust.
+    pub access: AgentAccess,
 }
 
 /// What an agent says of itself.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tutti_core::ids::{AgentId, Capability};
-use tutti_core::ports::agent::AgentEndpoint;
+use tutti_core::ports::agent::{AgentAccess, AgentEndpoint};
 
 /// An agent that can be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct AgentRecord {
     pub id: AgentId,
     /// Base URL of its card.
     pub url: String,
+    /// How it is reached.
+    pub access: AgentAccess,
     /// What it can do.
     pub capabilities: Vec<Capability>,
 }
@@ -71,7 +73,11 @@ impl Registry {
     #[must_use]
     pub fn endpoint(&self, id: &AgentId) -> Option<AgentEndpoint> {
         let agents = self.lock();
-        agents.by_id.get(id).map(|(record, _)| AgentEndpoint { id: id.clone(), url: record.url.clone() })
+        agents.by_id.get(id).map(|(record, _)| AgentEndpoint {
+            id: id.clone(),
+            url: record.url.clone(),
+            access: record.access.clone(),
+        })
     }
 
     /// The best agent with a capability that is not among those already asked: without failures in a row first, then
@@ -141,7 +147,12 @@ mod tests {
         let registry = Registry::default();
         for id in ["a", "b", "c"] {
             let capabilities = vec!["x".parse().unwrap()];
-            registry.register(AgentRecord { id: id.parse().unwrap(), url: format!("http://{id}"), capabilities });
+            registry.register(AgentRecord {
+                id: id.parse().unwrap(),
+                url: format!("http://{id}"),
+                access: AgentAccess::default(),
+                capabilities,
+            });
         }
         registry
     }

@@ -10,7 +10,7 @@ use tutti_adapters_memory::MemoryStore;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::{
-    AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentTransport, AgentUpdate, Answer,
+    AgentAccess, AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentTransport, AgentUpdate, Answer,
     UpdateSink,
 };
 use tutti_core::ports::clock::Clock;
@@ -173,7 +173,12 @@ impl World {
         let registry = Registry::default();
         for id in ["x", "y"] {
             let capabilities = vec!["c".parse().unwrap()];
-            registry.register(AgentRecord { id: id.parse().unwrap(), url: format!("http://{id}"), capabilities });
+            registry.register(AgentRecord {
+                id: id.parse().unwrap(),
+                url: format!("http://{id}"),
+                access: AgentAccess::default(),
+                capabilities,
+            });
         }
         Engine::start(ports, registry, options)
     }

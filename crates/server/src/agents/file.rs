@@ -9,6 +9,10 @@
 //!     capabilities: [text.translate]     # else read from its card
 //!     env: {MODEL: small}
 //!     startup_timeout: 20s               # default: 10s
+//!   - name: forecaster
+//!     url: https://forecast.example
+//!     tls: {ca: ca.pem, cert: client.pem, key: client.key}
+//!     credentials: {bearer: env:FORECAST_TOKEN}
 //! ```
 //!
 //! In `command` and `env`, `{self}` is the running tutti, `{dir}` the folder of the file, `{port}` and `{grpc_port}` two
@@ -22,6 +26,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use tutti_core::ids::{AgentId, Capability};
+use tutti_core::ports::agent::{AgentAccess, AgentTls, Credentials};
 use tutti_core::time::Span;
 use tutti_core::workflow::{Document, Problem, Workflow};
 
@@ -54,6 +59,8 @@ pub struct AgentEntry {
     pub origin: Origin,
     /// What it can do; `None`: its card tells.
     pub capabilities: Option<Vec<Capability>>,
+    /// TLS and credentials; what the operator wrote is trusted.
+    pub access: AgentAccess,
 }
 
 /// How an agent is reached.
@@ -94,6 +101,8 @@ struct WrittenAgent {
     #[serde(default)]
     env: BTreeMap<String, Text>,
     startup_timeout: Option<Span>,
+    tls: Option<AgentTls>,
+    credentials: Option<Credentials>,
 }
 
 /// Text that may be written without quotes though it looks like a number.
@@ -140,7 +149,14 @@ impl AgentsFile {
             let lines: Vec<String> = problems.iter().map(|problem| format!("  {shown}:{problem}")).collect();
             Failure::usage(format!("the agents file cannot be used\n{}", lines.join("\n")))
         })?;
-        Ok(Self { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), agents })
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut file = Self { path, agents };
+        // Files of an agent are named as seen from here, wherever the command runs.
+        let folder = file.folder().to_owned();
+        for agent in &mut file.agents {
+            agent.access = std::mem::take(&mut agent.access).in_folder(&folder);
+        }
+        Ok(file)
     }
 
     /// The folder of the file.
@@ -206,8 +222,14 @@ fn parse(text: &str) -> std::result::Result<Vec<AgentEntry>, Vec<Problem>> {
             let reason = format!("\"{}\" is the name of agents[{first}] already", agent.name);
             problems.push(document.problem(at(".name"), reason));
         }
+        let access = AgentAccess { tls: agent.tls, credentials: agent.credentials, trusted: true };
+        if access.tls.is_some() && !agent.url.as_deref().is_some_and(|url| url.starts_with("https://")) {
+            problems.push(document.problem(at(".tls"), "is for agents with an https:// `url`"));
+        }
         match origin(agent.url, agent.command, agent.env, agent.startup_timeout) {
-            Ok(origin) => agents.push(AgentEntry { name: agent.name, origin, capabilities: agent.capabilities }),
+            Ok(origin) => {
+                agents.push(AgentEntry { name: agent.name, origin, capabilities: agent.capabilities, access })
+            }
             Err((field, reason)) => problems.push(document.problem(at(field), reason)),
         }
     }
@@ -268,6 +290,20 @@ mod tests {
         assert_eq!(command.line, ["run", "--port", "{port}", "--n", "7"]);
         assert_eq!(command.env["N"], "1.50");
         assert_eq!(command.startup_timeout, STARTUP_TIMEOUT);
+    }
+
+    #[test]
+    fn tls_and_credentials_are_read_and_their_faults_have_a_place() {
+        let agents = parse(
+            "agents:\n  - name: a\n    url: https://h:1\n    tls: {ca: ca.pem, cert: c.pem, key: k.pem}\n    credentials: {bearer: 'file:token'}\n",
+        )
+        .unwrap();
+        assert!(agents[0].access.trusted);
+        assert_eq!(agents[0].access.credentials.as_ref().unwrap().secret().to_string(), "file:token");
+        let found = problems("agents:\n  - name: a\n    url: http://h:1\n    tls: {ca: ca.pem}\n");
+        assert!(found[0].contains("agents[0].tls: is for agents with an https:// `url`"), "{}", found[0]);
+        let found = problems("agents:\n  - name: a\n    url: http://h:1\n    credentials: {bearer: sk-123456}\n");
+        assert!(found[0].contains("env:NAME or file:PATH") && !found[0].contains("sk-123456"), "{}", found[0]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use tokio::process::Child;
 use tokio::time::{Instant, timeout, timeout_at};
 use tutti_core::ids::{AgentId, Capability};
-use tutti_core::ports::agent::{AgentEndpoint, AgentTransport};
+use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, AgentTransport};
 use tutti_engine::AgentRecord;
 
 use super::file::{AgentEntry, AgentsFile, Command, Origin};
@@ -53,6 +53,8 @@ pub struct Member {
     pub url: String,
     /// What it can do.
     pub capabilities: Vec<Capability>,
+    /// How it is reached.
+    pub access: AgentAccess,
     pub(super) process: Option<Process>,
     /// Where in its log the words of the process begin; `None` before there is one.
     pub(super) log_from: Option<u64>,
@@ -89,7 +91,7 @@ impl<'a> Fleet<'a> {
         let (place, surroundings) = (self.place, &self.surroundings);
         let ports = Ports::take(self.file.agents.len())?;
         for (entry, ports) in self.file.agents.iter().zip(ports) {
-            self.members.push(Member::new(entry.name.clone()));
+            self.members.push(Member::new(entry.name.clone(), entry.access.clone()));
             let member = self.members.last_mut().expect("pushed just now");
             match &entry.origin {
                 Origin::Url(url) => member.url.clone_from(url),
@@ -119,13 +121,18 @@ impl<'a> Fleet<'a> {
 }
 
 impl Member {
-    const fn new(id: AgentId) -> Self {
-        Self { id, url: String::new(), capabilities: Vec::new(), process: None, log_from: None }
+    const fn new(id: AgentId, access: AgentAccess) -> Self {
+        Self { id, url: String::new(), capabilities: Vec::new(), access, process: None, log_from: None }
     }
 
     /// How it is registered.
     pub fn record(&self) -> AgentRecord {
-        AgentRecord { id: self.id.clone(), url: self.url.clone(), capabilities: self.capabilities.clone() }
+        AgentRecord {
+            id: self.id.clone(),
+            url: self.url.clone(),
+            access: self.access.clone(),
+            capabilities: self.capabilities.clone(),
+        }
     }
 
     /// Takes over the process that an earlier tutti launched by the same command, if it still runs. One of another
@@ -281,7 +288,7 @@ impl Member {
         transport: &dyn AgentTransport,
         limit: Duration,
     ) -> std::result::Result<Vec<Capability>, String> {
-        let endpoint = AgentEndpoint { id: self.id.clone(), url: self.url.clone() };
+        let endpoint = AgentEndpoint { id: self.id.clone(), url: self.url.clone(), access: self.access.clone() };
         match timeout(limit, transport.describe(&endpoint)).await {
             Ok(described) => described.map(|card| card.capabilities).map_err(|error| error.to_string()),
             Err(_) => Err("no answer".to_owned()),

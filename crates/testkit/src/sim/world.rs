@@ -338,6 +338,7 @@ pub(crate) fn driver() -> Driver {
         registry.register(AgentRecord {
             id: id.parse::<AgentId>().expect("a valid name"),
             url: format!("http://{id}"),
+            access: Default::default(),
             capabilities: capabilities.iter().map(|c| c.parse().expect("a valid name")).collect(),
         });
     }
