@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what must not fail in a test ends the test")]
 
+mod access;
 mod conformance;
 mod discovery;
 mod events;
