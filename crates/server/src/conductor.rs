@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tutti_adapters_grpc::{GrpcConfig, GrpcTransport};
+use tutti_adapters_grpc::GrpcTransport;
 use tutti_core::ids::{Capability, RunId};
 use tutti_core::ports::clock::Clock;
 use tutti_core::report::RunView;
 use tutti_core::run::RunStatus;
 use tutti_core::workflow::Step;
-use tutti_engine::{Engine, EngineError, EngineOptions, Ports, Registry, StartRun, Update, Watch};
+use tutti_engine::{Engine, EngineError, Ports, Registry, StartRun, Update, Watch};
 
 use crate::agents::{AgentsFile, Fleet, Place};
+use crate::cli::Global;
 use crate::clock::SystemClock;
-use crate::config::Environment;
+use crate::config::ExecutionConfig;
 use crate::exit::{Exit, Failure, Result};
 use crate::interrupts::Interrupts;
 use crate::live::Live;
@@ -46,6 +47,7 @@ pub struct Conductor {
     store: Store,
     place: Place,
     transport: Arc<GrpcTransport>,
+    execution: ExecutionConfig,
     interrupts: Interrupts,
 }
 
@@ -62,13 +64,13 @@ impl Conductor {
     ///
     /// # Errors
     /// A store that is in use or cannot be used.
-    pub async fn open(spec: &StoreSpec, environment: &Environment) -> Result<Self> {
+    pub async fn open(global: &Global) -> Result<Self> {
         let interrupts = Interrupts::listen()?;
+        let spec = global.store.clone();
         let store = spec.open().await?;
-        let default = GrpcConfig::default();
-        let pool_size = environment.connection_pool_size.unwrap_or(default.pool_size);
-        let transport = Arc::new(GrpcTransport::new(GrpcConfig { pool_size, ..default }));
-        Ok(Self { spec: spec.clone(), store, place: spec.place(), transport, interrupts })
+        let transport = Arc::new(GrpcTransport::new(global.config.agents.transport()));
+        let execution = global.config.execution.clone();
+        Ok(Self { place: spec.place(), spec, store, transport, execution, interrupts })
     }
 
     /// Starts the agents, drives the run to its end, reports, and stops the agents.
@@ -104,7 +106,7 @@ impl Conductor {
             agents: self.transport.clone(),
             clock: Arc::new(SystemClock),
         };
-        let engine = Engine::start(ports, registry, EngineOptions::default());
+        let engine = Engine::start(ports, registry, self.execution.engine());
         let (tell, news) = unbounded_channel();
         let outcome = tokio::select! {
             outcome = self.drive(&engine, agents, begin, show, news) => outcome,

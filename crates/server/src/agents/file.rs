@@ -228,7 +228,7 @@ fn parse(text: &str) -> std::result::Result<Vec<AgentEntry>, Vec<Problem>> {
         }
         match origin(agent.url, agent.command, agent.env, agent.startup_timeout) {
             Ok(origin) => {
-                agents.push(AgentEntry { name: agent.name, origin, capabilities: agent.capabilities, access })
+                agents.push(AgentEntry { name: agent.name, origin, capabilities: agent.capabilities, access });
             }
             Err((field, reason)) => problems.push(document.problem(at(field), reason)),
         }

@@ -14,9 +14,6 @@ use crate::output::{answer, answer_json};
 pub struct ConfigArgs {
     #[command(subcommand)]
     verb: Verb,
-    /// The configuration file. Default: tutti.toml in this folder, if there is one.
-    #[arg(long, env = "TUTTI_CONFIG", value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -29,7 +26,7 @@ enum Verb {
     },
     /// Check a configuration file and the environment.
     Check {
-        /// The configuration file.
+        /// The configuration file. Default: as --config.
         file: Option<PathBuf>,
     },
     /// Print the JSON Schema of configuration files.
@@ -38,11 +35,11 @@ enum Verb {
 
 /// # Errors
 /// A configuration that cannot be used.
-pub fn execute(args: ConfigArgs) -> Result<Exit> {
+pub fn execute(args: ConfigArgs, config: Option<PathBuf>) -> Result<Exit> {
     match args.verb {
-        Verb::Show { output } => show(&load(args.config.as_deref(), &environment())?, output)?,
+        Verb::Show { output } => show(&load(config.as_deref(), &environment())?, output)?,
         Verb::Check { file } => {
-            load(file.or(args.config).as_deref(), &environment())?;
+            load(file.or(config).as_deref(), &environment())?;
             answer("the configuration can be used\n")?;
         }
         Verb::Schema => answer_json(&keys::schema())?,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tutti_core::workflow::{Problem, Severity};
 
-use super::{LintArgs, TextOrJson};
+use super::{Global, LintArgs, TextOrJson};
 use crate::agents::AgentsFile;
 use crate::exit::{Exit, Result};
 use crate::output::{answer, answer_json, say};
@@ -20,8 +20,9 @@ struct Findings<'f> {
 
 /// # Errors
 /// A file that cannot be read.
-pub fn execute(args: &LintArgs) -> Result<Exit> {
-    let agents = AgentsFile::find(args.agents.as_deref(), &args.file)?;
+pub fn execute(args: &LintArgs, global: &Global) -> Result<Exit> {
+    let agents = args.agents.as_deref().or(global.config.agents.file.as_deref());
+    let agents = AgentsFile::find(agents, &args.file)?;
     let text = workflow_file::text(&args.file)?;
     let problems = match WorkflowFile::parse(&args.file, &text) {
         Err(problems) => problems,

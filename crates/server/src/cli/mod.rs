@@ -23,6 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tutti_core::ids::RequestId;
 use tutti_core::workflow::{Executor, OnError};
 
+use crate::config::{Config, environment, load};
 use crate::exit::{Exit, Result};
 use crate::live::Progress;
 use crate::store::{Reader, StoreSpec};
@@ -37,19 +38,46 @@ use crate::{output, remote};
 #[command(name = "tutti", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(flatten)]
-    global: Global,
+    global: GlobalArgs,
     #[command(subcommand)]
     verb: Verb,
 }
 
+/// What every command understands.
 #[derive(Debug, Args)]
-pub struct Global {
-    /// Where runs are kept: sqlite:PATH, or memory (gone when the command ends).
-    #[arg(long, global = true, env = "TUTTI_STORE", value_name = "STORE", default_value = StoreSpec::DEFAULT)]
-    pub store: StoreSpec,
+pub struct GlobalArgs {
+    /// The configuration file. Default: tutti.toml in this folder, if there is one.
+    #[arg(long, global = true, env = "TUTTI_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where runs are kept: sqlite:PATH, or memory (gone when the command ends). Default: TUTTI_STORE, then what the
+    /// configuration says, then sqlite:.tutti/tutti.db.
+    #[arg(long, global = true, value_name = "STORE")]
+    store: Option<StoreSpec>,
     /// Log to stderr: error, warn, info, debug or trace, or a filter such as tutti_engine=debug.
     #[arg(long, global = true, env = "TUTTI_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
+}
+
+/// What every command goes by.
+#[derive(Debug)]
+pub struct Global {
+    /// Where runs are kept.
+    pub store: StoreSpec,
+    /// What is logged.
+    pub log: Option<String>,
+    /// Everything that is configured; what a flag says comes before it.
+    pub config: Config,
+}
+
+impl GlobalArgs {
+    /// The flags over the configuration.
+    ///
+    /// # Errors
+    /// A configuration that cannot be used.
+    fn configured(self) -> Result<Global> {
+        let config = load(self.config.as_deref(), &environment())?.config;
+        Ok(Global { store: self.store.unwrap_or_else(|| config.store.url.clone()), log: self.log, config })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,7 +121,7 @@ enum Verb {
 
 /// What `tutti run --help` says at its end.
 const ENVIRONMENT: &str = "\
-Environment, below flags and what the workflow file says:
+Environment, below flags and what the workflow file says, above the configuration file:
   ORCHESTRATION_MODE         basic, enhanced (chosen from the graph and the load) or parallel
   ENABLE_PARALLEL_EXECUTION  false: one step at a time, whatever the workflow file says
   PARALLEL_THRESHOLD         independent steps from which a run is parallel, if it is chosen
@@ -135,7 +163,8 @@ pub struct ResumeArgs {
 /// What `run` and `resume` have in common.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The agents. Default: agents.yaml beside the workflow; for resume the file that the run began with.
+    /// The agents. Default: what the configuration says, then agents.yaml beside the workflow; for resume first the file
+    /// that the run began with.
     #[arg(long, value_name = "FILE")]
     pub agents: Option<PathBuf>,
     /// How progress is shown on stderr.
@@ -155,10 +184,11 @@ pub struct RunSelector {
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// The address to listen on; port 0 takes a free one. The address is printed on stdout.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7780")]
-    pub listen: SocketAddr,
-    /// The agents. Default: agents.yaml in this folder.
+    /// The address to listen on; port 0 takes a free one. The address is printed on stdout. Default: what the configuration
+    /// says, then 127.0.0.1:7780.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// The agents. Default: what the configuration says, then agents.yaml in this folder.
     #[arg(long, value_name = "FILE")]
     pub agents: Option<PathBuf>,
     /// Listen on an address that other machines reach, though callers are not checked.
@@ -241,7 +271,7 @@ pub struct LintArgs {
     /// Refuse a step that no agent of the agents file can do, which is a warning otherwise.
     #[arg(long)]
     pub strict: bool,
-    /// The agents. Default: agents.yaml beside the workflow, if there is one.
+    /// The agents. Default: what the configuration says, then agents.yaml beside the workflow, if there is one.
     #[arg(long, value_name = "FILE")]
     pub agents: Option<PathBuf>,
 }
@@ -397,7 +427,7 @@ impl From<OnErrorArg> for OnError {
 
 impl Cli {
     /// What every command understands.
-    pub const fn global(&self) -> &Global {
+    pub const fn global(&self) -> &GlobalArgs {
         &self.global
     }
 
@@ -408,21 +438,21 @@ impl Cli {
     pub async fn execute(self) -> Result<Exit> {
         let Self { global, verb } = self;
         match verb {
-            Verb::Run(args) => run::execute(args, global).await,
-            Verb::Resume(args) => resume::execute(args, global).await,
-            Verb::Serve(args) => serve::execute(args, global).await,
+            Verb::Run(args) => run::execute(args, global.configured()?).await,
+            Verb::Resume(args) => resume::execute(args, global.configured()?).await,
+            Verb::Serve(args) => serve::execute(args, global.configured()?).await,
             Verb::Submit(args) => submit::execute(args).await,
             Verb::Cancel(args) => cancel::execute(args).await,
-            Verb::Lint(args) => lint::execute(&args),
-            Verb::Plan(args) => plan::execute(&args).await,
-            Verb::List(args) => list::execute(args, &global).await,
-            Verb::Get(args) => get::execute(args, &global).await,
-            Verb::Events(args) => events::execute(args, &global).await,
-            Verb::Data(args) => data::execute(&args, &global).await,
-            Verb::Artifacts(args) => artifacts::execute(args, &global).await,
+            Verb::Lint(args) => lint::execute(&args, &global.configured()?),
+            Verb::Plan(args) => plan::execute(&args, &global.configured()?).await,
+            Verb::List(args) => list::execute(args, &global.configured()?).await,
+            Verb::Get(args) => get::execute(args, &global.configured()?).await,
+            Verb::Events(args) => events::execute(args, &global.configured()?).await,
+            Verb::Data(args) => data::execute(&args, &global.configured()?).await,
+            Verb::Artifacts(args) => artifacts::execute(args, &global.configured()?).await,
             Verb::Schema => output::answer_json(&tutti_core::workflow::schema()).map(|()| Exit::Done),
             Verb::Completion(args) => completion::execute(&args),
-            Verb::Config(args) => config::execute(args),
+            Verb::Config(args) => config::execute(args, global.config),
             Verb::Version => version().map(|()| Exit::Done),
             Verb::ExampleAgent(args) => example_agent::execute(args).await,
         }

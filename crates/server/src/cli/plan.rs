@@ -5,8 +5,8 @@ use tutti_planner::strategy::choose_from;
 use tutti_planner::{Analysis, PlanReport, picture, render_text};
 
 use super::run::refused;
-use super::{PlanArgs, PlanForm};
-use crate::config::{Environment, Flags, settled};
+use super::{Global, PlanArgs, PlanForm};
+use crate::config::{Flags, settled};
 use crate::exit::{Exit, Result};
 use crate::load;
 use crate::output::{answer, answer_json, stdout_width};
@@ -14,10 +14,9 @@ use crate::workflow_file::WorkflowFile;
 
 /// # Errors
 /// A workflow that cannot be used.
-pub async fn execute(args: &PlanArgs) -> Result<Exit> {
-    let environment = Environment::of_process()?;
+pub async fn execute(args: &PlanArgs, global: &Global) -> Result<Exit> {
     let file = WorkflowFile::read(&args.file)?;
-    let settled = settled(&file.workflow, file.explicit, &environment, Flags::default());
+    let settled = settled(&file.workflow, file.explicit, &global.config.execution, Flags::default());
     let (executor, system) = (settled.executor, load::system(&settled).await);
     let plan = Plan::new(settled).map_err(|problems| refused(&file, &problems))?;
     let analysis = Analysis::new(&plan);

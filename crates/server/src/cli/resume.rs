@@ -6,7 +6,6 @@ use tutti_core::run::RunStatus;
 use super::{Global, ResumeArgs};
 use crate::agents::AgentsFile;
 use crate::conductor::{Begin, Conductor};
-use crate::config::Environment;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::say;
 use crate::report::{Ending, Show};
@@ -14,7 +13,6 @@ use crate::report::{Ending, Show};
 /// # Errors
 /// A run that is not there, a store or agents that cannot be used.
 pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
-    let environment = Environment::of_process()?;
     let show = Show::of(&args.show, global.log.is_some());
     let reader = global.store.open_reader().await?;
     let run = reader.find(&args.run.run).await?;
@@ -26,7 +24,7 @@ pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
         return show.ending(Ending { view, signal: None }, &reader, &global.store).await;
     }
     let agents = agents(&args, &global, view.created().map(|created| created.request))?;
-    let conductor = Conductor::open(&global.store, &environment).await?;
+    let conductor = Conductor::open(&global).await?;
     Box::pin(conductor.conduct(&agents, Begin::Resume(Box::new(view)), &show)).await
 }
 
@@ -36,6 +34,7 @@ fn agents(args: &ResumeArgs, global: &Global, request: Option<RequestId>) -> Res
         return AgentsFile::read(given);
     }
     let noted = request.and_then(|request| global.store.place().agents_file(request));
+    let noted = noted.or_else(|| global.config.agents.file.clone());
     let unknown = || {
         Failure::usage("the agents file with which the run began is not known")
             .next(format!("tutti resume {} --agents FILE", args.run.run))

@@ -14,7 +14,7 @@ use super::{Global, RunArgs};
 use crate::agents::AgentsFile;
 use crate::clock::SystemClock;
 use crate::conductor::{Begin, Conductor};
-use crate::config::{Environment, Flags, settled};
+use crate::config::{Flags, settled};
 use crate::exit::{Exit, Failure, Result};
 use crate::report::Show;
 use crate::workflow_file::{WorkflowFile, lines};
@@ -23,17 +23,16 @@ use crate::{inputs, load};
 /// # Errors
 /// Anything given that is wrong, a store or agents that cannot be used.
 pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
-    let environment = Environment::of_process()?;
     let file = WorkflowFile::read(&args.file)?;
     let data = data(&file, &args.inputs)?;
-    let agents = agents(&args, &file)?;
+    let agents = agents(&args, &global, &file)?;
     let plan = Plan::new(file.workflow.clone()).map_err(|problems| refused(&file, &problems))?;
     let flags = Flags {
         executor: args.executor.map(Executor::from),
         max_concurrent: args.max_concurrent,
         on_error: args.on_error.map(Into::into),
     };
-    let settled = settled(&file.workflow, file.explicit, &environment, flags);
+    let settled = settled(&file.workflow, file.explicit, &global.config.execution, flags);
     let strategy = strategy(&file, &plan, &settled).await?;
     let start = StartRun {
         namespace: Namespace::default(),
@@ -44,7 +43,7 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
         strategy,
     };
     let show = Show::of(&args.show, global.log.is_some());
-    let conductor = Conductor::open(&global.store, &environment).await?;
+    let conductor = Conductor::open(&global).await?;
     Box::pin(conductor.conduct(&agents, Begin::Start(Box::new(start)), &show)).await
 }
 
@@ -56,8 +55,9 @@ fn data(file: &WorkflowFile, arguments: &[String]) -> Result<Json> {
     })
 }
 
-fn agents(args: &RunArgs, file: &WorkflowFile) -> Result<AgentsFile> {
-    let agents = AgentsFile::find(args.show.agents.as_deref(), &args.file)?.ok_or_else(|| {
+fn agents(args: &RunArgs, global: &Global, file: &WorkflowFile) -> Result<AgentsFile> {
+    let named = args.show.agents.as_deref().or(global.config.agents.file.as_deref());
+    let agents = AgentsFile::find(named, &args.file)?.ok_or_else(|| {
         Failure::usage(format!("there is no agents file beside {}", args.file.display()))
             .next("write agents.yaml beside it, or name one by --agents FILE")
     })?;

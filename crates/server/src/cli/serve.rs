@@ -6,16 +6,15 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
+use tutti_adapters_grpc::GrpcTransport;
 use tutti_adapters_grpc::api;
-use tutti_adapters_grpc::serve::ServeOptions;
-use tutti_adapters_grpc::{GrpcConfig, GrpcTransport};
-use tutti_engine::{Engine, EngineOptions, Ports, Registry, RunService, Strategist};
+use tutti_engine::{Engine, Ports, Registry, RunService, Strategist};
 use tutti_planner::strategy::{SystemLoad, choose};
 
 use super::{Global, ServeArgs};
 use crate::agents::{AgentsFile, Fleet};
 use crate::clock::SystemClock;
-use crate::config::Environment;
+use crate::config::{Config, server_executor};
 use crate::exit::{Exit, Failure, Result};
 use crate::interrupts::Interrupts;
 use crate::output::{answer, say};
@@ -27,24 +26,26 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// # Errors
 /// An address, a store or agents that cannot be used.
 pub async fn execute(args: ServeArgs, global: Global) -> Result<Exit> {
-    let environment = Environment::of_process()?;
-    check_address(&args)?;
+    let mut config = global.config;
+    config.server.listen = args.listen.unwrap_or(config.server.listen);
+    config.server.insecure_public |= args.insecure_public;
+    check_address(&config)?;
     // The agents of a folder stand in agents.yaml, beside its workflows.
-    let agents = AgentsFile::find(args.agents.as_deref(), "workflow.yaml".as_ref())?.ok_or_else(|| {
-        Failure::usage("there is no agents.yaml in this folder").next("name the agents file by --agents FILE")
-    })?;
+    let agents = AgentsFile::find(args.agents.as_deref().or(config.agents.file.as_deref()), "workflow.yaml".as_ref())?
+        .ok_or_else(|| {
+            Failure::usage("there is no agents.yaml in this folder").next("name the agents file by --agents FILE")
+        })?;
     let interrupts = Interrupts::listen()?;
-    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
-        Failure::unavailable(format!("{} cannot be listened on: {error}", args.listen))
+    let listen = config.server.listen;
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        Failure::unavailable(format!("{listen} cannot be listened on: {error}"))
             .next("name another address by --listen, port 0 for a free one")
     })?;
     let store = global.store.open().await?;
-    let default = GrpcConfig::default();
-    let pool_size = environment.connection_pool_size.unwrap_or(default.pool_size);
-    let transport = Arc::new(GrpcTransport::new(GrpcConfig { pool_size, ..default }));
+    let transport = Arc::new(GrpcTransport::new(config.agents.transport()));
     let place = global.store.place();
     let mut fleet = Fleet::new(&place, &agents)?;
-    let outcome = Box::pin(host(&mut fleet, &store, &transport, listener, &interrupts)).await;
+    let outcome = Box::pin(host(&mut fleet, &store, &transport, listener, (&interrupts, &config))).await;
     fleet.stop().await;
     outcome
 }
@@ -55,7 +56,7 @@ async fn host(
     store: &Store,
     transport: &Arc<GrpcTransport>,
     listener: TcpListener,
-    interrupts: &Interrupts,
+    (interrupts, config): (&Interrupts, &Config),
 ) -> Result<Exit> {
     tokio::select! {
         launched = fleet.launch(&**transport) => launched?,
@@ -70,10 +71,10 @@ async fn host(
         agents: transport.clone(),
         clock: Arc::new(SystemClock),
     };
-    let engine = Engine::start(ports, registry, EngineOptions::default());
+    let engine = Engine::start(ports, registry, config.execution.engine());
     let (tell, mut news) = unbounded_channel();
     let serving = async {
-        let served = serve(&engine, listener, interrupts).await;
+        let served = serve(&engine, listener, interrupts, config).await;
         if timeout(DRAIN, engine.shutdown()).await.is_err() {
             tracing::warn!("the engine did not let go of its runs in time");
         }
@@ -92,41 +93,50 @@ async fn host(
     }
 }
 
-async fn serve(engine: &Engine, listener: TcpListener, interrupts: &Interrupts) -> Result<Exit> {
+async fn serve(engine: &Engine, listener: TcpListener, interrupts: &Interrupts, config: &Config) -> Result<Exit> {
     let taken = engine.take_over_all().await.map_err(|error| Failure::unavailable(error.to_string()))?;
     if taken > 0 {
         say(format!("runs that go on: {taken}"));
     }
-    let strategist: Strategist = Arc::new(|plan, executor| {
+    let execution = config.execution.clone();
+    let strategist: Strategist = Arc::new(move |plan, executor| {
         let available_workers = Some(plan.workflow().max_concurrent_tasks);
-        choose(plan, executor, SystemLoad { cpu: None, available_workers })
+        choose(plan, server_executor(executor, &execution), SystemLoad { cpu: None, available_workers })
     });
     let runs = Arc::new(RunService::new(engine.clone(), strategist));
     let address = listener.local_addr().map_err(|error| Failure::unavailable(error.to_string()))?;
-    answer(&format!("listening on http://{address}\n"))?;
+    let options = config.server.options(&config.tls);
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    answer(&format!("listening on {scheme}://{address}\n"))?;
     let stop = async {
         interrupts.first().await;
         say("stopping: runs under way go on when a server has this store again");
     };
-    api::serve(listener, runs, Arc::new(SystemClock), ServeOptions::default(), stop)
+    api::serve(listener, runs, Arc::new(SystemClock), options, stop)
         .await
         .map_err(|error| Failure::unavailable(error.to_string()))?;
     Ok(Exit::Done)
 }
 
-/// Nobody is asked who he is: only this machine may call, unless the operator wants it otherwise.
-fn check_address(args: &ServeArgs) -> Result<()> {
-    if args.listen.ip().is_loopback() {
+/// Nobody is asked who he is: only this machine may call, unless the operator wants it otherwise. TLS hides what is said,
+/// and a client certificate lets in whoever has one; neither says what a caller may do.
+fn check_address(config: &Config) -> Result<()> {
+    let listen = config.server.listen;
+    if listen.ip().is_loopback() {
         return Ok(());
     }
-    if !args.insecure_public {
+    let whoever = if config.tls.requires_certificate() {
+        "whoever has a certificate of tls.client_ca"
+    } else {
+        "whoever reaches it"
+    };
+    if !config.server.insecure_public {
         return Err(Failure::usage(format!(
-            "{} can be reached from other machines, and a server does not know its callers yet: whoever reaches it may \
-             start and cancel runs",
-            args.listen
+            "{listen} can be reached from other machines, and a server does not know its callers yet, with TLS or \
+             without: {whoever} may start and cancel runs"
         ))
         .next("listen on 127.0.0.1 behind a proxy that checks callers, or accept it by --insecure-public"));
     }
-    say(format!("warning: whoever reaches {} may start and cancel runs: callers are not checked", args.listen));
+    say(format!("warning: {listen} can be reached from other machines: {whoever} may start and cancel runs"));
     Ok(())
 }

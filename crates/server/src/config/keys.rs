@@ -45,9 +45,7 @@ impl Key {
                 "false" | "0" | "no" | "off" => Value::Bool(false),
                 _ => return Err(self.takes()),
             },
-            "integer" | "number" => serde_json::from_str(text).map_err(|_| self.takes())?,
-            "array" => text.split(',').map(|part| Value::from(part.trim())).collect(),
-            "object" => return Err("it can only be set in the configuration file".to_owned()),
+            "integer" => serde_json::from_str(text).map_err(|_| self.takes())?,
             _ => {
                 let known = self.choices().into_iter().find(|choice| choice.eq_ignore_ascii_case(text));
                 Value::String(known.unwrap_or_else(|| text.to_owned()))
@@ -69,9 +67,6 @@ impl Key {
         let fits = match self.kind() {
             "boolean" => value.is_boolean(),
             "integer" => value.as_u64().is_some_and(|n| in_range(n as f64)),
-            "number" => value.as_f64().is_some_and(in_range),
-            "array" => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
-            "object" => value.is_object(),
             _ => value.as_str().is_some_and(|text| choices.is_empty() || choices.iter().any(|choice| choice == text)),
         };
         if fits { Ok(()) } else { Err(self.takes()) }
@@ -88,9 +83,6 @@ impl Key {
         match self.kind() {
             "boolean" => "it takes true or false".to_owned(),
             "integer" => format!("it takes a whole number{range}"),
-            "number" => format!("it takes a number{range}"),
-            "array" => "it takes a list of texts".to_owned(),
-            "object" => "it takes a table".to_owned(),
             _ if self.choices().is_empty() => "it takes a text".to_owned(),
             _ => format!("it takes one of {}", self.choices().join(", ")),
         }
@@ -120,9 +112,8 @@ fn collect(root: &Value, schema: &Value, prefix: &str, defaults: &Value, keys: &
         let canonical = format!("TUTTI_{}", path.to_uppercase().replace('.', "__"));
         let established = property["x-environment"].as_str().map(str::to_owned);
         let meaning = property["description"].as_str().unwrap_or_default().replace('\n', " ");
-        let variables = if resolved["type"] == "object" { Vec::new() } else { vec![canonical] };
         keys.push(Key {
-            variables: variables.into_iter().chain(established).collect(),
+            variables: std::iter::once(canonical).chain(established).collect(),
             meaning,
             default: defaults[name].clone(),
             schema: resolved.clone(),

@@ -44,13 +44,17 @@ pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Resu
             problems.push(format!("{origin}: {key} is {value}: {problem}"));
         }
         let layer: Layer = Layer::new(Some(&origin), kind(value));
-        builder = builder.set_override(&key, layer).map_err(internal)?;
+        builder = builder.set_override(&key, layer).map_err(|error| internal(&error))?;
         origins.insert(key, origin);
     }
     if !problems.is_empty() {
-        return Err(Failure::usage(format!("the configuration cannot be used\n  {}", problems.join("\n  "))));
+        return Err(refused(&problems));
     }
-    let config = builder.build().and_then(Layers::try_deserialize).map_err(internal)?;
+    let config: Config = builder.build().and_then(Layers::try_deserialize).map_err(|error| internal(&error))?;
+    let problems = config.tls.problems();
+    if !problems.is_empty() {
+        return Err(refused(&problems));
+    }
     Ok(Loaded { config, origins })
 }
 
@@ -67,23 +71,23 @@ fn of_file(path: &Path, text: &str, keys: &[Key], problems: &mut Vec<String>) ->
         .collect()
         .map_err(|error| Failure::usage(format!("{} is not TOML: {error}", path.display())))?;
     let table = table.into_iter().map(|(name, value)| Ok((name, value.try_deserialize()?)));
-    let table: serde_json::Map<String, Value> = table.collect::<std::result::Result<_, _>>().map_err(internal)?;
+    let table: serde_json::Map<String, Value> =
+        table.collect::<std::result::Result<_, _>>().map_err(|error| internal(&error))?;
     let mut settings = Vec::new();
     leaves("", table, keys, &mut settings);
     let origin = format!("file {}", path.display());
-    let known = settings.into_iter().filter_map(|(name, value)| match keys.iter().find(|key| key.path == name) {
-        Some(key) => {
-            key.check(&value).err().into_iter().for_each(|takes| {
-                problems.push(format!("{origin}: {name} is {value}; {takes}"));
-            });
-            Some((name, value, origin.clone()))
+    let mut known = Vec::new();
+    for (name, value) in settings {
+        match keys.iter().find(|key| key.path == name).map(|key| key.check(&value)) {
+            Some(Ok(())) => known.push((name, value, origin.clone())),
+            Some(Err(takes)) => problems.push(format!("{origin}: {name} is {value}; {takes}")),
+            None => {
+                let hint = near(&name, keys.iter().map(|key| &*key.path));
+                problems.push(format!("{origin}: {name} is not a known key{hint}"));
+            }
         }
-        None => {
-            problems.push(format!("{origin}: {name} is not a known key{}", near(&name, keys.iter().map(|k| &*k.path))));
-            None
-        }
-    });
-    Ok(known.collect())
+    }
+    Ok(known)
 }
 
 fn leaves(prefix: &str, table: serde_json::Map<String, Value>, keys: &[Key], found: &mut Vec<(String, Value)>) {
@@ -160,7 +164,12 @@ fn distance(known: &str, given: &str) -> usize {
     row[given.len()]
 }
 
-fn internal(error: config::ConfigError) -> Failure {
+fn refused(problems: &[impl AsRef<str>]) -> Failure {
+    let lines: String = problems.iter().map(|problem| format!("\n  {}", problem.as_ref())).collect();
+    Failure::usage(format!("the configuration cannot be used{lines}")).next("tutti config schema")
+}
+
+fn internal(error: &config::ConfigError) -> Failure {
     Failure::usage(format!("the configuration cannot be used: {error}"))
 }
 
@@ -182,7 +191,7 @@ mod tests {
         let read = loaded(file, &[("TUTTI_SERVER__LISTEN", "127.0.0.1:2"), ("ORCHESTRATION_MODE", "Basic")]).unwrap();
         assert_eq!(read.config.server.listen.port(), 2);
         assert_eq!(read.config.execution.parallel_threshold, 7);
-        assert_eq!(read.config.execution.mode, super::super::Mode::Basic);
+        assert_eq!(read.config.execution.mode, super::super::sections::Mode::Basic);
         assert_eq!(read.origins["server.listen"], "environment TUTTI_SERVER__LISTEN");
         assert!(read.origins["execution.parallel_threshold"].starts_with("file "));
     }
@@ -196,6 +205,10 @@ mod tests {
             ("[execution]\nlanes = 0", &[], "from 1 to 1024"),
             ("[server]\nlisten = \"x\"", &[], "an IP address and a port"),
             ("", &[("CONNECTION_POOL_SIZE", "many")], "CONNECTION_POOL_SIZE is \"many\""),
+            ("", &[("PARALLEL_THRESHOLD", "0")], "PARALLEL_THRESHOLD is \"0\"; it takes a whole number from 1"),
+            ("", &[("ENABLE_PARALLEL_EXECUTION", "maybe")], "it takes true or false"),
+            ("[tls]\ncert = \"c.pem\"", &[], "tls.cert is given without tls.key"),
+            ("[tls]\nrequire_client_cert = true", &[], "without tls.client_ca"),
         ] {
             let told = loaded(file, variables).unwrap_err().to_string();
             assert!(told.contains(words), "{words:?} in {told}");

@@ -1,13 +1,14 @@
 //! The sections that `tutti serve` alone reads.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tutti_adapters_grpc::serve::{ServeOptions, ServerLimits, TlsOptions, TlsVersion as ServedVersion};
 
-/// What `tutti serve` offers, and to whom.
+/// What `tutti serve` offers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
@@ -15,18 +16,11 @@ pub struct ServerConfig {
     #[serde(with = "address")]
     #[schemars(with = "String")]
     pub listen: SocketAddr,
-    /// Listen on an address that other machines reach, though callers are not checked or not encrypted.
+    /// Listen on an address that other machines reach, though callers are not checked.
     pub insecure_public: bool,
     /// How long calls and attempts under way get when the server stops, in seconds.
     #[schemars(range(max = 3_600))]
     pub drain_seconds: u64,
-    /// Callers may ask the server for its API (gRPC reflection).
-    pub reflection: bool,
-    /// Planning, progress and artifacts of a request are streamed as they happen.
-    #[schemars(extend("x-environment" = "ENABLE_PHASE_7_STREAMING"))]
-    pub phase_7_streaming: bool,
-    /// The server is an A2A agent: each registered workflow is a skill.
-    pub a2a: bool,
     /// What one server takes from its callers.
     pub limits: ServerLimitsConfig,
 }
@@ -37,9 +31,6 @@ impl Default for ServerConfig {
             listen: (Ipv4Addr::LOCALHOST, 7780).into(),
             insecure_public: false,
             drain_seconds: 3,
-            reflection: false,
-            phase_7_streaming: true,
-            a2a: true,
             limits: ServerLimitsConfig::default(),
         }
     }
@@ -54,13 +45,16 @@ pub struct ServerLimitsConfig {
     pub connections: usize,
     /// Most connections at once from one IP address.
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub per_ip: usize,
-    /// Most calls under way at once on one connection; a stream is no longer one when it has begun.
+    pub connections_per_ip: usize,
+    /// Most calls under way at once on all connections; a stream is no longer one when it has begun.
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub concurrent_calls: usize,
+    pub calls: usize,
+    /// Most calls under way at once on one connection; more of them wait.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub calls_per_connection: usize,
     /// Most calls and streams at once on one connection.
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub streams: u32,
+    pub streams_per_connection: u32,
     /// Most bytes of the headers of one call.
     #[schemars(range(min = 1_024, max = 1_048_576))]
     pub header_bytes: u32,
@@ -69,8 +63,8 @@ pub struct ServerLimitsConfig {
     pub keepalive_seconds: u64,
     /// How old a connection may become before its caller is asked to connect anew, in seconds.
     #[schemars(range(min = 1, max = 31_536_000))]
-    pub max_connection_age_seconds: u64,
-    /// How long a call may take that is no stream, in seconds.
+    pub connection_age_seconds: u64,
+    /// How long a call may take to begin to answer, in seconds.
     #[schemars(range(min = 1, max = 86_400))]
     pub request_timeout_seconds: u64,
     /// How long a TLS handshake may take, in seconds.
@@ -80,17 +74,51 @@ pub struct ServerLimitsConfig {
 
 impl Default for ServerLimitsConfig {
     fn default() -> Self {
+        let limits = ServerLimits::default();
         Self {
-            connections: 4_096,
-            per_ip: 1_024,
-            concurrent_calls: 256,
-            streams: 1_000,
-            header_bytes: 16 * 1024,
-            keepalive_seconds: 30,
-            max_connection_age_seconds: 1_800,
-            request_timeout_seconds: 60,
-            handshake_timeout_seconds: 5,
+            connections: limits.max_connections,
+            connections_per_ip: limits.max_connections_per_ip,
+            calls: limits.max_concurrent_calls,
+            calls_per_connection: limits.concurrency_per_connection,
+            streams_per_connection: limits.max_concurrent_streams,
+            header_bytes: limits.max_header_bytes,
+            keepalive_seconds: limits.keepalive_interval.as_secs(),
+            connection_age_seconds: limits.max_connection_age.as_secs(),
+            request_timeout_seconds: limits.request_timeout.as_secs(),
+            handshake_timeout_seconds: limits.tls_handshake_timeout.as_secs(),
         }
+    }
+}
+
+impl ServerConfig {
+    /// How the port is served.
+    pub fn options(&self, tls: &TlsConfig) -> ServeOptions {
+        let ServerLimitsConfig {
+            connections,
+            connections_per_ip,
+            calls,
+            calls_per_connection,
+            streams_per_connection,
+            header_bytes,
+            keepalive_seconds,
+            connection_age_seconds,
+            request_timeout_seconds,
+            handshake_timeout_seconds,
+        } = self.limits;
+        let limits = ServerLimits {
+            max_connections: connections,
+            max_connections_per_ip: connections_per_ip,
+            max_concurrent_calls: calls,
+            concurrency_per_connection: calls_per_connection,
+            max_concurrent_streams: streams_per_connection,
+            max_header_bytes: header_bytes,
+            keepalive_interval: Duration::from_secs(keepalive_seconds),
+            max_connection_age: Duration::from_secs(connection_age_seconds),
+            request_timeout: Duration::from_secs(request_timeout_seconds),
+            tls_handshake_timeout: Duration::from_secs(handshake_timeout_seconds),
+            ..ServerLimits::default()
+        };
+        ServeOptions { limits, tls: tls.options(), grace: Duration::from_secs(self.drain_seconds) }
     }
 }
 
@@ -104,15 +132,50 @@ pub struct TlsConfig {
     pub key: Option<PathBuf>,
     /// The authorities whose client certificates are accepted, a PEM file.
     pub client_ca: Option<PathBuf>,
-    /// Callers without an accepted certificate are turned away. Needs `client_ca`.
-    pub require_client_cert: bool,
+    /// Callers without an accepted certificate are turned away. Needs `client_ca`, and is on if that is given.
+    pub require_client_cert: Option<bool>,
     /// The oldest version of TLS that is spoken.
     pub min_version: TlsVersion,
 }
 
 impl Default for TlsConfig {
     fn default() -> Self {
-        Self { cert: None, key: None, client_ca: None, require_client_cert: false, min_version: TlsVersion::V1_3 }
+        Self { cert: None, key: None, client_ca: None, require_client_cert: None, min_version: TlsVersion::V1_3 }
+    }
+}
+
+impl TlsConfig {
+    /// What does not go together.
+    pub fn problems(&self) -> Vec<&'static str> {
+        let (cert, key) = (self.cert.is_some(), self.key.is_some());
+        let checks = [
+            (cert && !key, "tls.cert is given without tls.key; TLS needs both"),
+            (key && !cert, "tls.key is given without tls.cert; TLS needs both"),
+            (self.client_ca.is_some() && !cert && !key, "tls.client_ca is given without tls.cert and tls.key"),
+            (
+                self.require_client_cert == Some(true) && self.client_ca.is_none(),
+                "tls.require_client_cert is on without tls.client_ca, by which certificates are checked",
+            ),
+        ];
+        checks.into_iter().filter_map(|(wrong, problem)| wrong.then_some(problem)).collect()
+    }
+
+    /// True if only callers with an accepted certificate get through.
+    pub fn requires_certificate(&self) -> bool {
+        self.client_ca.is_some() && self.require_client_cert.unwrap_or(true)
+    }
+
+    fn options(&self) -> Option<TlsOptions> {
+        let options = TlsOptions::new(self.cert.clone()?, self.key.clone()?);
+        Some(TlsOptions {
+            client_ca: self.client_ca.clone(),
+            require_client_cert: self.requires_certificate(),
+            min_version: match self.min_version {
+                TlsVersion::V1_2 => ServedVersion::Tls12,
+                TlsVersion::V1_3 => ServedVersion::Tls13,
+            },
+            ..options
+        })
     }
 }
 
@@ -125,57 +188,6 @@ pub enum TlsVersion {
     /// TLS 1.3.
     #[serde(rename = "1.3")]
     V1_3,
-}
-
-/// Who may call the server.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AuthConfig {
-    /// How callers show who they are.
-    pub mode: AuthMode,
-    /// What the holder of a client certificate may do, by a subject alternative name (DNS name, URI or email address) of
-    /// the certificate.
-    pub mtls_principals: BTreeMap<String, Principal>,
-}
-
-/// How callers show who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthMode {
-    /// They need not: whoever reaches the server may do everything.
-    #[default]
-    None,
-    /// By a bearer token, or a client certificate that `mtls_principals` names.
-    Tokens,
-}
-
-/// What a caller may do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Principal {
-    /// What the caller may do.
-    pub role: Role,
-    /// Where; `default` if none is named.
-    #[serde(default = "default_namespace")]
-    pub namespace: String,
-}
-
-/// What a caller may do; each role may do what those before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Look.
-    Reader,
-    /// Start, pause, resume and end runs.
-    Operator,
-    /// Register workflows.
-    Author,
-    /// Everything, with agents, namespaces and tokens.
-    Admin,
-}
-
-fn default_namespace() -> String {
-    "default".to_owned()
 }
 
 /// An address as text, with an error that shows the form.
