@@ -20,9 +20,6 @@ use crate::interrupts::Interrupts;
 use crate::output::{answer, say};
 use crate::store::Store;
 
-/// How long the engine may take to let go of its runs.
-const DRAIN: Duration = Duration::from_secs(3);
-
 /// # Errors
 /// An address, a store or agents that cannot be used.
 pub async fn execute(args: ServeArgs, global: Global) -> Result<Exit> {
@@ -75,7 +72,7 @@ async fn host(
     let (tell, mut news) = unbounded_channel();
     let serving = async {
         let served = serve(&engine, listener, interrupts, config).await;
-        if timeout(DRAIN, engine.shutdown()).await.is_err() {
+        if timeout(Duration::from_secs(config.server.drain_seconds), engine.shutdown()).await.is_err() {
             tracing::warn!("the engine did not let go of its runs in time");
         }
         served

@@ -18,8 +18,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Listen on an address that other machines reach, though callers are not checked.
     pub insecure_public: bool,
-    /// How long calls and attempts under way get when the server stops, in seconds.
-    #[schemars(range(max = 3_600))]
+    /// How long calls under way get when the server stops, and after them the engine to let go of its runs, in seconds.
+    #[schemars(range(min = 1, max = 3_600))]
     pub drain_seconds: u64,
     /// What one server takes from its callers.
     pub limits: ServerLimitsConfig,

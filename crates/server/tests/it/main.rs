@@ -4,6 +4,7 @@
 mod agents;
 mod bad_input;
 mod completion;
+mod config;
 mod crash;
 mod docs;
 mod examples;

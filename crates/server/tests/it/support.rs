@@ -54,6 +54,7 @@ impl Place {
             "ENABLE_PARALLEL_EXECUTION",
             "PARALLEL_THRESHOLD",
             "CONNECTION_POOL_SIZE",
+            "TUTTI_CONFIG",
             "TUTTI_STORE",
             "TUTTI_SERVER",
             "TUTTI_LOG",

@@ -14,6 +14,7 @@ pub fn part(name: &str) -> String {
         "workflow" => workflow(),
         "commands" => commands(),
         "limits" => limits(),
+        "configuration" => configuration(),
         _ => panic!("there is no generated part \"{name}\""),
     }
 }
@@ -129,6 +130,25 @@ fn commands() -> String {
         let help = place.tutti(&[verb, "--help"]).expect(0).stdout;
         let help: Vec<&str> = help.lines().map(str::trim_end).collect();
         text.push_str(&format!("### tutti {verb}\n\n```text\n{}\n```\n\n", help.join("\n").trim_end()));
+    }
+    text
+}
+
+/// Every key that can be configured, as a table.
+fn configuration() -> String {
+    let shown = Place::new().tutti(&["config", "show", "-o", "json"]).expect(0).json();
+    let mut text = "| Key | Variable | Default | Meaning |\n|---|---|---|---|\n".to_owned();
+    for setting in shown["settings"].as_array().unwrap() {
+        let variables = setting["environment"].as_array().unwrap().iter().rev().map(|name| name.as_str().unwrap());
+        let variables: Vec<String> = variables.map(|name| format!("`{name}`")).collect();
+        let default = match &setting["default"] {
+            Value::Null => "none".to_owned(),
+            Value::String(text) => format!("`{text}`"),
+            other => format!("`{other}`"),
+        };
+        let (key, meaning) =
+            (setting["key"].as_str().unwrap(), setting["meaning"].as_str().unwrap().replace('|', "\\|"));
+        text.push_str(&format!("| `{key}` | {} | {default} | {meaning} |\n", variables.join(", ")));
     }
     text
 }

@@ -103,7 +103,14 @@ fn run(place: &Place, page: &Page, block: &Block) {
     let path = format!("{binaries}:{}", std::env::var("PATH").unwrap());
     let mut shell = Command::new("sh");
     shell.args(["-eu", "-c", &block.text]).current_dir(place.path()).stdin(Stdio::null()).env("PATH", path);
-    for name in ["TUTTI_STORE", "TUTTI_LOG", "ORCHESTRATION_MODE", "ENABLE_PARALLEL_EXECUTION", "PARALLEL_THRESHOLD"] {
+    for name in [
+        "TUTTI_CONFIG",
+        "TUTTI_STORE",
+        "TUTTI_LOG",
+        "ORCHESTRATION_MODE",
+        "ENABLE_PARALLEL_EXECUTION",
+        "PARALLEL_THRESHOLD",
+    ] {
         shell.env_remove(name);
     }
     let done = shell.output().unwrap();

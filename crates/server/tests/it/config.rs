@@ -1,0 +1,168 @@
+//! What is configured: the file, the environment and the flags, and `tutti config` that tells of them.
+
+use serde_json::{Value, json};
+
+use crate::support::{Done, EXAMPLE, Place, workflow};
+
+const FILE: &str = "tutti.toml";
+
+/// A key as `tutti config show` tells it.
+fn setting(place: &Place, key: &str, variables: &[(&str, &str)]) -> (Value, String) {
+    let output =
+        place.command(&["config", "show", "-o", "json"]).envs(variables.iter().copied()).output().unwrap().stdout;
+    let shown: Value = serde_json::from_slice(&output).unwrap();
+    let settings = shown["settings"].as_array().unwrap();
+    let setting = settings.iter().find(|setting| setting["key"] == key).unwrap();
+    (setting["value"].clone(), setting["source"].as_str().unwrap().to_owned())
+}
+
+fn refused(place: &Place, args: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = place.command(args).envs(variables.iter().copied()).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    told
+}
+
+#[test]
+fn the_environment_beats_the_file_beats_the_default() {
+    let place = Place::new();
+    let key = "agents.connection_pool_size";
+    assert_eq!(setting(&place, key, &[]), (json!(20), "default".into()));
+    place.write(FILE, "[agents]\nconnection_pool_size = 7\n");
+    assert_eq!(setting(&place, key, &[]), (json!(7), "file tutti.toml".into()));
+    let short = ("CONNECTION_POOL_SIZE", "8");
+    assert_eq!(setting(&place, key, &[short]), (json!(8), "environment CONNECTION_POOL_SIZE".into()));
+    let full = ("TUTTI_AGENTS__CONNECTION_POOL_SIZE", "9");
+    assert_eq!(setting(&place, key, &[short, full]), (json!(9), format!("environment {}", full.0)));
+
+    let other = place.write("other.toml", "[agents]\nconnection_pool_size = 5\n");
+    assert_eq!(setting(&place, key, &[("TUTTI_CONFIG", &other)]).0, json!(5));
+    let text = place.tutti(&["config", "show", "--config", &other]).expect(0).stdout;
+    assert!(text.contains(&format!("{key} = 5  (file {other})\n")), "{text}");
+}
+
+#[test]
+fn a_run_goes_by_the_file_the_environment_and_the_flags_each_above_the_one_before() {
+    let place = Place::new();
+    let ran = |variables: &[(&str, &str)], flags: &[&str]| {
+        let workflow = workflow();
+        let mut command = place.command(&[&["run", &workflow, "-o", "json"], flags].concat());
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["executor"].as_str().unwrap().to_owned()
+    };
+    place.write(FILE, "[execution]\nparallel = false\n[store]\nurl = \"sqlite:of-the-file.db\"\n");
+    assert_eq!(ran(&[], &[]), "basic");
+    assert!(place.path().join("of-the-file.db").exists());
+
+    let variables = [("TUTTI_STORE", "sqlite:of-the-environment.db"), ("ENABLE_PARALLEL_EXECUTION", "true")];
+    assert_eq!(ran(&variables, &[]), "parallel");
+    assert!(place.path().join("of-the-environment.db").exists());
+
+    assert_eq!(ran(&variables, &["--store", "sqlite:of-the-flag.db", "--executor", "basic"]), "basic");
+    assert!(place.path().join("of-the-flag.db").exists() && !place.path().join(".tutti").exists());
+}
+
+#[test]
+fn the_agents_file_may_be_configured() {
+    let place = Place::new();
+    let agents = place.write("team.yaml", "agents: [{name: a, url: 'http://127.0.0.1:1', capabilities: [other]}]\n");
+    let file = place.write("w.yaml", "id: w\nsteps: [{id: s, capability: c}]\n");
+    place.tutti(&["lint", &file, "--strict"]).expect(0);
+    place.write(FILE, &format!("[agents]\nfile = {agents:?}\n"));
+    let told = place.tutti(&["lint", &file, "--strict"]);
+    assert_ne!(told.code, Some(0), "the agents of the configured file cannot do the step");
+}
+
+#[test]
+fn what_is_wrong_is_told_with_what_is_right_and_nothing_starts() {
+    let place = Place::new();
+    let workflow = workflow();
+    place.write(FILE, "[server]\nlisen = \"127.0.0.1:1\"\n[execution]\nmode = \"fast\"\n");
+    for args in [&["config", "check"][..], &["config", "show"], &["run", &workflow], &["serve"], &["list"]] {
+        let told = refused(&place, args, &[]);
+        assert!(
+            told.contains("file tutti.toml: server.lisen is not a known key; did you mean server.listen?"),
+            "{told}"
+        );
+        assert!(told.contains("execution.mode is \"fast\"; it takes one of basic, enhanced, parallel"), "{told}");
+    }
+    assert!(!place.path().join(".tutti").exists() && place.calls().is_empty());
+    // What needs no configuration works without a sound one.
+    for args in [&["version"][..], &["schema"], &["config", "schema"], &["completion", "bash"]] {
+        place.tutti(args).expect(0);
+    }
+
+    place.write(FILE, "[execution]\nlanes = 0\n[agents]\nidle_timeout_seconds = \"long\"\n");
+    let told = refused(&place, &["config", "check"], &[("TUTTI_SERVER__LISEN", "127.0.0.1:1")]);
+    assert!(told.contains("lanes is 0; it takes a whole number from 1 to 1024"), "{told}");
+    assert!(told.contains("idle_timeout_seconds is \"long\"; it takes a whole number"), "{told}");
+    assert!(told.contains("environment TUTTI_SERVER__LISEN: there is no such setting; did you mean"), "{told}");
+
+    let broken = place.write("broken.toml", "[server\n");
+    assert!(refused(&place, &["config", "check", &broken], &[]).contains("is not TOML"));
+    assert!(refused(&place, &["list", "--config", "nowhere.toml"], &[]).contains("nowhere.toml cannot be read"));
+}
+
+#[test]
+fn half_of_tls_is_refused() {
+    let place = Place::new();
+    for (tls, words) in [
+        ("cert = \"c.pem\"", "tls.cert is given without tls.key"),
+        ("key = \"k.pem\"", "tls.key is given without tls.cert"),
+        ("client_ca = \"ca.pem\"", "tls.client_ca is given without tls.cert and tls.key"),
+        ("cert = \"c.pem\"\nkey = \"k.pem\"\nrequire_client_cert = true", "is on without tls.client_ca"),
+        ("min_version = \"1.1\"", "it takes one of 1.2, 1.3"),
+    ] {
+        place.write(FILE, &format!("[tls]\n{tls}\n"));
+        for args in [&["config", "check"][..], &["serve"]] {
+            let told = refused(&place, args, &[]);
+            assert!(told.contains(words), "{words} in {told}");
+        }
+    }
+    place.write(FILE, "[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\nclient_ca = \"ca.pem\"\n");
+    place.tutti(&["config", "check"]).expect(0);
+}
+
+#[test]
+fn a_server_goes_by_the_file_and_tls_does_not_open_it_to_other_machines() {
+    let place = Place::new();
+    let agents = format!("{EXAMPLE}/agents.yaml");
+    let tls = "[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n";
+    let public = format!("[server]\nlisten = \"0.0.0.0:0\"\n[agents]\nfile = {agents:?}\n");
+    for (file, whoever) in [
+        (public.clone(), "whoever reaches it"),
+        (format!("{public}{tls}"), "whoever reaches it"),
+        (format!("{public}{tls}client_ca = \"ca.pem\"\n"), "whoever has a certificate of tls.client_ca"),
+    ] {
+        place.write(FILE, &file);
+        let told = refused(&place, &["serve"], &[]);
+        assert!(told.contains("--insecure-public") && told.contains(whoever), "{told}");
+    }
+    // The flag beats the file; then the certificates are looked for.
+    let Done { code, stderr, .. } = place.tutti(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(code == Some(69) && stderr.contains("c.pem cannot be read"), "{stderr}");
+}
+
+#[test]
+fn the_schema_describes_the_file() {
+    let schema = Place::new().tutti(&["config", "schema"]).expect(0).json();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    for section in ["store", "server", "tls", "agents", "execution"] {
+        assert!(schema["properties"][section].is_object(), "{section}");
+    }
+}
+
+#[test]
+fn established_variables_that_nothing_reads_yet_are_no_errors() {
+    let place = Place::new();
+    let variables = [
+        ("ENABLE_PHASE_7_STREAMING", "true"),
+        ("ENABLE_OBSERVABILITY", "true"),
+        ("ENABLE_QUALITY_VALIDATION", "true"),
+        ("DEFAULT_QUALITY_DOMAIN", "CODING"),
+    ];
+    let done = place.command(&["config", "check"]).envs(variables).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
