@@ -36,7 +36,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use tutti_core::ports::agent::{
-    AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentTransport, AgentUpdate, Answer, UpdateSink,
+    AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentReply, AgentTransport, AgentUpdate, Answer, UpdateSink,
 };
 
 use crate::connect::Connector;
@@ -123,6 +123,15 @@ impl AgentTransport for GrpcTransport {
 
     async fn reattach(&self, call: &AgentCall, updates: &dyn UpdateSink) -> Result<Option<Answer>, AgentError> {
         guard(Session::new(&self.shared, call, updates, call.timeout).reattach()).await
+    }
+
+    async fn answer(
+        &self,
+        call: &AgentCall,
+        reply: &AgentReply,
+        updates: &dyn UpdateSink,
+    ) -> Result<Answer, AgentError> {
+        guard(Session::new(&self.shared, call, updates, call.timeout).answer(reply)).await
     }
 
     async fn cancel(&self, call: &AgentCall) -> Result<(), AgentError> {

@@ -68,10 +68,16 @@ impl<'a> Peer<'a> {
     /// Sends the message, by a stream if the agent has streams. When the agent is not where it was, its card is read
     /// again: it may have moved.
     pub async fn send(&mut self) -> Result<Opened, Fault> {
-        match self.try_send().await {
+        let message = request::send(self.call, SystemTime::now());
+        self.send_message(message).await
+    }
+
+    /// As [`send`](Self::send), for any message.
+    pub async fn send_message(&mut self, message: v1::SendMessageRequest) -> Result<Opened, Fault> {
+        match self.try_send(message.clone()).await {
             Err(fault) if fault.class == Class::NotSent && self.target.is_some() => {
                 if self.locate().await? {
-                    self.try_send().await
+                    self.try_send(message).await
                 } else {
                     Err(fault)
                 }
@@ -80,9 +86,9 @@ impl<'a> Peer<'a> {
         }
     }
 
-    async fn try_send(&mut self) -> Result<Opened, Fault> {
+    async fn try_send(&mut self, mut message: v1::SendMessageRequest) -> Result<Opened, Fault> {
         let (mut client, target) = self.client().await?;
-        let mut message = request::send(self.call, target.tenant, SystemTime::now());
+        message.tenant.clone_from(&target.tenant);
         if target.streaming {
             let request = self.wrap(message.clone(), self.remaining()).await?;
             match client.send_streaming_message(request).await.map_err(|status| self.fault(status)) {
@@ -99,8 +105,17 @@ impl<'a> Peer<'a> {
 
     /// Asks for a task.
     pub async fn get_task(&mut self, id: &str) -> Result<v1::Task, Fault> {
+        self.task(id, 0).await
+    }
+
+    /// Asks for a task with its last messages.
+    pub async fn get_task_with_history(&mut self, id: &str) -> Result<v1::Task, Fault> {
+        self.task(id, HISTORY).await
+    }
+
+    async fn task(&mut self, id: &str, history: i32) -> Result<v1::Task, Fault> {
         let (mut client, Target { tenant, .. }) = self.client().await?;
-        let request = v1::GetTaskRequest { tenant, id: id.to_owned(), history_length: Some(0) };
+        let request = v1::GetTaskRequest { tenant, id: id.to_owned(), history_length: Some(history) };
         let request = self.wrap(request, self.short()).await?;
         Ok(client.get_task(request).await.map_err(|status| self.fault(status))?.into_inner())
     }

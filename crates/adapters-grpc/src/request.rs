@@ -8,7 +8,7 @@ use tonic::Request;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
 use tutti_a2a::v1::{self, Role, part::Content};
 use tutti_a2a::{JSON_MEDIA_TYPE, VERSION, json, metadata, request};
-use tutti_core::ports::agent::AgentCall;
+use tutti_core::ports::agent::{AgentCall, AgentReply};
 use tutti_core::value::Json;
 
 use crate::access::Header;
@@ -39,7 +39,7 @@ pub fn authorize<T>(request: &mut Request<T>, header: &Header) {
 }
 
 /// The message that asks the agent to do the step.
-pub fn send(call: &AgentCall, tenant: String, now: SystemTime) -> v1::SendMessageRequest {
+pub fn send(call: &AgentCall, now: SystemTime) -> v1::SendMessageRequest {
     let message = v1::Message {
         message_id: call.key.message_id(),
         context_id: call.key.operation_id(),
@@ -59,7 +59,31 @@ pub fn send(call: &AgentCall, tenant: String, now: SystemTime) -> v1::SendMessag
         entries.push((request::DEADLINE, Timestamp::from(deadline).to_string()));
     }
     let fields = entries.into_iter().map(|(key, text)| (key.to_owned(), string(text))).collect();
-    v1::SendMessageRequest { tenant, message: Some(message), configuration: None, metadata: Some(Struct { fields }) }
+    v1::SendMessageRequest { message: Some(message), metadata: Some(Struct { fields }), ..Default::default() }
+}
+
+/// The message id of an answer to what the attempt's task asked.
+pub fn reply_id(call: &AgentCall, reply: &AgentReply) -> String {
+    format!("{}/answer-{}", call.key.message_id(), reply.number)
+}
+
+/// The message that answers what the task asked. Task id and context id are both told, and are those of the agent.
+pub fn reply(call: &AgentCall, reply: &AgentReply, task: v1::Task) -> v1::SendMessageRequest {
+    // A plain text is said as text: agents that talk with people expect that.
+    let text = reply.value.as_str();
+    let part = match serde_json::from_str::<String>(text) {
+        Ok(text) => v1::Part { content: Some(Content::Text(text)), ..Default::default() },
+        Err(_) => input_part(&reply.value),
+    };
+    let message = v1::Message {
+        message_id: reply_id(call, reply),
+        context_id: task.context_id,
+        task_id: task.id,
+        role: Role::User.into(),
+        parts: vec![part],
+        ..Default::default()
+    };
+    v1::SendMessageRequest { message: Some(message), ..Default::default() }
 }
 
 /// The input as a data part; as JSON text where the data part would change it, because protobuf's numbers are 64-bit
@@ -115,7 +139,7 @@ mod tests {
     #[test]
     fn ids_derive_from_the_attempt() {
         let call = call("{}");
-        let message = send(&call, "t".to_owned(), SystemTime::UNIX_EPOCH).message.unwrap();
+        let message = send(&call, SystemTime::UNIX_EPOCH).message.unwrap();
         assert_eq!(message.message_id, call.key.message_id());
         assert_eq!(message.context_id, call.key.operation_id());
         assert_eq!(message.task_id, "");
@@ -124,8 +148,7 @@ mod tests {
     #[test]
     fn what_the_agent_may_want_to_know_is_metadata() {
         let call = call("{}");
-        let request = send(&call, "t".to_owned(), SystemTime::UNIX_EPOCH);
-        assert_eq!(request.tenant, "t");
+        let request = send(&call, SystemTime::UNIX_EPOCH);
         let metadata = json::from_struct(&request.metadata.unwrap()).unwrap();
         assert_eq!(metadata["capability"], "train");
         assert_eq!(metadata["action"], "fit");

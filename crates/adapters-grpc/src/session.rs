@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::Streaming;
 use tutti_a2a::v1::{self, send_message_response::Payload};
-use tutti_core::ports::agent::{AgentCall, AgentError, AgentErrorKind, Answer, UpdateSink};
+use tutti_core::ports::agent::{AgentCall, AgentError, AgentErrorKind, AgentReply, Answer, UpdateSink};
 
 use crate::GrpcConfig;
 use crate::fault::{Class, Fault, broken};
 use crate::peer::{Opened, Peer, Shared};
+use crate::request;
 use crate::task::{Ending, TaskView, is_terminal};
 
 /// How long an attempt that was given up may take to stop its task at the agent.
@@ -79,6 +80,45 @@ impl<'a> Session<'a> {
             Ok(None) => Ok(None),
             Ok(Some(ending)) => ending.map(Some),
             Err(fault) => self.close(Err(fault)).await.map(Some),
+        }
+    }
+
+    /// Answers what the task asked, unless the agent has the answer already, and follows the task to its end.
+    pub async fn answer(mut self, reply: &AgentReply) -> Ending {
+        let outcome = timeout_at(self.peer.deadline(), self.reply(reply)).await;
+        self.close(outcome.unwrap_or_else(|_| Err(late(self.call)))).await
+    }
+
+    async fn reply(&mut self, reply: &AgentReply) -> Result<Ending, Fault> {
+        let lost = || Fault::refused(AgentErrorKind::Failed, "the agent does not know the task any more");
+        if self.view.id().is_none() {
+            let task = self.find(self.config.reconnect_window).await?.ok_or_else(lost)?;
+            self.found(task)?;
+        }
+        self.sent = true;
+        let mut patience = Patience::new(self.config.reconnect_window);
+        let task = loop {
+            match self.peer.get_task_with_history(&self.task_id()).await {
+                Ok(task) => break task,
+                Err(fault) if fault.class == Class::UnknownTask => return Err(lost()),
+                Err(fault) => self.wait(&mut patience, fault).await?,
+            }
+        };
+        let message_id = request::reply_id(self.call, reply);
+        let asks = matches!(
+            task.status.as_ref().map(v1::TaskStatus::state),
+            Some(v1::TaskState::InputRequired | v1::TaskState::AuthRequired)
+        );
+        if !asks || task.history.iter().any(|message| message.message_id == message_id) {
+            return self.resume().await;
+        }
+        let message = request::reply(self.call, reply, task);
+        // What the task asked is answered: only what comes now counts.
+        match self.peer.send_message(message).await {
+            Ok(Opened::Stream(stream)) => self.follow(stream).await,
+            Ok(Opened::Response(_)) => self.resume().await,
+            Err(fault) if fault.class == Class::Lost => self.resume().await,
+            Err(fault) => Err(fault),
         }
     }
 

@@ -11,7 +11,8 @@ use tutti_adapters_sqlite::{OpenMode, Sqlite};
 use tutti_core::ids::Namespace;
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::{
-    AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentTransport, Answer, UpdateSink,
+    AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentReply, AgentTransport, Answer,
+    UpdateSink,
 };
 use tutti_core::ports::clock::Clock;
 use tutti_core::run::Event;
@@ -147,6 +148,9 @@ impl AgentTransport for Idle {
     }
     async fn reattach(&self, _: &AgentCall, _: &dyn UpdateSink) -> Result<Option<Answer>, AgentError> {
         Ok(None)
+    }
+    async fn answer(&self, call: &AgentCall, _: &AgentReply, updates: &dyn UpdateSink) -> Result<Answer, AgentError> {
+        self.call(call, updates).await
     }
     async fn cancel(&self, _: &AgentCall) -> Result<(), AgentError> {
         Ok(())

@@ -68,18 +68,19 @@ pub fn epochs_never_fall(events: &[StoredEvent]) -> Result<(), Violation> {
     ensure(fall.is_none(), "epochs_never_fall", || format!("after event {}", fall.map_or(0, |pair| pair[0].event.seq)))
 }
 
-/// A completed, failed or cancelled run has no later event.
+/// A completed, cancelled or terminated run has no later event; a failed one none but its reopening.
 ///
 /// # Errors
 /// [`Violation`].
 pub fn ended_runs_never_change(events: &[Recorded]) -> Result<(), Violation> {
-    let ends = |event: &Event| matches!(event, Event::RunCompleted(_) | Event::RunFailed(_) | Event::RunCancelled(_));
-    let end = events.iter().position(|recorded| ends(&recorded.event));
-    let after = end.is_some_and(|end| end + 1 < events.len());
-    ensure(!after, "ended_runs_never_change", || format!("events follow number {}", end.unwrap_or_default() + 1))
+    let reopens = |end: &Event, next: &Event| matches!((end, next), (Event::RunFailed(_), Event::RunReopened(_)));
+    let after = events.windows(2).find(|pair| pair[0].event.ends_run() && !reopens(&pair[0].event, &pair[1].event));
+    ensure(after.is_none(), "ended_runs_never_change", || {
+        format!("events follow number {}", after.map_or(0, |pair| pair[0].seq))
+    })
 }
 
-/// Each step has at most one result, and none after it failed for good.
+/// Each step has at most one result, and none after it failed for good, unless the run was reopened in between.
 ///
 /// # Errors
 /// [`Violation`].
@@ -89,9 +90,16 @@ pub fn results_are_recorded_once(events: &[Recorded]) -> Result<(), Violation> {
         let step = match &recorded.event {
             Event::StepCompleted(completed) => &completed.step,
             Event::StepFailed(failed) => &failed.step,
+            Event::RunReopened(_) => {
+                // What failed begins anew; what is complete stays.
+                ended.retain(|(_, completed)| *completed);
+                continue;
+            }
             _ => continue,
         };
-        ensure(ended.insert(step), "results_are_recorded_once", || format!("step {step} at event {}", recorded.seq))?;
+        let again = ended.contains(&(step, true)) || ended.contains(&(step, false));
+        ended.insert((step, matches!(recorded.event, Event::StepCompleted(_))));
+        ensure(!again, "results_are_recorded_once", || format!("step {step} at event {}", recorded.seq))?;
     }
     Ok(())
 }
@@ -108,6 +116,10 @@ pub fn attempts_are_numbered_and_bounded(plan: &Plan, events: &[Recorded]) -> Re
             Event::AttemptStarted(started) => (&started.step, started.attempt, true),
             Event::AttemptFailed(failed) => (&failed.step, failed.attempt, false),
             Event::StepCompleted(completed) => (&completed.step, completed.attempt, false),
+            Event::RunReopened(_) => {
+                last.clear();
+                continue;
+            }
             _ => continue,
         };
         let (number, open) = last.get(step).copied().unwrap_or((0, false));
@@ -181,12 +193,12 @@ pub fn counts_agree(state: &RunState) -> Result<(), Violation> {
     let listed = state.frontier().ready() + state.frontier().delayed();
     let left = open + ready + count(|p| matches!(p, Phase::Blocked(_)));
     let agree = open == state.open_attempts().count()
-        && ready == listed
+        && ready + state.answered() as usize == listed
         && left == state.remaining() as usize
         && count(|p| matches!(p, Phase::Completed(_))) == state.completed() as usize
         && count(|p| matches!(p, Phase::Failed(_))) == state.failed() as usize;
     // Between a last failed attempt and the step's own failure, which is the next event, the step is in neither list.
-    ensure(agree || ready == listed + 1, "counts_agree", || {
+    ensure(agree || ready + state.answered() as usize == listed + 1, "counts_agree", || {
         format!("{open} open, {ready} ready, {listed} listed, {left} left, {} remaining", state.remaining())
     })
 }

@@ -67,6 +67,9 @@ pub const MAX_COMMIT_RUNS: usize = 1_000;
 /// See [`MAX_COMMIT_RUNS`].
 pub const MAX_COMMIT_BYTES: usize = 4 * 1024 * 1024;
 
+/// Request ids of commands that a run remembers, newest ones, so that a repeated command is applied once.
+pub const REMEMBERED_REQUESTS: usize = 100;
+
 /// Events after a snapshot before the next one is considered.
 pub const SNAPSHOT_EVENTS: u64 = 1_000;
 

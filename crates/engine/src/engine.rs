@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::limits::SLOTS;
 use tutti_core::plan::Plan;
@@ -11,7 +11,7 @@ use tutti_core::ports::clock::Clock;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::store::{Creation, DueRuns, RunStore, StoreError};
-use tutti_core::run::{Input, Rejection, RunStatus};
+use tutti_core::run::{Command, Input, Order, Rejection};
 use tutti_core::schedule::{Policy, StrategyDecision};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, Json, Payload};
@@ -64,6 +64,8 @@ struct Inner {
     ports: Ports,
     registry: Registry,
     hub: Arc<Hub>,
+    /// Held while a run is taken over.
+    adopting: Mutex<()>,
     lanes: Vec<mpsc::UnboundedSender<Message>>,
 }
 
@@ -180,7 +182,7 @@ impl Engine {
                 sender
             })
             .collect();
-        Self(Arc::new(Inner { ports, registry, hub, lanes }))
+        Self(Arc::new(Inner { ports, registry, hub, adopting: Mutex::default(), lanes }))
     }
 
     /// The agents that steps can be asked of.
@@ -234,20 +236,11 @@ impl Engine {
         })
     }
 
-    /// Takes over a run that is not driven anywhere, also one that was set aside, and lets it go on; `by` is recorded. When this returns, the run goes
-    /// on: attempts that were under way are looked for at their agents.
+    /// Takes over a run whose owner is gone. When this returns, the run goes on: attempts that were under way are looked for
+    /// at their agents. One that was taken over again and again without progress is set aside instead.
     ///
     /// # Errors
-    /// [`EngineError`]; [`EngineError::Rejected`] if the run has ended.
-    pub async fn resume(&self, run: RunId, by: &str) -> Result<(), EngineError> {
-        self.adopt(run, TakeOver::ByOperator, Some(by.to_owned())).await
-    }
-
-    /// Takes over a run whose owner is gone. When this returns, the run goes on as after [`resume`](Self::resume), but
-    /// one that was taken over again and again without progress is set aside instead.
-    ///
-    /// # Errors
-    /// As [`resume`](Self::resume); [`EngineError::Quarantined`].
+    /// [`EngineError`]; [`EngineError::Quarantined`].
     pub async fn take_over(&self, run: RunId) -> Result<(), EngineError> {
         self.adopt(run, TakeOver::Automatic, None).await
     }
@@ -278,46 +271,47 @@ impl Engine {
         }
     }
 
-    /// Ends a run at the wish of an operator; `by` and the reason are recorded. When this returns, that is durable, and
-    /// agents are asked to stop what is under way. A run that is not driven anywhere is taken over for it.
+    /// Has a command applied to a run; who wants it and why are recorded. When this returns, that is durable. A run that is
+    /// not driven anywhere is taken over for it.
     ///
     /// # Errors
-    /// [`EngineError`]; [`EngineError::Rejected`] if the run has ended.
-    pub async fn cancel(&self, run: RunId, by: &str, reason: &str) -> Result<(), EngineError> {
-        match self.cancel_live(run, by, reason).await {
-            Err(EngineError::NotLive(_)) => {
-                self.resume(run, by).await?;
-                self.cancel_live(run, by, reason).await
-            }
-            done => done,
+    /// [`EngineError`]; [`EngineError::Rejected`] if the run's state does not allow it.
+    pub async fn command(&self, run: RunId, command: Command, order: Order) -> Result<(), EngineError> {
+        match self.input(run, command.clone(), order.clone()).await? {
+            Err(DriveError::NotLive(_)) => self.adopt(run, TakeOver::ByOperator, Some((command, order))).await,
+            outcome => outcome.map_err(EngineError::from),
         }
     }
 
-    async fn cancel_live(&self, run: RunId, by: &str, reason: &str) -> Result<(), EngineError> {
-        let input = Input::CancelRun { by: by.to_owned(), reason: reason.to_owned() };
+    async fn input(&self, run: RunId, command: Command, order: Order) -> Result<Result<(), DriveError>, EngineError> {
         let (reply, answer) = oneshot::channel();
         let reply = Box::new(move |outcome| drop(reply.send(outcome)));
-        self.send(run, Message::Input(run, input, Some(reply)))?;
-        answer.await.map_err(|_| EngineError::ShuttingDown)?.map_err(EngineError::from)
+        self.send(run, Message::Input(run, Input::Command { command, order }, Some(reply)))?;
+        answer.await.map_err(|_| EngineError::ShuttingDown)
     }
 
-    async fn adopt(&self, run: RunId, why: TakeOver, resumed_by: Option<String>) -> Result<(), EngineError> {
+    async fn is_live(&self, run: RunId) -> Result<bool, EngineError> {
         let (reply, answer) = oneshot::channel();
         let reply = Box::new(move |is_live| {
             let _ = reply.send(is_live);
         });
         self.send(run, Message::IsLive(run, reply))?;
-        if answer.await.map_err(|_| EngineError::ShuttingDown)? {
-            return Ok(());
+        answer.await.map_err(|_| EngineError::ShuttingDown)
+    }
+
+    async fn adopt(&self, run: RunId, why: TakeOver, command: Option<(Command, Order)>) -> Result<(), EngineError> {
+        // One at a time, so that no run is taken over by two callers at once.
+        let _turn = self.0.adopting.lock().await;
+        if self.is_live(run).await? {
+            return match command {
+                Some((command, order)) => Ok(self.input(run, command, order).await??),
+                None => Ok(()),
+            };
         }
         let ports = &self.0.ports;
         let (now, id) = (ports.clock.now(), ports.clock.random());
         let loaded = load(&*ports.store, &*ports.query, run, why, now, id).await?;
-        let status = loaded.state.status();
-        if !status.is_open() && status != RunStatus::Quarantined {
-            return Err(Rejection::RunIs(status).into());
-        }
-        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, resumed_by };
+        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command };
         let (reply, answer) = oneshot::channel();
         let reply = Box::new(move |outcome| drop(reply.send(outcome)));
         self.send(run, Message::Adopt(Box::new(adopt), reply))?;
@@ -331,7 +325,7 @@ impl Engine {
     }
 
     /// Starts nothing more, waits until everything decided is durable, and lets go of all runs. Attempts under way are
-    /// left at their agents; a later [`resume`](Self::resume) finds them again.
+    /// left at their agents; a later [`take_over`](Self::take_over) finds them again.
     pub async fn shutdown(&self) {
         for lane in &self.0.lanes {
             let (reply, answer) = oneshot::channel();

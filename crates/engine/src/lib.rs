@@ -11,10 +11,12 @@ pub mod executors;
 mod hub;
 mod lane;
 mod loader;
+mod rest;
 mod service;
 
 pub use dispatcher::{AgentRecord, AgentStats, CallMode, Registry};
 pub use engine::{Engine, EngineError, EngineOptions, Ports, StartRun, Started};
 pub use hub::{Lagged, Update, Watch};
 pub use loader::{Loaded, TakeOver, load, load_plan};
+pub use rest::command_at_rest;
 pub use service::{RunService, Strategist};

@@ -8,8 +8,7 @@ use tutti_core::plan::Plan;
 use tutti_core::ports::query::{RunQuery, RunSummary};
 use tutti_core::ports::store::{Claim, Commit, CommitOutcome, RunStore, Wake};
 use tutti_core::run::{
-    Event, FORMAT, MIN_READER, Recorded, RunQuarantined, RunState, RunStatus, decode, decode_state, encode, evolve,
-    fold,
+    Event, FORMAT, Recorded, RunQuarantined, RunState, RunStatus, decode, decode_state, encode, evolve, fold,
 };
 use tutti_core::time::Timestamp;
 use tutti_core::value::Digest;
@@ -158,7 +157,7 @@ async fn quarantine(
         events: vec![encode(&Recorded { seq: claim.last_seq + 1, at: now, event })],
         summary: Some(RunSummary { status: RunStatus::Quarantined, updated_at: now, ..claim.summary.clone() }),
         wake: Wake::OnInput,
-        min_reader: MIN_READER.max(claim.min_reader),
+        min_reader: claim.min_reader,
     };
     match store.commit(vec![commit]).await?.first() {
         Some(CommitOutcome::Committed) => Ok(()),

@@ -10,11 +10,11 @@ use tutti_core::limits::{EVENTS_PAGE, MAX_WIDTH};
 use tutti_core::plan::Plan;
 use tutti_core::ports::query::{RunPage, RunSummary};
 use tutti_core::ports::runs::{
-    CancelRequest, EventPage, EventsRequest, ListRequest, Runs, RunsError, StartRequest, StartedRun, Violation,
+    CommandRequest, EventPage, EventsRequest, ListRequest, Runs, RunsError, StartRequest, StartedRun, Violation,
 };
 use tutti_core::ports::store::StoreError;
 use tutti_core::report::RunView;
-use tutti_core::run::{Rejection, RunStatus, decode};
+use tutti_core::run::{Command, RunStatus, decode};
 use tutti_core::schedule::StrategyDecision;
 use tutti_core::value::{Json, PayloadRef};
 use tutti_core::workflow::{Executor, Problem, Workflow, initial_data, parse};
@@ -23,6 +23,7 @@ use crate::engine::{Engine, EngineError, Ports, StartRun};
 use crate::executors;
 use crate::hub::Update;
 use crate::loader::load_plan;
+use crate::rest::store_answer;
 
 /// Chooses the executor of a plan when it is `auto`, and says why.
 pub type Strategist = Arc<dyn Fn(&Plan, Executor) -> StrategyDecision + Send + Sync>;
@@ -62,21 +63,22 @@ impl Runs for RunService {
         Ok(StartedRun { run: started.run, existed: started.existed })
     }
 
-    async fn cancel(&self, request: CancelRequest) -> Result<bool, RunsError> {
+    async fn command(&self, request: CommandRequest) -> Result<bool, RunsError> {
+        let CommandRequest { namespace, run, mut command, order } = request;
         // Looked up first: the engine knows no namespaces.
-        let status = self.summary(&request.namespace, request.run).await?.status;
-        if status == RunStatus::Cancelled {
+        let status = self.summary(&namespace, run).await?.status;
+        let wanted = match command {
+            Command::Pause => Some(RunStatus::Paused),
+            Command::Cancel => Some(RunStatus::Cancelled),
+            Command::Terminate => Some(RunStatus::Terminated),
+            Command::Resume | Command::Retry | Command::Signal { .. } => None,
+        };
+        if wanted == Some(status) {
             return Ok(true);
         }
-        match self.engine.cancel(request.run, &request.by, &request.reason).await {
-            Ok(()) => Ok(false),
-            Err(EngineError::Rejected(Rejection::RunIs(RunStatus::Cancelled))) => Ok(true),
-            // It ended while it was being asked, and left the engine.
-            Err(error) => match self.summary(&request.namespace, request.run).await?.status {
-                RunStatus::Cancelled => Ok(true),
-                _ => Err(of_engine(error)),
-            },
-        }
+        store_answer(&*self.engine.ports().payloads, run, &mut command).await.map_err(|error| of_store(&error))?;
+        self.engine.command(run, command, order).await.map_err(of_engine)?;
+        Ok(false)
     }
 
     async fn get(&self, namespace: &Namespace, run: RunId) -> Result<RunView, RunsError> {

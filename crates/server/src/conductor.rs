@@ -9,7 +9,7 @@ use tutti_adapters_grpc::GrpcTransport;
 use tutti_core::ids::{Capability, RunId};
 use tutti_core::ports::clock::Clock;
 use tutti_core::report::RunView;
-use tutti_core::run::RunStatus;
+use tutti_core::run::{Command, Order, RunStatus};
 use tutti_core::workflow::Step;
 use tutti_engine::{Engine, EngineError, Ports, Registry, StartRun, Update, Watch};
 
@@ -149,7 +149,8 @@ impl Conductor {
             None => {
                 let watch = engine.watch(run);
                 let by = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-                engine.resume(run, &format!("cli:{by}")).await.map_err(failure)?;
+                let order = Order::new(format!("cli:{by}"), "");
+                engine.command(run, Command::Resume, order).await.map_err(failure)?;
                 watch
             }
         };
@@ -280,7 +281,8 @@ fn check_offers(begin: &Begin, registry: &Registry, agents: &AgentsFile) -> Resu
         .next("add the agent to the agents file, or name another by --agents FILE"))
 }
 
-fn failure(error: EngineError) -> Failure {
+/// What a refusal of the engine means for a command.
+pub fn failure(error: EngineError) -> Failure {
     match error {
         EngineError::Store(error) => error.into(),
         EngineError::Rejected(_) | EngineError::NotFound(_) => Failure::usage(error.to_string()),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tutti_core::ids::{RunId, StepPath};
 use tutti_core::report::rfc3339;
-use tutti_core::run::{Event, Recorded};
+use tutti_core::run::{Event, Order, Recorded, RunCancelled, RunPaused, RunReopened, RunResumed, RunTerminated};
 use tutti_core::value::Payload;
 
 /// An event as JSON; the schema of `tutti events -o jsonl` and of `--progress json`.
@@ -40,10 +40,13 @@ pub fn describe(event: &Event) -> (Option<&StepPath>, String) {
         Event::RunCreated(created) => {
             (None, format!("workflow={} version={} request={}", created.workflow, created.version, created.request))
         }
-        Event::RunResumed(resumed) => (None, format!("by={}", resumed.by)),
+        Event::RunResumed(RunResumed { order })
+        | Event::RunPaused(RunPaused { order })
+        | Event::RunCancelled(RunCancelled { order })
+        | Event::RunTerminated(RunTerminated { order })
+        | Event::RunReopened(RunReopened { order, .. }) => (None, ordered(order)),
         Event::RunCompleted(_) => (None, String::new()),
         Event::RunFailed(failed) => (failed.step.as_ref(), failed.error.to_string()),
-        Event::RunCancelled(cancelled) => (None, format!("by={} {}", cancelled.by, cancelled.reason)),
         Event::RunQuarantined(set_aside) => (None, set_aside.reason.clone()),
         Event::CheckpointCreated(checkpoint) => (None, format!("name={}", checkpoint.name)),
         Event::AttemptStarted(started) => {
@@ -55,6 +58,11 @@ pub fn describe(event: &Event) -> (Option<&StepPath>, String) {
         Event::AttemptSuspended(suspended) => {
             (Some(&suspended.step), format!("try={} {}", suspended.attempt, suspended.message))
         }
+        Event::SignalReceived(signal) => {
+            let (by, answer) = (ordered(&signal.order), value(&signal.answer));
+            (Some(&signal.step), format!("try={} {by} answer={answer}", signal.attempt))
+        }
+        Event::AttemptResumed(resumed) => (Some(&resumed.step), format!("try={}", resumed.attempt)),
         Event::AttemptFailed(failed) => {
             let again = failed.retry_at.map(|at| format!(" again={}", rfc3339(at))).unwrap_or_default();
             (Some(&failed.step), format!("try={}{again} {}", failed.attempt, failed.error))
@@ -63,12 +71,19 @@ pub fn describe(event: &Event) -> (Option<&StepPath>, String) {
             (Some(&artifact.step), format!("name={} bytes={}", artifact.name, artifact.content.len))
         }
         Event::StepCompleted(completed) => {
-            let output = match &completed.output {
-                Payload::Inline(value) => format!("output={}", value.as_str()),
-                Payload::Stored(at) => format!("output={} bytes", at.len),
-            };
-            (Some(&completed.step), format!("try={} {output}", completed.attempt))
+            (Some(&completed.step), format!("try={} output={}", completed.attempt, value(&completed.output)))
         }
         Event::StepFailed(failed) => (Some(&failed.step), failed.error.to_string()),
+    }
+}
+
+fn ordered(order: &Order) -> String {
+    format!("by={} {}", order.by, order.reason)
+}
+
+fn value(payload: &Payload) -> String {
+    match payload {
+        Payload::Inline(value) => value.as_str().to_owned(),
+        Payload::Stored(at) => format!("{} bytes", at.len),
     }
 }

@@ -15,10 +15,11 @@ use tutti_core::ids::{Namespace, RunId};
 use tutti_core::limits::EVENTS_PAGE;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunPage, RunQuery, RunSummary};
-use tutti_core::ports::runs::{CancelRequest, StartRequest, StartedRun};
+use tutti_core::ports::runs::{CommandRequest, StartRequest, StartedRun};
 use tutti_core::ports::store::{StoreError, StoredEvent};
+use tutti_core::run::{Command, Order};
 use tutti_core::run::{Recorded, decode};
-use tutti_core::value::{Digest, PayloadRef};
+use tutti_core::value::{Digest, Payload, PayloadRef};
 
 use super::connect;
 use super::convert::{event_in, executor_out, state_out, summary_in};
@@ -103,19 +104,38 @@ impl ApiClient {
         Ok(StartedRun { run, existed: answer.existed })
     }
 
-    /// Cancels a run: true if it was cancelled before.
+    /// Has a command applied to a run: true if the run was as it is wanted before.
     ///
     /// # Errors
-    /// [`ApiError`].
-    pub async fn cancel(&self, cancel: CancelRequest, request_id: uuid::Uuid) -> Result<bool, ApiError> {
-        let request = v1::CancelRunRequest {
-            namespace: cancel.namespace.to_string(),
-            run_id: cancel.run.to_string(),
-            request_id: request_id.to_string(),
-            reason: cancel.reason,
-            requested_by: cancel.by,
-        };
-        Ok(self.service.clone().cancel_run(timed(request)).await?.into_inner().was_cancelled)
+    /// [`ApiError`]; [`ApiError::Refused`] for an order without a request id.
+    pub async fn command(&self, wanted: CommandRequest) -> Result<bool, ApiError> {
+        let Order { by: requested_by, reason, request } = wanted.order;
+        let request_id = request.ok_or_else(|| ApiError::Refused("request_id: is required".to_owned()))?.to_string();
+        let (namespace, run_id) = (wanted.namespace.to_string(), wanted.run.to_string());
+        let mut service = self.service.clone();
+        macro_rules! ask {
+            ($method:ident, $message:ident) => {{
+                let request = v1::$message { namespace, run_id, request_id, reason, requested_by };
+                service.$method(timed(request)).await?.into_inner()
+            }};
+        }
+        Ok(match wanted.command {
+            Command::Pause => ask!(pause_run, PauseRunRequest).unchanged,
+            Command::Resume => ask!(resume_run, ResumeRunRequest).unchanged,
+            Command::Cancel => ask!(cancel_run, CancelRunRequest).was_cancelled,
+            Command::Terminate => ask!(terminate_run, TerminateRunRequest).unchanged,
+            Command::Retry => ask!(retry_run, RetryRunRequest).unchanged,
+            Command::Signal { step, answer: Payload::Inline(answer) } => {
+                let answer_json = answer.as_str().to_owned();
+                let request =
+                    v1::SignalRunRequest { namespace, run_id, request_id, reason, requested_by, step, answer_json };
+                service.signal_run(timed(request)).await?;
+                false
+            }
+            Command::Signal { answer: Payload::Stored(_), .. } => {
+                return Err(ApiError::Refused("the answer of a signal is sent whole".to_owned()));
+            }
+        })
     }
 
     /// The events of a run from a number on, as they happen.

@@ -12,8 +12,9 @@ use tutti_api::v1::run_service_server::RunService;
 use tutti_core::limits::EVENTS_PAGE;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::query::ListRuns;
-use tutti_core::ports::runs::{CancelRequest, EventsRequest, ListRequest, Runs, RunsError, StartRequest};
-use tutti_core::value::PayloadRef;
+use tutti_core::ports::runs::{CommandRequest, EventsRequest, ListRequest, Runs, RunsError, StartRequest};
+use tutti_core::run::{Command, Order};
+use tutti_core::value::{Json, Payload, PayloadRef};
 
 use super::convert::{self, event_out, namespace, request_id, run_id, run_out, summary_out};
 use super::watch;
@@ -30,6 +31,49 @@ pub(super) struct Service {
     pub(super) clock: Arc<dyn Clock>,
     /// Ends the streams of watchers.
     pub(super) closing: CancellationToken,
+}
+
+/// What every request has in common by which something is wanted of a run.
+struct Ordered {
+    namespace: String,
+    run_id: String,
+    request_id: String,
+    reason: String,
+    requested_by: String,
+}
+
+macro_rules! ordered {
+    ($request:expr) => {{
+        let asked = $request;
+        Ordered {
+            namespace: asked.namespace,
+            run_id: asked.run_id,
+            request_id: asked.request_id,
+            reason: asked.reason,
+            requested_by: asked.requested_by,
+        }
+    }};
+}
+
+impl Service {
+    /// Has a command applied: true if the run was as it is wanted before.
+    async fn command(&self, asked: Ordered, command: Command) -> Result<bool, Status> {
+        let (namespace, run) = (namespace(&asked.namespace)?, run_id(&asked.run_id)?);
+        let request = Some(request_id(&asked.request_id)?);
+        let short = |field: &str, text: &str| match text.len() {
+            0..=MAX_TEXT => Ok(()),
+            _ => Err(convert::status(&RunsError::invalid(field, format!("must be at most {MAX_TEXT} bytes")))),
+        };
+        short("reason", &asked.reason)?;
+        short("requested_by", &asked.requested_by)?;
+        if asked.reason.trim().is_empty() {
+            return Err(convert::status(&RunsError::invalid("reason", "is required: it is recorded")));
+        }
+        let by = if asked.requested_by.is_empty() { "api".to_owned() } else { asked.requested_by };
+        let order = Order { by, reason: asked.reason, request };
+        let request = CommandRequest { namespace, run, command, order };
+        self.runs.command(request).await.map_err(|error| convert::status(&error))
+    }
 }
 
 #[tonic::async_trait]
@@ -115,22 +159,51 @@ impl RunService for Service {
         &self,
         request: Request<v1::CancelRunRequest>,
     ) -> Result<Response<v1::CancelRunResponse>, Status> {
-        let asked = request.into_inner();
-        let (namespace, run) = (namespace(&asked.namespace)?, run_id(&asked.run_id)?);
-        request_id(&asked.request_id)?;
-        let short = |field: &str, text: &str| match text.len() {
-            0..=MAX_TEXT => Ok(()),
-            _ => Err(convert::status(&RunsError::invalid(field, format!("must be at most {MAX_TEXT} bytes")))),
-        };
-        short("reason", &asked.reason)?;
-        short("requested_by", &asked.requested_by)?;
-        if asked.reason.trim().is_empty() {
-            return Err(convert::status(&RunsError::invalid("reason", "is required: it is recorded")));
-        }
-        let by = if asked.requested_by.is_empty() { "api".to_owned() } else { asked.requested_by };
-        let request = CancelRequest { namespace, run, by, reason: asked.reason };
-        let was_cancelled = self.runs.cancel(request).await.map_err(|error| convert::status(&error))?;
+        let asked = ordered!(request.into_inner());
+        let was_cancelled = self.command(asked, Command::Cancel).await?;
         Ok(Response::new(v1::CancelRunResponse { was_cancelled }))
+    }
+
+    async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Result<Response<v1::PauseRunResponse>, Status> {
+        let unchanged = self.command(ordered!(request.into_inner()), Command::Pause).await?;
+        Ok(Response::new(v1::PauseRunResponse { unchanged }))
+    }
+
+    async fn resume_run(
+        &self,
+        request: Request<v1::ResumeRunRequest>,
+    ) -> Result<Response<v1::ResumeRunResponse>, Status> {
+        let unchanged = self.command(ordered!(request.into_inner()), Command::Resume).await?;
+        Ok(Response::new(v1::ResumeRunResponse { unchanged }))
+    }
+
+    async fn terminate_run(
+        &self,
+        request: Request<v1::TerminateRunRequest>,
+    ) -> Result<Response<v1::TerminateRunResponse>, Status> {
+        let unchanged = self.command(ordered!(request.into_inner()), Command::Terminate).await?;
+        Ok(Response::new(v1::TerminateRunResponse { unchanged }))
+    }
+
+    async fn retry_run(&self, request: Request<v1::RetryRunRequest>) -> Result<Response<v1::RetryRunResponse>, Status> {
+        let unchanged = self.command(ordered!(request.into_inner()), Command::Retry).await?;
+        Ok(Response::new(v1::RetryRunResponse { unchanged }))
+    }
+
+    async fn signal_run(
+        &self,
+        request: Request<v1::SignalRunRequest>,
+    ) -> Result<Response<v1::SignalRunResponse>, Status> {
+        let asked = request.into_inner();
+        let (step, answer) = (asked.step.clone(), asked.answer_json.clone());
+        let answer = Json::parse(answer)
+            .map_err(|error| convert::status(&RunsError::invalid("answer_json", error.to_string())))?;
+        let mut ordered = ordered!(asked);
+        if ordered.reason.trim().is_empty() {
+            ordered.reason = "answered".to_owned();
+        }
+        self.command(ordered, Command::Signal { step, answer: Payload::Inline(answer) }).await?;
+        Ok(Response::new(v1::SignalRunResponse {}))
     }
 
     async fn get_payload(

@@ -108,7 +108,7 @@ mod tests {
     use async_trait::async_trait;
     use bytes::Bytes;
     use tutti_core::ports::query::RunPage;
-    use tutti_core::ports::runs::{CancelRequest, EventPage, ListRequest, RunsError, StartRequest, StartedRun};
+    use tutti_core::ports::runs::{CommandRequest, EventPage, ListRequest, RunsError, StartRequest, StartedRun};
     use tutti_core::ports::store::EncodedEvent;
     use tutti_core::report::RunView;
     use tutti_core::run::blob_of_json;
@@ -123,7 +123,7 @@ mod tests {
         async fn start(&self, _: StartRequest) -> Result<StartedRun, RunsError> {
             unreachable!()
         }
-        async fn cancel(&self, _: CancelRequest) -> Result<bool, RunsError> {
+        async fn command(&self, _: CommandRequest) -> Result<bool, RunsError> {
             unreachable!()
         }
         async fn get(&self, _: &Namespace, _: RunId) -> Result<RunView, RunsError> {

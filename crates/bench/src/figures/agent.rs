@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tutti_core::ports::agent::{
-    AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentTransport, Answer, UpdateSink,
+    AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentReply, AgentTransport, Answer,
+    UpdateSink,
 };
 use tutti_core::value::Json;
 
@@ -71,6 +72,9 @@ impl AgentTransport for Worker {
         Ok(None)
     }
 
+    async fn answer(&self, call: &AgentCall, _: &AgentReply, updates: &dyn UpdateSink) -> Result<Answer, AgentError> {
+        self.call(call, updates).await
+    }
     async fn cancel(&self, _: &AgentCall) -> Result<(), AgentError> {
         Ok(())
     }

@@ -40,6 +40,18 @@ pub trait AgentTransport: Send + Sync {
     /// As [`call`](Self::call); an agent that cannot be asked is an error, not `None`.
     async fn reattach(&self, call: &AgentCall, updates: &dyn UpdateSink) -> Result<Option<Answer>, AgentError>;
 
+    /// Answers what the task of an attempt asked ([`Answer::Suspended`]), unless the agent has this very answer already,
+    /// and follows the task to its end.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); [`AgentErrorKind::Failed`] if the agent does not know the task any more.
+    async fn answer(
+        &self,
+        call: &AgentCall,
+        reply: &AgentReply,
+        updates: &dyn UpdateSink,
+    ) -> Result<Answer, AgentError>;
+
     /// Asks the agent to stop the task of an attempt. A task that is over or unknown is a success.
     ///
     /// # Errors
@@ -90,6 +102,15 @@ pub struct AgentCall {
     pub task: Option<String>,
     /// W3C trace context to pass on.
     pub trace_parent: Option<String>,
+}
+
+/// An answer to what an agent asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentReply {
+    /// Which answer of the attempt it is, from 1; with the attempt's key it names the message.
+    pub number: u32,
+    /// What is answered.
+    pub value: Json,
 }
 
 /// Where news of an attempt goes while it runs. Must not block.

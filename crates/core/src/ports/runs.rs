@@ -9,6 +9,7 @@ use super::query::{ListRuns, RunPage};
 use super::store::EncodedEvent;
 use crate::ids::{Namespace, RequestId, RunId};
 use crate::report::RunView;
+use crate::run::{Command, Order};
 use crate::value::PayloadRef;
 use crate::workflow::Executor;
 
@@ -24,11 +25,12 @@ pub trait Runs: Send + Sync {
     /// [`RunsError`]; [`RunsError::Invalid`] names what is wrong with the workflow or its inputs.
     async fn start(&self, request: StartRequest) -> Result<StartedRun, RunsError>;
 
-    /// Ends a run at the wish of an operator: true if it was cancelled before, so that asking again is safe.
+    /// Has a command applied to a run: true if the run was as it is wanted before. A request id is applied once, so that
+    /// asking again is safe. The answer of a signal may be inline whatever its size.
     ///
     /// # Errors
-    /// [`RunsError`]; [`RunsError::NotAllowed`] if the run ended in another way.
-    async fn cancel(&self, request: CancelRequest) -> Result<bool, RunsError>;
+    /// [`RunsError`]; [`RunsError::NotAllowed`] if the run's state does not allow it.
+    async fn command(&self, request: CommandRequest) -> Result<bool, RunsError>;
 
     /// One run with its whole history taken in.
     ///
@@ -81,17 +83,17 @@ pub struct StartedRun {
     pub existed: bool,
 }
 
-/// A run to be cancelled.
+/// What is wanted of a run.
 #[derive(Debug, Clone)]
-pub struct CancelRequest {
+pub struct CommandRequest {
     /// Whose.
     pub namespace: Namespace,
     /// The run.
     pub run: RunId,
-    /// Who wants it.
-    pub by: String,
-    /// Why.
-    pub reason: String,
+    /// What.
+    pub command: Command,
+    /// Who wants it, why, and by which request.
+    pub order: Order,
 }
 
 /// Which runs to list.

@@ -6,7 +6,7 @@ use super::testing::{Drive, completed};
 use super::*;
 use crate::ports::agent::AgentErrorKind::{self, InvalidInput, Unavailable};
 use crate::ports::agent::{AgentError, Need};
-use crate::run::{Input, RunStatus, StepStatus};
+use crate::run::{Command, Input, Order, RunStatus, StepStatus};
 use crate::schedule::Width;
 use crate::time::Timestamp;
 use crate::workflow::OnError;
@@ -148,7 +148,7 @@ fn a_suspended_attempt_shows_what_is_asked_and_the_end_closes_it() {
     let view = run.view();
     assert_eq!((view.status(), view.step(0).question()), (RunStatus::Waiting, Some((Need::Input, "which?"))));
     assert_eq!(view.step(0).attempts[0].task.as_deref(), Some("t1"));
-    run.at(4.0).input(&Input::CancelRun { by: "ana".into(), reason: "late".into() });
+    run.at(4.0).input(&Input::Command { command: Command::Cancel, order: Order::new("ana", "late") });
     let view = run.view();
     let a = view.step(0);
     assert_eq!((a.status, a.attempts[0].outcome), (StepStatus::Cancelled, Outcome::Cancelled));
@@ -253,9 +253,9 @@ fn act(run: &mut Drive, choice: u8, pick: usize) {
         },
         50..54 => Input::SuspendAttempt { key, need: Need::Auth, message: "?".into() },
         54..58 => Input::NoteTask { key, task: "t".into() },
-        58 => Input::CancelRun { by: String::new(), reason: String::new() },
+        58 => Input::Command { command: Command::Cancel, order: Order::default() },
         59 => Input::QuarantineRun { reason: "x".into() },
-        _ => Input::ResumeRun { by: "o".into() },
+        _ => Input::Command { command: Command::Resume, order: Order::new("o", "") },
     };
     run.input(&input);
 }

@@ -8,8 +8,8 @@ use crate::ids::{AgentId, RunId, StepId, StepPath};
 use crate::plan::{Plan, StepIndex};
 use crate::ports::agent::Need;
 use crate::run::{
-    ArtifactRecorded, Event, Failure, Phase, Recorded, RunCreated, RunState, RunStatus, StepState, StepStatus, evolve,
-    fold,
+    ArtifactRecorded, Event, Failure, Order, Phase, Recorded, RunCreated, RunState, RunStatus, StepState, StepStatus,
+    evolve, fold,
 };
 use crate::time::Timestamp;
 use crate::value::Payload;
@@ -96,7 +96,7 @@ impl RunView {
         match &mut self.state {
             Some(state) if recorded.seq > state.seq() => {
                 // What an end takes away is open until then.
-                let open = ends(&recorded.event).then(|| state.open_attempts().map(|(index, _)| index).collect());
+                let open = recorded.event.ends_run().then(|| state.open_attempts().map(|(index, _)| index).collect());
                 evolve(state, recorded, &mut Vec::new());
                 let ended = state.status().is_ended();
                 self.ended_at = ended.then(|| self.ended_at.unwrap_or(at));
@@ -234,8 +234,12 @@ impl RunView {
     fn record(&mut self, recorded: &Recorded) {
         let at = recorded.at;
         match &recorded.event {
-            Event::RunCreated(_) | Event::RunResumed(_) | Event::RunCompleted(_) | Event::RunFailed(_) => {}
-            Event::RunCancelled(cancelled) => self.note = Some(because(&cancelled.by, &cancelled.reason)),
+            Event::RunCreated(_) | Event::RunCompleted(_) | Event::RunFailed(_) => {}
+            Event::RunResumed(_) => self.note = None,
+            Event::RunPaused(paused) => self.note = Some(because("paused", &paused.order)),
+            Event::RunCancelled(cancelled) => self.note = Some(because("cancelled", &cancelled.order)),
+            Event::RunTerminated(terminated) => self.note = Some(because("terminated", &terminated.order)),
+            Event::RunReopened(_) => self.begin_anew(at),
             Event::RunQuarantined(set_aside) => self.note = Some(set_aside.reason.clone()),
             Event::CheckpointCreated(checkpoint) => {
                 self.checkpoints.push(Checkpoint { name: checkpoint.name.clone(), seq: recorded.seq, at });
@@ -256,6 +260,12 @@ impl RunView {
                     let attempt = track.attempt(suspended.attempt, at);
                     attempt.outcome = Outcome::Suspended;
                     attempt.suspended = Some((suspended.need, suspended.message.clone()));
+                }
+            }
+            Event::SignalReceived(_) => {}
+            Event::AttemptResumed(resumed) => {
+                if let Some((_, track)) = self.track(&resumed.step) {
+                    track.attempt(resumed.attempt, at).outcome = Outcome::Running;
                 }
             }
             Event::AttemptFailed(failed) => {
@@ -284,6 +294,19 @@ impl RunView {
                 if let Some((_, track)) = self.track(&failed.step) {
                     track.ended_at = Some(at);
                 }
+            }
+        }
+    }
+
+    /// The run was reopened: steps that are not complete have not ended any more.
+    fn begin_anew(&mut self, at: Timestamp) {
+        self.note = None;
+        for index in 0..self.steps.len() as StepIndex {
+            if self.state.as_ref().is_some_and(|state| state.output(index).is_none()) {
+                let track = &mut self.steps[index as usize];
+                (track.ready_at, track.ended_at) = (None, None);
+                track.artifacts.clear();
+                self.note_ready(index, at);
             }
         }
     }
@@ -353,12 +376,9 @@ impl<'v> StepView<'v> {
     }
 }
 
-const fn ends(event: &Event) -> bool {
-    matches!(event, Event::RunCompleted(_) | Event::RunFailed(_) | Event::RunCancelled(_))
-}
-
-fn because(by: &str, reason: &str) -> String {
+fn because(what: &str, order: &Order) -> String {
+    let Order { by, reason, .. } = order;
     let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
     let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-    format!("cancelled{by}{reason}")
+    format!("{what}{by}{reason}")
 }

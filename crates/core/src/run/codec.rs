@@ -11,13 +11,10 @@ use crate::ports::store::{EncodedEvent, Snapshot};
 use std::sync::Arc;
 
 /// Version of the history format that this build writes.
-pub const FORMAT: u16 = 1;
-
-/// Oldest format whose readers understand everything that this build writes.
-pub const MIN_READER: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 /// Version of the form of states in snapshots; raised whenever the form changes, so that old ones are folded anew.
-pub const SNAPSHOT_SCHEMA: u16 = 1;
+pub const SNAPSHOT_SCHEMA: u16 = 2;
 
 /// The body is plain JSON. Compressed bodies will have codecs of their own.
 const CODEC_JSON: u8 = 0;
@@ -100,14 +97,32 @@ kinds! {
     4 => RunFailed,
     5 => RunCancelled,
     6 => RunQuarantined,
+    7 => RunPaused,
+    8 => RunTerminated,
+    9 => RunReopened,
     20 => CheckpointCreated,
     40 => AttemptStarted,
     41 => TaskAssigned,
     42 => AttemptSuspended,
     43 => AttemptFailed,
+    44 => SignalReceived,
+    45 => AttemptResumed,
     50 => ArtifactRecorded,
     60 => StepCompleted,
     61 => StepFailed,
+}
+
+/// Oldest format whose readers understand the event.
+#[must_use]
+pub const fn min_reader(event: &Event) -> u16 {
+    match event {
+        Event::RunPaused(_)
+        | Event::RunTerminated(_)
+        | Event::RunReopened(_)
+        | Event::SignalReceived(_)
+        | Event::AttemptResumed(_) => 2,
+        _ => 1,
+    }
 }
 
 /// The body of an event as JSON text, byte for byte as it is kept; for those who pass events on.
@@ -211,8 +226,8 @@ mod tests {
         assert_eq!(Some(state), fold(run.state.plan(), &run.history), "snapshot and tail are the whole");
     }
 
-    /// A history as format 1 wrote it, one event of every kind: it must read the same for ever.
-    const GOLDEN: &str = include_str!("golden/format-1.jsonl");
+    /// Histories as each format wrote them, together one event of every kind: they must read the same for ever.
+    const GOLDEN: [&str; 2] = [include_str!("golden/format-1.jsonl"), include_str!("golden/format-2.jsonl")];
 
     #[derive(serde::Deserialize)]
     struct GoldenLine {
@@ -224,9 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn histories_of_format_1_read_and_write_the_same() {
+    fn histories_of_every_format_read_and_write_the_same() {
         let mut kinds = std::collections::BTreeSet::new();
-        for line in GOLDEN.lines() {
+        for line in GOLDEN.iter().flat_map(|golden| golden.lines()) {
             let golden: GoldenLine = serde_json::from_str(line).unwrap();
             kinds.insert(golden.kind);
             let blob = [&[CODEC_JSON, 0, 0], golden.body.get().as_bytes()].concat();

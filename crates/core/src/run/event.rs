@@ -8,6 +8,8 @@ use crate::schedule::{Policy, StrategyDecision};
 use crate::time::Timestamp;
 use crate::value::{Digest, Payload};
 
+use super::input::Order;
+
 /// An event with its place in the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
@@ -26,12 +28,18 @@ pub enum Event {
     RunCreated(Box<RunCreated>),
     /// An operator let the run go on; its time starts anew.
     RunResumed(RunResumed),
+    /// An operator holds the run: nothing is started.
+    RunPaused(RunPaused),
     /// Every step is complete.
     RunCompleted(RunCompleted),
     /// The run failed.
     RunFailed(RunFailed),
     /// An operator ended the run.
     RunCancelled(RunCancelled),
+    /// An operator ended the run at once.
+    RunTerminated(RunTerminated),
+    /// An operator let a failed run go on: a new generation, in which the steps that are not complete start anew.
+    RunReopened(RunReopened),
     /// The run was set aside because it takes its server down.
     RunQuarantined(RunQuarantined),
     /// A named point to which the run can be rolled back.
@@ -42,6 +50,10 @@ pub enum Event {
     TaskAssigned(TaskAssigned),
     /// The agent's task waits for somebody.
     AttemptSuspended(AttemptSuspended),
+    /// Somebody answered what a suspended attempt waits for.
+    SignalReceived(SignalReceived),
+    /// The answer is about to be given to the agent.
+    AttemptResumed(AttemptResumed),
     /// An attempt failed.
     AttemptFailed(AttemptFailed),
     /// An artifact came with a result.
@@ -78,8 +90,35 @@ pub struct RunCreated {
 /// See [`Event::RunResumed`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunResumed {
-    /// Who.
-    pub by: String,
+    /// Who, and why.
+    #[serde(flatten)]
+    pub order: Order,
+}
+
+/// See [`Event::RunPaused`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunPaused {
+    /// Who, and why.
+    #[serde(flatten)]
+    pub order: Order,
+}
+
+/// See [`Event::RunTerminated`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunTerminated {
+    /// Who, and why.
+    #[serde(flatten)]
+    pub order: Order,
+}
+
+/// See [`Event::RunReopened`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunReopened {
+    /// Who, and why.
+    #[serde(flatten)]
+    pub order: Order,
+    /// The new generation; results of an older one are never applied.
+    pub generation: u32,
 }
 
 /// See [`Event::RunCompleted`].
@@ -99,10 +138,9 @@ pub struct RunFailed {
 /// See [`Event::RunCancelled`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunCancelled {
-    /// Who.
-    pub by: String,
-    /// Why.
-    pub reason: String,
+    /// Who, and why.
+    #[serde(flatten)]
+    pub order: Order,
 }
 
 /// See [`Event::RunQuarantined`].
@@ -152,6 +190,29 @@ pub struct AttemptSuspended {
     pub need: Need,
     /// What the agent asks.
     pub message: String,
+}
+
+/// See [`Event::SignalReceived`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalReceived {
+    /// Who, and why.
+    #[serde(flatten)]
+    pub order: Order,
+    /// The step.
+    pub step: StepPath,
+    /// The attempt.
+    pub attempt: u32,
+    /// The answer.
+    pub answer: Payload,
+}
+
+/// See [`Event::AttemptResumed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptResumed {
+    /// The step.
+    pub step: StepPath,
+    /// The attempt.
+    pub attempt: u32,
 }
 
 /// See [`Event::AttemptFailed`].
@@ -225,6 +286,28 @@ pub struct Failure {
 impl From<&AgentError> for Failure {
     fn from(error: &AgentError) -> Self {
         Self { kind: error.kind, message: shorten(&error.message) }
+    }
+}
+
+impl Event {
+    /// The order that led to it, if somebody wanted it.
+    #[must_use]
+    pub const fn order(&self) -> Option<&Order> {
+        match self {
+            Self::RunResumed(RunResumed { order })
+            | Self::RunPaused(RunPaused { order })
+            | Self::RunCancelled(RunCancelled { order })
+            | Self::RunTerminated(RunTerminated { order })
+            | Self::RunReopened(RunReopened { order, .. })
+            | Self::SignalReceived(SignalReceived { order, .. }) => Some(order),
+            _ => None,
+        }
+    }
+
+    /// True if it ends the run.
+    #[must_use]
+    pub const fn ends_run(&self) -> bool {
+        matches!(self, Self::RunCompleted(_) | Self::RunFailed(_) | Self::RunCancelled(_) | Self::RunTerminated(_))
     }
 }
 

@@ -1,12 +1,13 @@
 //! What an event does to a state. Cannot fail: an event was decided on the very state it is applied to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::event::{AttemptFailed, Event, Recorded, RunCreated};
 use super::state::{Facts, OpenAttempt, Phase, RunState, StepState};
 use super::status::RunStatus;
 use crate::ids::StepPath;
+use crate::limits::REMEMBERED_REQUESTS;
 use crate::plan::{Plan, StepIndex};
 use crate::schedule::Frontier;
 use crate::time::Timestamp;
@@ -16,16 +17,25 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
     state.facts.seq = recorded.seq;
     let at = recorded.at;
     let before = state.facts.status;
+    if let Some(request) = recorded.event.order().and_then(|order| order.request) {
+        state.facts.requests.push_back(request);
+        if state.facts.requests.len() > REMEMBERED_REQUESTS {
+            state.facts.requests.pop_front();
+        }
+    }
     match &recorded.event {
         Event::RunCreated(_) | Event::CheckpointCreated(_) => {}
         Event::ArtifactRecorded(artifact) => state.facts.bytes += artifact.content.len,
         Event::RunResumed(_) => {
             state.facts.clock_from = at;
-            if state.facts.status == RunStatus::Quarantined {
+            if matches!(state.facts.status, RunStatus::Quarantined | RunStatus::Paused) {
                 state.facts.status = RunStatus::Running;
                 touched.extend(state.facts.open.iter().copied());
             }
         }
+        Event::RunPaused(_) => state.facts.status = RunStatus::Paused,
+        Event::RunReopened(reopened) => reopen(state, reopened.generation, at),
+        Event::RunTerminated(_) => end(state, RunStatus::Terminated, at, touched),
         Event::RunCompleted(_) => end(state, RunStatus::Completed, at, touched),
         Event::RunFailed(failed) => {
             state.facts.failure = Some((failed.step.clone(), failed.error.clone()));
@@ -38,7 +48,7 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
         }
         Event::AttemptStarted(started) => {
             with_step(state, &started.step, touched, |state, index| {
-                let attempt = OpenAttempt { agent: started.agent.clone(), started_at: at, task: None, suspended: None };
+                let attempt = OpenAttempt::new(started.agent.clone(), at);
                 state.facts.frontier.remove(index);
                 state.facts.open.insert(index);
                 let step = &mut state.facts.steps[index as usize];
@@ -51,9 +61,27 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
             with_open(state, &assigned.step, |open| open.task = Some(assigned.task.clone()));
         }
         Event::AttemptSuspended(suspended) => {
-            with_open(state, &suspended.step, |open| open.suspended = Some(suspended.need));
+            with_open(state, &suspended.step, |open| {
+                open.suspended = Some(suspended.need);
+                open.answer = None;
+            });
             state.facts.suspended += 1;
         }
+        Event::SignalReceived(signal) => with_step(state, &signal.step, touched, |state, index| {
+            with_open(state, &signal.step, |open| {
+                open.answer = Some(signal.answer.clone());
+                open.answers += 1;
+            });
+            state.facts.answered += 1;
+            // It waits for its turn like any step that could start.
+            state.facts.frontier.push(index, state.plan.step(index).priority);
+        }),
+        Event::AttemptResumed(resumed) => with_step(state, &resumed.step, touched, |state, index| {
+            state.facts.frontier.remove(index);
+            with_open(state, &resumed.step, |open| open.suspended = None);
+            state.facts.answered -= 1;
+            state.facts.suspended -= 1;
+        }),
         Event::AttemptFailed(failed) => attempt_failed(state, failed, touched),
         Event::StepCompleted(completed) => with_step(state, &completed.step, touched, |state, index| {
             close(state, index);
@@ -107,6 +135,8 @@ pub(super) fn begin(plan: Arc<Plan>, created: RunCreated, at: Timestamp) -> RunS
         frontier,
         open: BTreeSet::new(),
         suspended: 0,
+        answered: 0,
+        requests: VecDeque::new(),
         completed: 0,
         failed: 0,
         remaining: count as u32,
@@ -172,7 +202,13 @@ fn attempt_failed(state: &mut RunState, failed: &AttemptFailed, touched: &mut Ve
 fn close(state: &mut RunState, index: StepIndex) {
     match &state.facts.steps[index as usize].phase {
         Phase::Open(open) => {
-            state.facts.suspended -= u32::from(open.suspended.is_some());
+            if open.suspended.is_some() {
+                state.facts.suspended -= 1;
+                if open.answer.is_some() {
+                    state.facts.answered -= 1;
+                    state.facts.frontier.remove(index);
+                }
+            }
             state.facts.open.remove(&index);
         }
         Phase::Ready(_) => state.facts.frontier.remove(index),
@@ -212,17 +248,43 @@ fn end(state: &mut RunState, status: RunStatus, at: Timestamp, touched: &mut Vec
     for step in &mut state.facts.steps {
         match step.phase {
             Phase::Open(_) => step.phase = Phase::Cancelled,
-            Phase::Blocked(_) | Phase::Ready(_) if status == RunStatus::Cancelled => step.phase = Phase::Cancelled,
+            Phase::Blocked(_) | Phase::Ready(_) if status != RunStatus::Failed => step.phase = Phase::Cancelled,
             Phase::Blocked(_) | Phase::Ready(_) => step.phase = Phase::Skipped,
             _ => {}
         }
     }
     state.facts.open.clear();
     state.facts.suspended = 0;
+    state.facts.answered = 0;
     state.facts.frontier.clear();
     state.facts.remaining = 0;
     state.facts.status = status;
     state.facts.ended_at = Some(at);
+}
+
+/// Every step that is not complete begins anew, with a new generation of attempts.
+fn reopen(state: &mut RunState, generation: u32, at: Timestamp) {
+    let facts = &mut state.facts;
+    facts.generation = generation;
+    facts.status = RunStatus::Running;
+    facts.clock_from = at;
+    facts.ended_at = None;
+    facts.failure = None;
+    facts.failed = 0;
+    facts.remaining = facts.steps.len() as u32 - facts.completed;
+    for index in 0..facts.steps.len() as StepIndex {
+        if matches!(facts.steps[index as usize].phase, Phase::Completed(_)) {
+            continue;
+        }
+        let done = |on: &&StepIndex| matches!(facts.steps[**on as usize].phase, Phase::Completed(_));
+        let dependencies = state.plan.topology().dependencies(index);
+        let waiting = (dependencies.len() - dependencies.iter().filter(done).count()) as u32;
+        let phase = if waiting == 0 { Phase::Ready(None) } else { Phase::Blocked(waiting) };
+        if waiting == 0 {
+            facts.frontier.push(index, state.plan.step(index).priority);
+        }
+        facts.steps[index as usize] = StepState { phase, attempts: 0, rounds: 0, tried: Vec::new() };
+    }
 }
 
 /// A run waits when nothing but an answer can move it.

@@ -1,6 +1,8 @@
 //! What may be asked of a run, or observed about it.
 
-use crate::ids::{AgentId, AttemptKey, StepPath};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AgentId, AttemptKey, RequestId, StepPath};
 use crate::ports::agent::{AgentError, Need};
 use crate::value::Payload;
 
@@ -64,25 +66,67 @@ pub enum Input {
         /// Chance, 0 to 1, for the jitter of the wait.
         chance: f64,
     },
-    /// An operator wants the run to go on; its time starts anew.
-    ResumeRun {
-        /// Who.
-        by: String,
+    /// The attempt of a step whose question was answered was admitted again.
+    ContinueAttempt {
+        /// The step.
+        step: StepPath,
     },
     /// The run's time is up.
     ExpireRun,
-    /// An operator ends the run.
-    CancelRun {
-        /// Who.
-        by: String,
-        /// Why.
-        reason: String,
+    /// An operator or a client wants something of the run.
+    Command {
+        /// What.
+        command: Command,
+        /// Who, why, and by which request.
+        order: Order,
     },
     /// The run takes its server down.
     QuarantineRun {
         /// Why.
         reason: String,
     },
+}
+
+/// What operators and clients may want of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Nothing is started any more; attempts under way come to their end, and their results count.
+    Pause,
+    /// The run goes on, also one that was set aside; its time starts anew.
+    Resume,
+    /// The run ends, and agents are asked to stop what is under way.
+    Cancel,
+    /// The run ends at once; agents are not asked.
+    Terminate,
+    /// A failed run goes on with the steps that are not complete.
+    Retry,
+    /// A step that waits for somebody gets an answer.
+    Signal {
+        /// The path of the step; empty if only one waits.
+        step: String,
+        /// The answer; in the payload store already if it is large.
+        answer: Payload,
+    },
+}
+
+/// Who wants something of a run, why, and by which request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Who.
+    pub by: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The caller's id of the request: a run applies one once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
+}
+
+impl Order {
+    /// An order without a request id.
+    pub fn new(by: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { by: by.into(), reason: reason.into(), request: None }
+    }
 }
 
 impl Input {
@@ -108,7 +152,27 @@ pub enum Rejection {
     /// The step was not admitted, or has an attempt under way already.
     #[error("step \"{0}\" cannot start now")]
     NotStartable(StepPath),
+    /// The step does not wait for anybody, or none or several do and the signal names none.
+    #[error("{}", not_waiting(.step, .waiting))]
+    NotWaiting {
+        /// The step that was named; empty if none was.
+        step: String,
+        /// The steps that wait.
+        waiting: Vec<StepPath>,
+    },
     /// The run's time is not up.
     #[error("the run has time left")]
     NotExpired,
+}
+
+fn not_waiting(step: &str, waiting: &[StepPath]) -> String {
+    let names: Vec<&str> = waiting.iter().map(StepPath::as_str).collect();
+    let who = match step {
+        "" => "the signal names no step".to_owned(),
+        step => format!("step \"{}\" does not wait for an answer", step.escape_debug()),
+    };
+    match names[..] {
+        [] => format!("{who}, and no other does"),
+        _ => format!("{who}; these do: {}", names.join(", ")),
+    }
 }

@@ -14,15 +14,15 @@ mod status;
 
 pub use apply::{Applied, apply, create};
 pub use codec::{
-    CodecError, FORMAT, KINDS, MIN_READER, SNAPSHOT_SCHEMA, blob_of_json, body_json, decode, decode_state, encode,
-    encode_state, kind_name,
+    CodecError, FORMAT, KINDS, SNAPSHOT_SCHEMA, blob_of_json, body_json, decode, decode_state, encode, encode_state,
+    kind_name, min_reader,
 };
 pub use event::{
-    ArtifactRecorded, AttemptFailed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, Failure, Recorded,
-    RunCancelled, RunCompleted, RunCreated, RunFailed, RunQuarantined, RunResumed, StepCompleted, StepFailed,
-    TaskAssigned,
+    ArtifactRecorded, AttemptFailed, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event,
+    Failure, Recorded, RunCancelled, RunCompleted, RunCreated, RunFailed, RunPaused, RunQuarantined, RunReopened,
+    RunResumed, RunTerminated, SignalReceived, StepCompleted, StepFailed, TaskAssigned,
 };
 pub use evolve::{evolve, fold};
-pub use input::{Input, Rejection};
+pub use input::{Command, Input, Order, Rejection};
 pub use state::{OpenAttempt, Phase, RunState, StepState};
 pub use status::{RunStatus, StepStatus};

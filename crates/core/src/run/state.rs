@@ -1,13 +1,13 @@
 //! A run as it stands: the sum of its events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::event::{Failure, RunCreated};
 use super::status::{RunStatus, StepStatus};
-use crate::ids::{AgentId, AttemptKey, RunId, StepPath};
+use crate::ids::{AgentId, AttemptKey, RequestId, RunId, StepPath};
 use crate::plan::{Plan, StepIndex};
 use crate::ports::agent::Need;
 use crate::ports::query::RunSummary;
@@ -41,6 +41,10 @@ pub(super) struct Facts {
     /// Steps with an attempt under way or suspended.
     pub(super) open: BTreeSet<StepIndex>,
     pub(super) suspended: u32,
+    /// Suspended attempts that were answered and wait for their turn.
+    pub(super) answered: u32,
+    /// Requests whose commands were applied, oldest first.
+    pub(super) requests: VecDeque<RequestId>,
     pub(super) completed: u32,
     pub(super) failed: u32,
     /// Steps that have not ended.
@@ -93,6 +97,16 @@ pub struct OpenAttempt {
     pub task: Option<String>,
     /// Set if the task waits for somebody.
     pub suspended: Option<Need>,
+    /// The last answer to what it asked, until the agent asks again.
+    pub answer: Option<Payload>,
+    /// Answers that it got.
+    pub answers: u32,
+}
+
+impl OpenAttempt {
+    pub(super) const fn new(agent: AgentId, started_at: Timestamp) -> Self {
+        Self { agent, started_at, task: None, suspended: None, answer: None, answers: 0 }
+    }
 }
 
 impl StepState {
@@ -135,6 +149,12 @@ impl RunState {
     #[must_use]
     pub const fn seq(&self) -> u64 {
         self.facts.seq
+    }
+
+    /// How often the run was reopened; results of an older generation are never applied.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.facts.generation
     }
 
     /// The run's state.
@@ -207,6 +227,24 @@ impl RunState {
         self.facts.open.len() as u32 - self.facts.suspended
     }
 
+    /// Steps whose attempt waits for somebody and got no answer yet.
+    pub fn waiting(&self) -> impl Iterator<Item = StepIndex> + '_ {
+        let waits = |open: &OpenAttempt| open.suspended.is_some() && open.answer.is_none();
+        self.open_attempts().filter(move |(_, open)| waits(open)).map(|(index, _)| index)
+    }
+
+    /// Suspended attempts that were answered and wait for their turn.
+    #[must_use]
+    pub const fn answered(&self) -> u32 {
+        self.facts.answered
+    }
+
+    /// True if the command of this request was applied.
+    #[must_use]
+    pub fn has_applied(&self, request: RequestId) -> bool {
+        self.facts.requests.contains(&request)
+    }
+
     /// True if a step is in flight that must run alone.
     #[must_use]
     pub fn runs_alone(&self) -> bool {
@@ -254,6 +292,9 @@ impl RunState {
     /// When the run must be looked at next.
     #[must_use]
     pub fn wake(&self) -> Wake {
+        if self.status() == RunStatus::Paused && self.in_flight() > 0 {
+            return Wake::Active;
+        }
         if !self.status().is_open() {
             return if self.status().is_ended() { Wake::Never } else { Wake::OnInput };
         }

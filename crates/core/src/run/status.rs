@@ -74,6 +74,12 @@ impl RunStatus {
         matches!(self, Self::Pending | Self::Running | Self::Waiting)
     }
 
+    /// True while results of attempts are taken: a paused run takes those of the attempts that were under way.
+    #[must_use]
+    pub const fn takes_results(self) -> bool {
+        self.is_open() || matches!(self, Self::Paused)
+    }
+
     /// True if the run has ended and nothing but an operator can change it.
     #[must_use]
     pub const fn is_ended(self) -> bool {

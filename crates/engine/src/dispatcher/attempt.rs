@@ -8,7 +8,8 @@ use tutti_core::ids::AttemptKey;
 use tutti_core::limits::{MAX_ARTIFACTS, MAX_VALUE_BYTES};
 use tutti_core::plan::{Plan, StepIndex, assemble_input, missing_output};
 use tutti_core::ports::agent::{
-    AgentCall, AgentEndpoint, AgentError, AgentErrorKind, AgentTransport, Answer, Artifact, Need, UpdateSink,
+    AgentCall, AgentEndpoint, AgentError, AgentErrorKind, AgentReply, AgentTransport, Answer, Artifact, Need,
+    UpdateSink,
 };
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::StoreError;
@@ -43,6 +44,8 @@ pub struct AttemptSpec {
     pub endpoint: Option<AgentEndpoint>,
     /// The agent's id of the task, if it was recorded.
     pub task: Option<String>,
+    /// The last answer to what the agent asked, and which one it is.
+    pub answer: Option<(u32, Payload)>,
     /// Whether a message may be with the agent already.
     pub mode: CallMode,
     /// The run's data at the start.
@@ -58,6 +61,8 @@ pub enum CallMode {
     Fresh,
     /// Perhaps: an earlier owner recorded the attempt. The agent is asked first.
     Reattach,
+    /// Yes, and the agent asked something: it gets the answer.
+    Answer,
 }
 
 /// How an attempt ended, values stored.
@@ -133,8 +138,8 @@ async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn Upd
         task: spec.task.clone(),
         trace_parent: Some(spec.key.trace_parent()),
     };
-    let answer = match tokio::time::timeout(call.timeout + GRACE, ask(context, &call, spec.mode, updates)).await {
-        Ok(answer) => answer,
+    let answer = match tokio::time::timeout(call.timeout + GRACE, ask(context, &call, spec, updates)).await {
+        Ok(answer) => answer?,
         Err(_) => Err(AgentError::new(AgentErrorKind::Timeout, format!("no answer within {}", step.timeout))),
     };
     match answer {
@@ -167,15 +172,21 @@ pub(crate) async fn cancel(context: &AttemptContext, call: &AgentCall) {
 async fn ask(
     context: &AttemptContext,
     call: &AgentCall,
-    mode: CallMode,
+    spec: &AttemptSpec,
     updates: &dyn UpdateSink,
-) -> Result<Answer, AgentError> {
-    if mode == CallMode::Reattach
-        && let Some(answer) = context.transport.reattach(call, updates).await?
-    {
-        return Ok(answer);
+) -> Result<Result<Answer, AgentError>, Fault> {
+    if let (CallMode::Answer, Some((number, answer))) = (spec.mode, &spec.answer) {
+        let reply = AgentReply { number: *number, value: load_value(context, &spec.key, answer).await? };
+        return Ok(context.transport.answer(call, &reply, updates).await);
     }
-    context.transport.call(call, updates).await
+    if spec.mode == CallMode::Reattach {
+        match context.transport.reattach(call, updates).await {
+            Ok(None) => {}
+            Ok(Some(answer)) => return Ok(Ok(answer)),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(context.transport.call(call, updates).await)
 }
 
 /// Puts the input together from the run's data and the outputs that the step reads.

@@ -2,6 +2,7 @@
 
 use tutti_core::ids::RunId;
 use tutti_core::limits::DEFER;
+use tutti_core::plan::StepIndex;
 use tutti_core::ports::agent::{AgentError, AgentErrorKind};
 use tutti_core::run::{Applied, Input, apply};
 use tutti_core::schedule::admit;
@@ -17,7 +18,12 @@ impl Driver {
         if !live.busy && self.decide(&mut live, now, random) {
             live.busy = true;
         }
+        let rests = !live.busy && !live.state.status().takes_results();
         self.runs.insert(run, live);
+        if rests {
+            // It was taken over for a command that was refused.
+            return self.drop_run(run, false);
+        }
         self.set_timer(run, now);
     }
 
@@ -76,6 +82,10 @@ impl Driver {
                 }
                 return;
             }
+            if live.state.open_attempt(index).is_some() {
+                self.resume_attempt(live, index, applied, now);
+                continue;
+            }
             let (step, tried) = (live.state.plan().step(index), &live.state.step(index).tried);
             let path = live.state.plan().path(index);
             let chosen = self.registry.choose(&step.capability, step.agent.as_ref(), tried);
@@ -97,6 +107,22 @@ impl Driver {
                 live.calls.insert(index, LiveCall { attempt, agent, task: None, stage: Stage::Decided });
             }
         }
+    }
+}
+
+impl Driver {
+    /// An attempt whose question was answered has its turn again.
+    fn resume_attempt(&mut self, live: &mut Live, index: StepIndex, applied: &mut Applied, now: Timestamp) {
+        let input = Input::ContinueAttempt { step: live.state.plan().path(index) };
+        if let Err(rejection) = apply(&mut live.state, &input, now, applied) {
+            tracing::error!(run = %live.state.run(), step = index, %rejection, "an answered step was refused");
+            return;
+        }
+        let Some(open) = live.state.open_attempt(index) else { return };
+        let (attempt, agent, task) = (live.state.step(index).attempts, open.agent.clone(), open.task.clone());
+        self.registry.attempt_started(&agent);
+        self.free -= 1;
+        live.calls.insert(index, LiveCall { attempt, agent, task, stage: Stage::Decided });
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tutti_core::ids::{AttemptKey, RunId};
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::store::{Creation, NewRun, StoreError};
-use tutti_core::run::{Applied, Input, MIN_READER, RunCreated, create};
+use tutti_core::run::{Applied, Input, RunCreated, create};
 use tutti_core::time::Timestamp;
 
 use super::live::{self, Live, Stage};
@@ -39,6 +39,7 @@ impl Driver {
         let mut live = Live::new(state, 1);
         let mut applied = Applied { events: vec![first], touched: vec![] };
         self.admit(&mut live, &mut applied, now, random);
+        let min_reader = live::oldest_reader(&applied.events);
         let (events, encoded, bytes) = live::encoded(applied.events);
         let release = Release { run: new.run, events, touched: applied.touched, replies: vec![], bytes };
         let stored = NewRun {
@@ -49,7 +50,7 @@ impl Driver {
             events: encoded,
             summary: live.state.summary(),
             wake: live.state.wake(),
-            min_reader: MIN_READER,
+            min_reader,
             commit_id: random(),
         };
         live.busy = true;
@@ -73,13 +74,13 @@ impl Driver {
             return;
         }
         let mut live = Live::new(adopted.state, adopted.epoch);
-        match adopted.resumed_by {
-            Some(by) => live.queue.push_back((Input::ResumeRun { by }, Some(reply))),
+        match adopted.command {
+            Some((command, order)) => live.queue.push_back((Input::Command { command, order }, Some(reply))),
             None => self.effects.push(Effect::Reply(reply, Ok(()))),
         }
-        // One that was set aside starts nothing before its resumption is durable.
-        let is_open = live.state.status().is_open();
-        let open = live.state.open_attempts().filter(|_| is_open).map(|(step, _)| step);
+        // One that was set aside or has ended starts nothing before the command is durable.
+        let goes_on = live.state.status().takes_results();
+        let open = live.state.open_attempts().filter(|_| goes_on).map(|(step, _)| step);
         let open: Vec<StepIndex> = open.collect();
         self.runs.insert(run, live);
         // Its whole open work is durable: recovering a run is reconciling everything once.

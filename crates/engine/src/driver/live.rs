@@ -7,7 +7,7 @@ use tutti_core::ids::AgentId;
 use tutti_core::limits::SNAPSHOT_EVENTS;
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::store::{Commit, EncodedEvent};
-use tutti_core::run::{Applied, Input, MIN_READER, RunState, RunStatus, encode};
+use tutti_core::run::{Applied, Input, RunState, RunStatus, encode, min_reader};
 use tutti_core::time::Timestamp;
 
 use super::message::{Decided, DriveError, Release, Reply};
@@ -111,6 +111,7 @@ impl Live {
         commit_id: u128,
     ) -> Decided {
         let (expected, status) = before;
+        let min_reader = oldest_reader(&applied.events);
         let (events, encoded, bytes) = encoded(applied.events);
         let commit = Commit {
             run: self.state.run(),
@@ -120,11 +121,16 @@ impl Live {
             events: encoded,
             summary: (self.state.status() != status).then(|| self.state.summary()),
             wake: self.state.wake(),
-            min_reader: MIN_READER,
+            min_reader,
         };
         let release = Release { run: self.state.run(), events, touched: applied.touched, replies, bytes };
         Decided { commit, release }
     }
+}
+
+/// The oldest version of the history format whose readers understand all of these.
+pub(super) fn oldest_reader(events: &[tutti_core::run::Recorded]) -> u16 {
+    events.iter().map(|recorded| min_reader(&recorded.event)).max().unwrap_or(1)
 }
 
 /// The events to publish, to store, and their size.

@@ -9,7 +9,7 @@ use tutti_core::ids::{AttemptKey, Namespace, RequestId, RunId};
 use tutti_core::plan::{Plan, StepIndex};
 use tutti_core::ports::agent::AgentEndpoint;
 use tutti_core::ports::store::{Commit, CommitOutcome, Creation, NewRun, Snapshot, StoreError};
-use tutti_core::run::{Input, Recorded, Rejection, RunState};
+use tutti_core::run::{Command, Input, Order, Recorded, Rejection, RunState};
 use tutti_core::schedule::{Policy, StrategyDecision};
 use tutti_core::value::Payload;
 
@@ -129,8 +129,8 @@ pub struct AdoptRun {
     pub state: RunState,
     /// The epoch of the claim.
     pub epoch: u64,
-    /// Who lets it go on, if somebody does; recorded.
-    pub resumed_by: Option<String>,
+    /// What is wanted of it, by whom, if it is taken over for that.
+    pub command: Option<(Command, Order)>,
 }
 
 /// What a decision releases once it is durable.

@@ -2,7 +2,7 @@
 
 use tutti_core::ids::{AttemptKey, RunId};
 use tutti_core::plan::StepIndex;
-use tutti_core::run::encode_state;
+use tutti_core::run::{RunStatus, encode_state};
 use tutti_core::time::Timestamp;
 
 use super::live::{LiveCall, Stage};
@@ -45,7 +45,7 @@ impl Driver {
         }
         self.reconcile(run, &release.touched);
         match self.runs.get(&run) {
-            Some(live) if live.state.status().is_open() => {
+            Some(live) if live.state.status().takes_results() => {
                 self.set_timer(run, now);
                 self.dirty.push(run);
             }
@@ -66,7 +66,8 @@ impl Driver {
                 (Some(open), Some(call)) if call.attempt == key.attempt => {
                     if call.stage == Stage::Decided && open.suspended.is_none() {
                         call.stage = Stage::Running;
-                        self.call(run, step, CallMode::Fresh);
+                        let mode = if open.answer.is_some() { CallMode::Answer } else { CallMode::Fresh };
+                        self.call(run, step, mode);
                     }
                 }
                 (Some(open), None) if open.suspended.is_none() => {
@@ -74,11 +75,16 @@ impl Driver {
                     self.registry.attempt_started(&agent);
                     self.free = self.free.saturating_sub(1);
                     let call = LiveCall { attempt: key.attempt, agent, task, stage: Stage::Running };
+                    let mode = if open.answer.is_some() { CallMode::Answer } else { CallMode::Reattach };
                     live.calls.insert(step, call);
-                    self.call(run, step, CallMode::Reattach);
+                    self.call(run, step, mode);
                 }
                 (Some(_), _) | (None, None) => {}
-                (None, Some(_)) => self.abort(run, step, true),
+                // A terminated run leaves its tasks to their agents.
+                (None, Some(_)) => {
+                    let for_good = live.state.status() != RunStatus::Terminated;
+                    self.abort(run, step, for_good);
+                }
             }
         }
     }
@@ -94,6 +100,7 @@ impl Driver {
             step,
             endpoint: self.registry.endpoint(&call.agent),
             task: call.task.clone(),
+            answer: state.open_attempt(step).and_then(|open| Some((open.answers, open.answer.clone()?))),
             mode,
             data: state.created().data.clone(),
             outputs,

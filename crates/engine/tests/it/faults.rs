@@ -12,7 +12,7 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
 };
-use tutti_core::run::{Event, Rejection, RunStatus};
+use tutti_core::run::{Command, Event, Order, Rejection, RunStatus};
 use tutti_core::value::PayloadRef;
 use tutti_engine::{EngineError, EngineOptions, Ports, TakeOver, Update, load};
 
@@ -45,12 +45,15 @@ async fn a_resumed_run_asks_for_the_task_under_way_and_repeats_nothing() {
     // The first engine is as good as dead: the second one takes the run.
     let second = world.engine();
     let mut watch = second.watch(run);
-    second.resume(run, "ana").await.unwrap();
+    second.command(run, Command::Resume, Order::new("ana", "")).await.unwrap();
     while watch.next().await.unwrap().is_some() {}
     assert_eq!(world.state(run, &plan).await.status(), RunStatus::Completed);
     assert_eq!(*world.agents.reattached.lock().unwrap(), ["b#1@x task-b#1@x"]);
     assert_eq!(world.agents.calls(), ["a#1@x", "b#1@x", "d#1@x"], "nothing was sent twice");
-    assert!(matches!(second.resume(run, "ana").await, Err(EngineError::Rejected(Rejection::RunIs(_)))));
+    assert!(matches!(
+        second.command(run, Command::Resume, Order::new("ana", "")).await,
+        Err(EngineError::Rejected(Rejection::RunIs(_)))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,7 +93,7 @@ async fn shutting_down_leaves_a_run_that_can_be_resumed() {
     assert_eq!(world.state(run, &plan).await.status(), RunStatus::Running);
     let second = world.engine();
     let mut watch = second.watch(run);
-    second.resume(run, "ana").await.unwrap();
+    second.command(run, Command::Resume, Order::new("ana", "")).await.unwrap();
     while watch.next().await.unwrap().is_some() {}
     assert_eq!(world.state(run, &plan).await.status(), RunStatus::Completed);
 }
@@ -150,7 +153,7 @@ async fn a_run_that_takes_its_owner_down_again_and_again_is_set_aside_until_some
 
     let engine = world.engine();
     let mut watch = engine.watch(run);
-    engine.resume(run, "ana").await.unwrap();
+    engine.command(run, Command::Resume, Order::new("ana", "")).await.unwrap();
     while watch.next().await.unwrap().is_some() {}
     assert_eq!(world.state(run, &plan).await.status(), RunStatus::Completed);
     assert_eq!(world.agents.calls(), ["a#1@x", "b#1@x", "d#1@x"], "nothing was sent twice");
@@ -188,7 +191,7 @@ async fn long_histories_are_loaded_from_a_snapshot() {
     assert!(snapshot.seq > 1_000);
     let second = world.engine();
     let mut watch = second.watch(run);
-    second.resume(run, "ana").await.unwrap();
+    second.command(run, Command::Resume, Order::new("ana", "")).await.unwrap();
     while !matches!(watch.next().await, Ok(None)) {}
     let state = world.state(run, &plan).await;
     assert_eq!((state.status(), state.completed()), (RunStatus::Completed, 3_000));

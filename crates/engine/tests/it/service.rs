@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tutti_core::ids::{Namespace, RunId};
-use tutti_core::ports::runs::{CancelRequest, EventsRequest, ListRequest, Runs, RunsError, StartRequest};
-use tutti_core::run::RunStatus;
+use tutti_core::ports::agent::AgentErrorKind;
+use tutti_core::ports::runs::{CommandRequest, EventsRequest, ListRequest, Runs, RunsError, StartRequest};
+use tutti_core::run::{Command, Order, RunStatus};
 use tutti_core::schedule::{StrategyDecision, StrategyReason};
+use tutti_core::value::{Json, Payload};
 use tutti_core::workflow::Executor;
 use tutti_engine::{Engine, EngineError, RunService};
 
@@ -114,19 +116,19 @@ async fn a_run_is_cancelled_once_and_by_name() {
     let runs = service(world.engine());
     let run = runs.start(request(1, &format!("id: w\nsteps:\n{TWO}"), "")).await.unwrap().run;
     until(|| !world.agents.calls().is_empty()).await;
-    let cancel = |run| CancelRequest {
+    let cancel = |run| CommandRequest {
         namespace: Namespace::default(),
         run,
-        by: "ana".to_owned(),
-        reason: "wrong data".to_owned(),
+        command: Command::Cancel,
+        order: Order::new("ana", "wrong data"),
     };
-    assert_eq!(runs.cancel(cancel(run)).await, Ok(false));
-    assert_eq!(runs.cancel(cancel(run)).await, Ok(true), "asking again is safe");
+    assert_eq!(runs.command(cancel(run)).await, Ok(false));
+    assert_eq!(runs.command(cancel(run)).await, Ok(true), "asking again is safe");
     until(|| !world.agents.cancelled.lock().unwrap().is_empty()).await;
     let history = world.history(run).await;
     assert!(format!("{:?}", history.last().unwrap().event).contains("wrong data"));
     let nobody = RunId::new(0, [0; 10]);
-    assert!(matches!(runs.cancel(cancel(nobody)).await, Err(RunsError::NotFound(_))));
+    assert!(matches!(runs.command(cancel(nobody)).await, Err(RunsError::NotFound(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +154,7 @@ async fn the_next_engine_takes_over_what_is_open_and_cancels_what_nobody_drives(
     first.shutdown().await;
 
     let second = world.engine();
-    second.cancel(waiting[0], "ana", "not needed").await.unwrap();
+    second.command(waiting[0], Command::Cancel, Order::new("ana", "not needed")).await.unwrap();
     assert_eq!(world.state(waiting[0], &slow).await.status(), RunStatus::Cancelled);
     assert_eq!(second.take_over_all().await, Ok(2), "neither the ended nor the cancelled one");
     for run in &waiting[1..] {
@@ -161,5 +163,106 @@ async fn the_next_engine_takes_over_what_is_open_and_cancels_what_nobody_drives(
         assert_eq!(world.state(*run, &slow).await.status(), RunStatus::Completed);
     }
     assert_eq!(second.take_over_all().await, Ok(0), "nothing is open");
-    assert!(matches!(second.cancel(waiting[1], "ana", "late").await, Err(EngineError::Rejected(_))));
+    assert!(matches!(
+        second.command(waiting[1], Command::Cancel, Order::new("ana", "late")).await,
+        Err(EngineError::Rejected(_))
+    ));
+}
+
+fn order(request: u128) -> Order {
+    Order { request: Some(uuid::Uuid::from_u128(request)), ..Order::new("ana", "because") }
+}
+
+fn wanted(run: RunId, command: Command, request: u128) -> CommandRequest {
+    CommandRequest { namespace: Namespace::default(), run, command, order: order(request) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_run_waits_for_its_resumption_and_a_repeated_request_does_nothing() {
+    let world = World::new(Scripted::new(|_, _| Step::After(Duration::from_secs(20), "1")));
+    let runs = service(world.engine());
+    let run = runs.start(request(1, &format!("id: w\nsteps:\n{TWO}"), "")).await.unwrap().run;
+    assert_eq!(runs.command(wanted(run, Command::Pause, 7)).await, Ok(false));
+    assert_eq!(runs.command(wanted(run, Command::Pause, 8)).await, Ok(true), "it is paused already");
+    let of_first = EventsRequest { wait: Duration::from_secs(60), ..from(run, 4) };
+    assert_eq!(runs.events(of_first).await.unwrap().events.len(), 1, "the attempt under way ends");
+    assert_eq!(world.agents.calls().len(), 1, "and nothing follows");
+    assert_eq!(runs.command(wanted(run, Command::Resume, 9)).await, Ok(false));
+    assert_eq!(runs.command(wanted(run, Command::Pause, 7)).await, Ok(false), "a late copy of the first request");
+    followed(&runs, run, 1).await;
+    assert_eq!(runs.get(&Namespace::default(), run).await.unwrap().status(), RunStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_run_is_retried_where_it_failed() {
+    let world = World::new(Scripted::new(|call, before| match (call.key.path.as_str(), before) {
+        ("b", 1) => Step::Fail(AgentErrorKind::InvalidInput),
+        _ => Step::Answer("1"),
+    }));
+    let runs = service(world.engine());
+    let run = runs.start(request(1, &format!("id: w\nsteps:\n{TWO}"), "")).await.unwrap().run;
+    let seen = followed(&runs, run, 1).await.len() as u64;
+    assert_eq!(runs.get(&Namespace::default(), run).await.unwrap().status(), RunStatus::Failed);
+    assert!(matches!(runs.command(wanted(run, Command::Resume, 2)).await, Err(RunsError::NotAllowed(_))));
+    assert_eq!(runs.command(wanted(run, Command::Retry, 3)).await, Ok(false));
+    followed(&runs, run, seen + 1).await;
+    let view = runs.get(&Namespace::default(), run).await.unwrap();
+    assert_eq!((view.status(), view.error()), (RunStatus::Completed, None));
+    let of_a = world.agents.calls().iter().filter(|call| call.starts_with("a#")).count();
+    assert_eq!(of_a, 1, "what is complete stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_reaches_the_agent_that_asked_also_by_another_engine() {
+    let world = World::new(Scripted::new(|_, _| Step::Suspend));
+    let runs = service(world.engine());
+    let one = "id: w\nsteps:\n- {id: a, capability: c}";
+    let run = runs.start(request(1, one, "")).await.unwrap().run;
+    let page = EventsRequest { wait: Duration::from_secs(60), ..from(run, 3) };
+    while runs.get(&Namespace::default(), run).await.unwrap().status() != RunStatus::Waiting {
+        runs.events(page.clone()).await.unwrap();
+    }
+    let second = service(world.engine());
+    let large = Json::of(&"x".repeat(20_000)).unwrap();
+    let answer = Command::Signal { step: "a".into(), answer: Payload::Inline(large.clone()) };
+    assert_eq!(second.command(wanted(run, answer, 2)).await, Ok(false));
+    followed(&second, run, 1).await;
+    assert_eq!(second.get(&Namespace::default(), run).await.unwrap().status(), RunStatus::Completed);
+    let calls = world.agents.calls();
+    assert!(calls.last().unwrap().ends_with(&format!(" answer 1={}", large.as_str())), "{:?}", calls.last());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_terminated_run_leaves_its_tasks_and_a_cancelled_one_stops_them() {
+    for (command, stopped) in [(Command::Terminate, 0), (Command::Cancel, 1)] {
+        let world = World::new(Scripted::new(|_, _| Step::Hang));
+        let runs = service(world.engine());
+        let run = runs.start(request(1, "id: w\nsteps:\n- {id: a, capability: c}", "")).await.unwrap().run;
+        until(|| !world.agents.calls().is_empty()).await;
+        runs.command(wanted(run, command, 2)).await.unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.agents.cancelled.lock().unwrap().len(), stopped);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_nobody_drives_takes_a_command_at_rest() {
+    let world = World::new(Scripted::new(|_, _| Step::After(Duration::from_secs(20), "1")));
+    let engine = world.engine();
+    let runs = service(engine.clone());
+    let run = runs.start(request(1, &format!("id: w\nsteps:\n{TWO}"), "")).await.unwrap().run;
+    engine.shutdown().await;
+    let ports = world.ports();
+    let at_rest = |command: Command| {
+        let wanted = (command, Order::new("ana", "because"));
+        tutti_engine::command_at_rest(&*ports.store, &*ports.query, &*ports.payloads, &*ports.clock, run, wanted)
+    };
+    assert_eq!(at_rest(Command::Pause).await.unwrap().status(), RunStatus::Paused);
+    assert!(matches!(at_rest(Command::Retry).await, Err(EngineError::Rejected(_))));
+    let again = service(world.engine());
+    assert_eq!(again.command(wanted(run, Command::Resume, 5)).await, Ok(false));
+    followed(&again, run, 1).await;
+    assert_eq!(again.get(&Namespace::default(), run).await.unwrap().status(), RunStatus::Completed);
 }

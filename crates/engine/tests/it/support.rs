@@ -10,8 +10,8 @@ use tutti_adapters_memory::MemoryStore;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::{
-    AgentAccess, AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentTransport, AgentUpdate, Answer,
-    UpdateSink,
+    AgentAccess, AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentReply, AgentTransport,
+    AgentUpdate, Answer, UpdateSink,
 };
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::query::RunQuery;
@@ -134,6 +134,11 @@ impl AgentTransport for Scripted {
         }
         let known = self.calls.lock().unwrap().contains(&name(call));
         Ok(known.then(|| Answer::Completed { output: Json::parse(r#"{"found":true}"#).unwrap(), artifacts: vec![] }))
+    }
+
+    async fn answer(&self, call: &AgentCall, reply: &AgentReply, _: &dyn UpdateSink) -> Result<Answer, AgentError> {
+        self.calls.lock().unwrap().push(format!("{} answer {}={}", name(call), reply.number, reply.value.as_str()));
+        Ok(Answer::Completed { output: reply.value.clone(), artifacts: vec![] })
     }
 
     async fn cancel(&self, call: &AgentCall) -> Result<(), AgentError> {

@@ -1,7 +1,6 @@
 //! The command line: what may be typed, and a file per command for what it does.
 
 mod artifacts;
-mod cancel;
 mod completion;
 mod config;
 mod data;
@@ -10,6 +9,7 @@ mod example_agent;
 mod get;
 mod lint;
 mod list;
+mod operate;
 mod plan;
 mod resume;
 mod run;
@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tutti_core::ids::RequestId;
+use tutti_core::run::Command;
 use tutti_core::workflow::{Executor, OnError};
 
 use crate::config::{Config, environment, load};
@@ -90,8 +91,16 @@ enum Verb {
     Serve(ServeArgs),
     /// Start a workflow at a server; print the id of the run.
     Submit(SubmitArgs),
-    /// End a run at a server.
-    Cancel(CancelArgs),
+    /// Hold a run: nothing is started, what is under way comes to its end.
+    Pause(OperateArgs),
+    /// End a run; its agents are asked to stop.
+    Cancel(OperateArgs),
+    /// End a run at once; its agents are not asked.
+    Terminate(OperateArgs),
+    /// Let a failed run go on with the steps that are not complete.
+    Retry(OperateArgs),
+    /// Answer a step that waits for somebody.
+    Signal(SignalArgs),
     /// Check a workflow file; say everything that is wrong with it.
     Lint(LintArgs),
     /// Show the plan of a workflow without running it.
@@ -158,6 +167,12 @@ pub struct ResumeArgs {
     pub run: RunSelector,
     #[command(flatten)]
     pub show: ShowArgs,
+    /// Let a server go on with it, instead of this command.
+    #[arg(long, env = "TUTTI_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// Why; recorded if a server goes on with it.
+    #[arg(long, default_value = "resumed")]
+    pub reason: String,
 }
 
 /// What `run` and `resume` have in common.
@@ -218,16 +233,37 @@ pub struct SubmitArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct CancelArgs {
+pub struct OperateArgs {
     #[command(flatten)]
     pub run: RunSelector,
     /// Why; recorded in the history of the run.
     #[arg(long)]
     pub reason: String,
-    /// The server.
-    #[arg(long, env = "TUTTI_SERVER", value_name = "URL", default_value = remote::DEFAULT)]
-    pub server: String,
-    /// A UUID of the caller's for this request.
+    #[command(flatten)]
+    pub source: Source,
+    /// A UUID of the caller's for this request: a run applies one once.
+    #[arg(long, value_name = "UUID")]
+    pub request_id: Option<RequestId>,
+    /// Do not ask before a run is ended.
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SignalArgs {
+    #[command(flatten)]
+    pub run: RunSelector,
+    /// The answer: JSON, else text; @FILE for what a file holds.
+    pub answer: String,
+    /// The step that waits. Default: the only one.
+    #[arg(long, value_name = "STEP")]
+    pub step: Option<String>,
+    /// Why; recorded in the history of the run.
+    #[arg(long)]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub source: Source,
+    /// A UUID of the caller's for this request: a run applies one once.
     #[arg(long, value_name = "UUID")]
     pub request_id: Option<RequestId>,
 }
@@ -442,7 +478,11 @@ impl Cli {
             Verb::Resume(args) => resume::execute(args, global.configured()?).await,
             Verb::Serve(args) => serve::execute(args, global.configured()?).await,
             Verb::Submit(args) => submit::execute(args).await,
-            Verb::Cancel(args) => cancel::execute(args).await,
+            Verb::Pause(args) => operate::execute(Command::Pause, args, &global.configured()?).await,
+            Verb::Cancel(args) => operate::execute(Command::Cancel, args, &global.configured()?).await,
+            Verb::Terminate(args) => operate::execute(Command::Terminate, args, &global.configured()?).await,
+            Verb::Retry(args) => operate::execute(Command::Retry, args, &global.configured()?).await,
+            Verb::Signal(args) => operate::signal(args, &global.configured()?).await,
             Verb::Lint(args) => lint::execute(&args, &global.configured()?),
             Verb::Plan(args) => plan::execute(&args, &global.configured()?).await,
             Verb::List(args) => list::execute(args, &global.configured()?).await,

@@ -1,9 +1,9 @@
 //! `tutti resume`: an interrupted run from where it stood to the report.
 
 use tutti_core::ids::RequestId;
-use tutti_core::run::RunStatus;
+use tutti_core::run::{Command, RunStatus};
 
-use super::{Global, ResumeArgs};
+use super::{Global, OperateArgs, ResumeArgs, Source, operate};
 use crate::agents::AgentsFile;
 use crate::conductor::{Begin, Conductor};
 use crate::exit::{Exit, Failure, Result};
@@ -13,12 +13,17 @@ use crate::report::{Ending, Show};
 /// # Errors
 /// A run that is not there, a store or agents that cannot be used.
 pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
+    if let Some(server) = args.server {
+        let (source, request_id) = (Source { server: Some(server) }, None);
+        let operate = OperateArgs { run: args.run, reason: args.reason, source, request_id, yes: true };
+        return operate::execute(Command::Resume, operate, &global).await;
+    }
     let show = Show::of(&args.show, global.log.is_some());
     let reader = global.store.open_reader().await?;
     let run = reader.find(&args.run.run).await?;
     let view = reader.view(&run).await?;
     let status = view.status();
-    if !status.is_open() && status != RunStatus::Quarantined {
+    if !status.takes_results() && status != RunStatus::Quarantined {
         let why = if status.is_ended() { "has ended" } else { "does not go on" };
         say(format!("run {} {why}: it is {status}", run.run));
         return show.ending(Ending { view, signal: None }, &reader, &global.store).await;

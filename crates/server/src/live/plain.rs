@@ -63,13 +63,19 @@ fn line(recorded: &Recorded, view: &RunView) -> Option<String> {
         }
         Event::RunResumed(resumed) => {
             let counts = Counts::of(view);
-            (None, format!("resumed by={} done={}/{}", quoted(&resumed.by), counts.done, counts.all))
+            (None, format!("resumed by={} done={}/{}", quoted(&resumed.order.by), counts.done, counts.all))
         }
         Event::RunCompleted(_) => (None, format!("completed{}", took(view.created_at()))),
         Event::RunFailed(failed) => {
             (None, format!("failed{} error={}", took(view.created_at()), quoted(&failed.error.to_string())))
         }
-        Event::RunCancelled(cancelled) => (None, format!("cancelled reason={}", quoted(&cancelled.reason))),
+        Event::RunPaused(paused) => (None, format!("paused reason={}", quoted(&paused.order.reason))),
+        Event::RunCancelled(cancelled) => (None, format!("cancelled reason={}", quoted(&cancelled.order.reason))),
+        Event::RunTerminated(ended) => (None, format!("terminated reason={}", quoted(&ended.order.reason))),
+        Event::RunReopened(reopened) => {
+            let counts = Counts::of(view);
+            (None, format!("reopened by={} done={}/{}", quoted(&reopened.order.by), counts.done, counts.all))
+        }
         Event::RunQuarantined(aside) => (None, format!("quarantined reason={}", quoted(&aside.reason))),
         Event::CheckpointCreated(checkpoint) => (None, format!("checkpoint name={}", quoted(&checkpoint.name))),
         Event::AttemptStarted(started) => {
@@ -80,6 +86,10 @@ fn line(recorded: &Recorded, view: &RunView) -> Option<String> {
             let message = quoted(&suspended.message);
             (Some(&suspended.step), format!("waiting try={} message={message}", suspended.attempt))
         }
+        Event::SignalReceived(signal) => {
+            (Some(&signal.step), format!("answered try={} by={}", signal.attempt, quoted(&signal.order.by)))
+        }
+        Event::AttemptResumed(resumed) => (Some(&resumed.step), format!("running try={}", resumed.attempt)),
         Event::AttemptFailed(failed) => {
             let error = quoted(&failed.error.to_string());
             let word = if failed.retry_at.is_some() { "retrying" } else { "attempt-failed" };

@@ -11,7 +11,7 @@ use tutti_core::ids::{AgentId, RunId};
 use tutti_core::invariants::{Violation, check_history, epochs_never_fall};
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::store::StoredEvent;
-use tutti_core::run::{Event, Input, Recorded, RunState, RunStatus, decode};
+use tutti_core::run::{Command, Event, Input, Order, Recorded, RunState, RunStatus, decode};
 use tutti_core::time::Timestamp;
 use tutti_engine::driver::{AdoptRun, CreateRun, Decided, DecidedRun, Driver, Message};
 use tutti_engine::{AgentRecord, EngineError, Registry, TakeOver, load};
@@ -278,8 +278,8 @@ impl World {
         if let Some(run) = self.runs.get_mut(&run) {
             run.published.insert(id, loaded.state.seq());
         }
-        let resumed_by = self.rng.percent(30).then(|| "operator".to_owned());
-        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, resumed_by };
+        let command = self.rng.percent(30).then(|| (Command::Resume, Order::new("operator", "")));
+        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command };
         self.deliver(id, Message::Adopt(Box::new(adopt), Box::new(|_| {})))
     }
 
@@ -294,7 +294,7 @@ impl World {
         if let Some(run) = self.runs.get_mut(&run) {
             run.is_determined = false;
         }
-        let input = Input::CancelRun { by: "operator".into(), reason: "simulated".into() };
+        let input = Input::Command { command: Command::Cancel, order: Order::new("operator", "simulated") };
         let id = self.server(number);
         self.deliver(id, Message::Input(run, input, None))
     }

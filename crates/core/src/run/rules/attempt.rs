@@ -6,7 +6,8 @@ use crate::limits::MAX_RUN_BYTES;
 use crate::plan::StepIndex;
 use crate::ports::agent::{AgentError, AgentErrorKind, Need};
 use crate::run::event::{
-    ArtifactRecorded, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, StepCompleted, TaskAssigned, shorten,
+    ArtifactRecorded, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, StepCompleted,
+    TaskAssigned, shorten,
 };
 use crate::run::input::Rejection;
 use crate::run::state::{OpenAttempt, Phase, RunState};
@@ -63,6 +64,21 @@ pub(super) fn suspend(state: &RunState, key: &AttemptKey, need: Need, message: &
     Ok(vec![Event::AttemptSuspended(suspended)])
 }
 
+/// An answered attempt has its turn: the answer goes to its agent.
+pub(super) fn resume(state: &RunState, step: &StepPath) -> Result<Vec<Event>, Rejection> {
+    if !state.status().is_open() {
+        return Err(Rejection::RunIs(state.status()));
+    }
+    let index = state.plan().find(step).ok_or_else(|| Rejection::NoSuchStep(step.clone()))?;
+    match state.open_attempt(index) {
+        Some(OpenAttempt { suspended: Some(_), answer: Some(_), .. }) => {
+            let attempt = state.step(index).attempts;
+            Ok(vec![Event::AttemptResumed(AttemptResumed { step: step.clone(), attempt })])
+        }
+        _ => Err(Rejection::NotStartable(step.clone())),
+    }
+}
+
 /// The attempt succeeded: its artifacts, its output and the release of its successors are one decision.
 pub(super) fn complete(
     state: &RunState,
@@ -116,7 +132,7 @@ fn startable(state: &RunState, step: &StepPath, now: Timestamp) -> Result<StepIn
 }
 
 fn under_way<'s>(state: &'s RunState, key: &AttemptKey) -> Result<(StepIndex, &'s OpenAttempt), Rejection> {
-    if !state.status().is_open() {
+    if !state.status().takes_results() {
         return Err(Rejection::RunIs(state.status()));
     }
     let index = state.plan().find(&key.path).ok_or_else(|| Rejection::NoSuchStep(key.path.clone()))?;

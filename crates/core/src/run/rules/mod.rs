@@ -1,6 +1,7 @@
 //! One rule per kind of input, each beside its tests.
 
 mod attempt;
+mod command;
 mod retry;
 mod run;
 mod settle;
@@ -25,9 +26,9 @@ pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<
         Input::FailAttempt { key, error, other_agent, chance } => {
             attempt::fail(state, key, error, *other_agent, *chance, now)
         }
-        Input::ResumeRun { by } => run::resume(state, by),
+        Input::ContinueAttempt { step } => attempt::resume(state, step),
         Input::ExpireRun => run::expire(state, now),
-        Input::CancelRun { by, reason } => run::cancel(state, by, reason),
+        Input::Command { command, order } => command::decide(state, command, order),
         Input::QuarantineRun { reason } => run::quarantine(state, reason),
     }
 }
@@ -36,7 +37,9 @@ pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<
 pub(super) mod testing {
     //! Given a workflow and inputs, when another comes, then these events.
 
-    use super::super::{Applied, Event, Input, Recorded, Rejection, RunCreated, RunState, apply, create};
+    use super::super::{
+        Applied, Command, Event, Input, Order, Recorded, Rejection, RunCreated, RunState, apply, create,
+    };
     use crate::ids::{AgentId, AttemptKey, Namespace, RunId};
     use crate::plan::Plan;
     use crate::ports::agent::{AgentError, AgentErrorKind};
@@ -93,6 +96,10 @@ pub(super) mod testing {
             let folded = crate::invariants::check_history(self.state.plan(), &self.history).unwrap();
             assert_eq!(folded, self.state, "the fold is the state");
             outcome.map(|()| applied.events.into_iter().map(|e| e.event).collect())
+        }
+
+        pub fn command(&mut self, command: Command) -> Result<Vec<Event>, Rejection> {
+            self.when(&Input::Command { command, order: Order::new("ana", "because") })
         }
 
         pub fn index(&self, step: &str) -> u32 {
