@@ -1,6 +1,10 @@
 //! What is configured: the file, the environment and the flags, and `tutti config` that tells of them.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+
 use serde_json::{Value, json};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
 use crate::support::{Done, EXAMPLE, Place, workflow};
 
@@ -143,6 +147,52 @@ fn a_server_goes_by_the_file_and_tls_does_not_open_it_to_other_machines() {
     // The flag beats the file; then the certificates are looked for.
     let Done { code, stderr, .. } = place.tutti(&["serve", "--listen", "127.0.0.1:0"]);
     assert!(code == Some(69) && stderr.contains("c.pem cannot be read"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_server_with_a_client_ca_serves_only_callers_with_a_certificate() {
+    let place = Place::new();
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = params.self_signed(&ca_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(params, ca_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let cert = params.signed_by(&key, &issuer).unwrap().pem();
+    let key = key.serialize_pem();
+    for (name, text) in [("ca.pem", &ca), ("c.pem", &cert), ("k.pem", &key)] {
+        place.write(name, text);
+    }
+    let tls = "[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\nclient_ca = \"ca.pem\"\n";
+    let agents = format!("{EXAMPLE}/agents.yaml");
+    place.write(FILE, &format!("[server]\nlisten = \"127.0.0.1:0\"\n[agents]\nfile = {agents:?}\n{tls}"));
+
+    let child = place.command(&["serve"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut server = Killed(child);
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = line.trim().strip_prefix("listening on ").unwrap();
+    assert!(url.starts_with("https://127.0.0.1:"), "{line}");
+
+    let answers = async |tls: ClientTlsConfig| {
+        let tls = tls.ca_certificate(Certificate::from_pem(&ca)).domain_name("localhost");
+        let channel = Channel::from_shared(url.to_owned()).unwrap().tls_config(tls).unwrap().connect_lazy();
+        let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
+        health.check(tonic_health::pb::HealthCheckRequest::default()).await.is_ok()
+    };
+    assert!(answers(ClientTlsConfig::new().identity(Identity::from_pem(&cert, &key))).await);
+    assert!(!answers(ClientTlsConfig::new()).await, "a caller without a certificate");
+}
+
+/// A process that ends with its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
