@@ -83,7 +83,10 @@ pub fn reply(call: &AgentCall, reply: &AgentReply, task: v1::Task) -> v1::SendMe
         parts: vec![part],
         ..Default::default()
     };
-    v1::SendMessageRequest { message: Some(message), ..Default::default() }
+    let entries =
+        [(request::CAPABILITY, call.capability.to_string()), (request::OPERATION_ID, call.key.operation_id())];
+    let fields = entries.into_iter().map(|(key, text)| (key.to_owned(), string(text))).collect();
+    v1::SendMessageRequest { message: Some(message), metadata: Some(Struct { fields }), ..Default::default() }
 }
 
 /// The input as a data part; as JSON text where the data part would change it, because protobuf's numbers are 64-bit

@@ -6,7 +6,8 @@ use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tutti_core::ports::agent::{AgentErrorKind, AgentTransport as _, AgentUpdate, Answer, Need};
+use tutti_core::ports::agent::{AgentErrorKind, AgentReply, AgentTransport as _, AgentUpdate, Answer, Need};
+use tutti_core::value::Json;
 
 use crate::support::{Gate, News, SdkAgent, call, completed, impatient, kind, transport, until};
 
@@ -59,6 +60,14 @@ async fn results_come_in_every_form() {
     assert_eq!(suspended, Answer::Suspended { need: Need::Input, message: "which city?".to_owned() });
     let suspended = run(json!({"do": "authorize"})).await.unwrap();
     assert_eq!(suspended, Answer::Suspended { need: Need::Auth, message: "log in".to_owned() });
+
+    // A question and its answer; the same answer again is the same message.
+    let asks = call(&agent.url(), &json!({"do": "ask"}));
+    let news = News::default();
+    assert!(matches!(transport.call(&asks, &news).await, Ok(Answer::Suspended { .. })));
+    let reply = AgentReply { number: 1, value: Json::parse("\"Graz\"").unwrap() };
+    assert_eq!(completed(transport.answer(&asks, &reply, &news).await).0, json!({"said": "Graz"}));
+    assert_eq!(completed(transport.answer(&asks, &reply, &news).await).0, json!({"said": "Graz"}));
 
     // Numbers that protobuf has not, there and back.
     let exact: serde_json::Value = serde_json::from_str("{\"do\": \"echo\", \"id\": 9007199254740993}").unwrap();

@@ -42,6 +42,14 @@ class Agent(AgentExecutor):
 
     async def execute(self, context, event_queue):
         parts = context.message.parts
+        if context.current_task is not None:
+            # The answer to a question.
+            updater = TaskUpdater(event_queue, context.task_id, context.context_id)
+            await updater.start_work()
+            said = [part.text for part in parts] + get_data_parts(parts)
+            await updater.add_artifact([new_data_part({"said": said[0] or said[-1]})], name="answer")
+            await updater.complete()
+            return
         given = get_data_parts(parts) or [json.loads(part.text) for part in parts]
         given = given[0]
         do = given["do"]

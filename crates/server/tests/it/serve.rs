@@ -121,17 +121,40 @@ fn a_run_is_submitted_followed_and_shown_as_locally() {
 }
 
 #[test]
+fn a_run_is_held_and_goes_on_and_a_terminated_one_does_not() {
+    let place = Place::with_delay(300);
+    let server = Server::start(&place);
+    let run = server.submit(&place, &[]);
+    let pause = ["pause", &run, "--reason", "the audit", "--request-id", "0b54a9c8-3c8c-4f0e-9a55-6c7d1b6f0002"];
+    assert!(server.tutti(&place, &pause).expect(0).stderr.contains("is paused"));
+    assert_eq!(states(&place, &server), ["paused"]);
+    assert!(server.tutti(&place, &["resume", &run]).expect(0).stderr.contains("goes on"));
+    // A late copy of the request does not hold it again.
+    server.tutti(&place, &pause).expect(0);
+    let events = server.follow(&place, &run, "1");
+    let of = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    assert_eq!((of("RunPaused"), of("RunResumed"), of("RunCompleted")), (1, 1, 1));
+    server.tutti(&place, &["retry", &run, "--reason", "x"]).expect(2);
+    let run = server.submit(&place, &[]);
+    server.tutti(&place, &["terminate", &run, "--reason", "not needed", "--yes"]).expect(0);
+    assert_eq!(server.follow(&place, &run, "1").last().unwrap()["event"], "RunTerminated");
+    server.tutti(&place, &["resume", &run]).expect(2);
+}
+
+#[test]
 fn a_run_is_cancelled_and_what_is_not_there_is_said() {
     let place = Place::with_delay(2_000);
     let server = Server::start(&place);
     let run = server.submit(&place, &[]);
-    let cancel = ["cancel", &run, "--reason", "wrong data"];
+    let refused = server.tutti(&place, &["cancel", &run, "--reason", "x"]).expect(2);
+    assert!(refused.stderr.contains("--yes"), "{}", refused.stderr);
+    let cancel = ["cancel", &run, "--reason", "wrong data", "--yes"];
     assert!(server.tutti(&place, &cancel).expect(0).stderr.contains("is cancelled"));
-    assert!(server.tutti(&place, &cancel).expect(0).stderr.contains("was cancelled before"));
+    assert!(server.tutti(&place, &cancel).expect(0).stderr.contains("is cancelled, as before"));
     let events = server.follow(&place, &run, "1");
     assert_eq!(events.last().unwrap()["data"]["reason"], "wrong data");
     assert_eq!(states(&place, &server), ["cancelled"]);
-    server.tutti(&place, &["cancel", "ffff", "--reason", "x"]).expect(2);
+    server.tutti(&place, &["cancel", "ffff", "--reason", "x", "--yes"]).expect(2);
     server.signal(Signal::TERM);
     let url = server.url.clone();
     assert_eq!(server.end(), Some(0), "drained");

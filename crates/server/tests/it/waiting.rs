@@ -9,7 +9,7 @@ use tutti_example_agents::kit::{Agent, Instruments, Outcome, Server, Skill, Skil
 
 use crate::support::Place;
 
-/// Asks whether it may, every time.
+/// Asks whether it may until it is told.
 struct Asks;
 
 #[async_trait]
@@ -18,7 +18,10 @@ impl Skill for Asks {
         AgentSkill { id: "ask".into(), name: "Ask".into(), ..AgentSkill::default() }
     }
 
-    async fn run(&self, _: Value, _: &TaskContext) -> Result<Outcome, SkillError> {
+    async fn run(&self, input: Value, _: &TaskContext) -> Result<Outcome, SkillError> {
+        if let Some(answer) = input.as_str() {
+            return Ok(Outcome::Done(serde_json::json!({"told": answer})));
+        }
         Ok(Outcome::InputRequired("accept clause 7?\u{1b}[2J".into()))
     }
 }
@@ -44,6 +47,12 @@ async fn a_run_that_waits_for_a_person_ends_the_command_with_5() {
         place.tutti(&["resume", "latest", "-o", "json"]).expect(5);
         let events = place.events();
         assert_eq!(events.iter().filter(|event| event["event"] == "AttemptStarted").count(), 1, "{events:#?}");
+        let wrong = place.tutti(&["signal", "latest", "yes", "--step", "other"]).expect(2);
+        assert!(wrong.stderr.contains("these do: approve"), "{}", wrong.stderr);
+        let told = place.tutti(&["signal", "latest", "accepted"]).expect(0);
+        assert!(told.stderr.contains("tutti resume"), "{}", told.stderr);
+        let done = place.tutti(&["resume", "latest", "-o", "json"]).expect(0).json();
+        assert_eq!((&done["state"], &done["steps"][0]["output"]["told"]), (&"completed".into(), &"accepted".into()));
     });
     commands.await.unwrap();
     serving.abort();
