@@ -18,6 +18,7 @@ use tutti_core::value::{Json, Payload, PayloadRef};
 
 use super::convert::{self, event_out, namespace, request_id, run_id, run_out, summary_out};
 use super::watch;
+use crate::serve::ConnectionClosing;
 
 /// Most runs on a page.
 const MAX_PAGE: u32 = 1_000;
@@ -148,10 +149,11 @@ impl RunService for Service {
     type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
 
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
+        let connection = request.extensions().get::<ConnectionClosing>().map(|closing| closing.0.clone());
+        let closing = watch::Closing { server: self.closing.clone(), connection: connection.unwrap_or_default() };
         let asked = request.into_inner();
         let (namespace, run) = (namespace(&asked.namespace)?, run_id(&asked.run_id)?);
-        let stream =
-            watch::stream(self.runs.clone(), namespace, run, asked.from_seq.max(1), self.closing.clone()).await?;
+        let stream = watch::stream(self.runs.clone(), namespace, run, asked.from_seq.max(1), closing).await?;
         Ok(Response::new(Box::pin(stream)))
     }
 

@@ -30,6 +30,14 @@ const BUFFERED: usize = 64;
 /// Events read at once.
 const PAGE: usize = 256;
 
+/// What ends a stream early, so that its reader goes on elsewhere or by another connection.
+pub(super) struct Closing {
+    /// The server stops.
+    pub(super) server: CancellationToken,
+    /// The connection has become old.
+    pub(super) connection: CancellationToken,
+}
+
 /// The events of a run from a number on, to its end.
 ///
 /// # Errors
@@ -39,7 +47,7 @@ pub(super) async fn stream(
     namespace: Namespace,
     run: RunId,
     from: u64,
-    closing: CancellationToken,
+    closing: Closing,
 ) -> Result<impl Stream<Item = Result<v1::WatchRunResponse, Status>> + Send + 'static, Status> {
     let before = EventsRequest { namespace, run, from: from.max(2) - 1, limit: 1, wait: Duration::ZERO };
     let page = runs.events(before.clone()).await.map_err(|error| status(&error))?;
@@ -52,7 +60,10 @@ pub(super) async fn stream(
     tokio::spawn(async move {
         let outcome = tokio::select! {
             outcome = feed(&*runs, request, &messages) => outcome,
-            () = closing.cancelled() => Err(Status::unavailable("the server stops; go on at the next one")),
+            () = closing.server.cancelled() => Err(Status::unavailable("the server stops; go on at the next one")),
+            () = closing.connection.cancelled() => {
+                Err(Status::unavailable("the connection has become old; go on by another one"))
+            }
         };
         // The end comes after everything that was sent.
         let _ = ending.send(outcome);
@@ -156,7 +167,8 @@ mod tests {
         from: u64,
     ) -> Result<impl Stream<Item = Result<v1::WatchRunResponse, Status>>, Status> {
         let run = RunId::new(0, [0; 10]);
-        Ok(Box::pin(stream(Arc::new(events), Namespace::default(), run, from, CancellationToken::new()).await?))
+        let closing = Closing { server: CancellationToken::new(), connection: CancellationToken::new() };
+        Ok(Box::pin(stream(Arc::new(events), Namespace::default(), run, from, closing).await?))
     }
 
     fn seq(message: &v1::WatchRunResponse) -> u64 {
@@ -180,6 +192,23 @@ mod tests {
         for expected in [1, 2, 2, 2] {
             assert_eq!(seq(&stream.next().await.unwrap().unwrap()), expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_its_connection() {
+        let closing = Closing { server: CancellationToken::new(), connection: CancellationToken::new() };
+        let run = RunId::new(1, [0; 10]);
+        let old = closing.connection.clone();
+        let stream = stream(Arc::new(Events(2, false)), Namespace::default(), run, 1, closing).await.unwrap();
+        let mut stream = Box::pin(stream);
+        assert_eq!(seq(&stream.next().await.unwrap().unwrap()), 1);
+        old.cancel();
+        let end = loop {
+            if let Err(end) = stream.next().await.unwrap() {
+                break end;
+            }
+        };
+        assert_eq!(end.code(), Code::Unavailable);
     }
 
     #[tokio::test(start_paused = true)]

@@ -46,6 +46,24 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
             state.facts.status = RunStatus::Quarantined;
             touched.extend(state.facts.open.iter().copied());
         }
+        event @ (Event::AttemptStarted(_)
+        | Event::TaskAssigned(_)
+        | Event::AttemptSuspended(_)
+        | Event::SignalReceived(_)
+        | Event::AttemptResumed(_)
+        | Event::AttemptFailed(_)
+        | Event::StepCompleted(_)
+        | Event::StepFailed(_)) => evolve_step(state, event, at, touched),
+    }
+    follow_status(state);
+    if state.facts.status != before {
+        state.facts.updated_at = at;
+    }
+}
+
+/// What an event does to the step that it is about.
+fn evolve_step(state: &mut RunState, event: &Event, at: Timestamp, touched: &mut Vec<StepIndex>) {
+    match event {
         Event::AttemptStarted(started) => {
             with_step(state, &started.step, touched, |state, index| {
                 let attempt = OpenAttempt::new(started.agent.clone(), at);
@@ -98,10 +116,8 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
             state.facts.remaining -= 1;
             skip_dependents(state, index);
         }),
-    }
-    follow_status(state);
-    if state.facts.status != before {
-        state.facts.updated_at = at;
+        // Events of the run as a whole are told apart before.
+        _ => {}
     }
 }
 

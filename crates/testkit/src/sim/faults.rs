@@ -46,6 +46,8 @@ faults! {
     Cancelled,
     /// A run was cancelled while an agent waited for somebody.
     CancelledWhileWaiting,
+    /// A run was held by an operator, and let go later.
+    Paused,
     /// A server was shut down while it drove runs, and let go of them.
     Drained,
     /// A run's time was up.

@@ -115,6 +115,10 @@ fn disturb(world: &mut World, run: RunId, waits: bool) {
         let (after, number) = (world.span(15_000), world.rng.below(SERVERS as u64) as usize);
         world.plan(after, Action::TakeOver(number, run));
     }
+    if world.rng.percent(20) {
+        let after = world.span(10_000);
+        world.plan(after, Action::Pause(run));
+    }
     if world.rng.percent(if waits { 60 } else { 5 }) {
         let after = world.span(10_000);
         world.plan(after, Action::Cancel(run));

@@ -11,7 +11,7 @@ use tutti_core::ids::{AgentId, RunId};
 use tutti_core::invariants::{Violation, check_history, epochs_never_fall};
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::store::StoredEvent;
-use tutti_core::run::{Command, Event, Input, Order, Recorded, RunState, RunStatus, decode};
+use tutti_core::run::{Command, Event, Input, Order, Recorded, RunState, RunStatus, decode, fold};
 use tutti_core::time::Timestamp;
 use tutti_engine::driver::{AdoptRun, CreateRun, Decided, DecidedRun, Driver, Message};
 use tutti_engine::{AgentRecord, EngineError, Registry, TakeOver, load};
@@ -26,6 +26,9 @@ pub(super) const SERVERS: usize = 2;
 
 /// How long the runs of a dead server wait for another one.
 const LEASE: Duration = Duration::from_secs(3);
+
+/// How often an operator looks again whether a held run goes on.
+const RESUMES: u32 = 20;
 
 /// What happens at a moment.
 pub(super) enum Action {
@@ -43,6 +46,10 @@ pub(super) enum Action {
     Crash(usize),
     /// An operator ends a run.
     Cancel(RunId),
+    /// An operator holds a run.
+    Pause(RunId),
+    /// An operator lets a held run go on, and looks so many times more.
+    Resume(RunId, u32),
     /// A server is shut down in good order.
     Drain(usize),
 }
@@ -148,6 +155,8 @@ impl World {
             Action::TakeOver(number, run) => self.take_over(number, run)?,
             Action::Crash(number) => self.crash(number, Fault::CrashBetween),
             Action::Cancel(run) => self.cancel(run)?,
+            Action::Pause(run) => self.pause(run)?,
+            Action::Resume(run, again) => self.resume(run, again)?,
             Action::Drain(number) => self.drain(number)?,
         }
         Ok(true)
@@ -281,6 +290,44 @@ impl World {
         let command = self.rng.percent(30).then(|| (Command::Resume, Order::new("operator", "")));
         let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command };
         self.deliver(id, Message::Adopt(Box::new(adopt), Box::new(|_| {})))
+    }
+
+    /// An operator holds a run that is driven, and lets it go later.
+    fn pause(&mut self, run: RunId) -> Result<(), Violation> {
+        let Some(id) = self.driver_of(run) else { return Ok(()) };
+        self.faults.strike(Fault::Paused);
+        self.log(|| format!("pause {run}"));
+        let after = self.span(10_000);
+        self.plan(after, Action::Resume(run, RESUMES));
+        let input = Input::Command { command: Command::Pause, order: Order::new("operator", "simulated") };
+        self.deliver(id, Message::Input(run, input, None))
+    }
+
+    /// An operator lets a run go on if it is held; looks again, for a commit may come late or the server may have died.
+    fn resume(&mut self, run: RunId, again: u32) -> Result<(), Violation> {
+        if again > 0 {
+            self.plan(LEASE * 3, Action::Resume(run, again - 1));
+        }
+        let Some(id) = self.driver_of(run) else {
+            let plan = self.runs[&run].case.plan.clone();
+            if fold(&plan, &self.history(run)).is_some_and(|state| state.status() == RunStatus::Paused) {
+                let number = self.rng.below(SERVERS as u64) as usize;
+                self.plan(LEASE, Action::TakeOver(number, run));
+            }
+            return Ok(());
+        };
+        let state = self.servers[id.number].driver.state(run);
+        if state.is_none_or(|state| state.status() != RunStatus::Paused) {
+            return Ok(());
+        }
+        self.log(|| format!("resume {run}"));
+        let input = Input::Command { command: Command::Resume, order: Order::new("operator", "simulated") };
+        self.deliver(id, Message::Input(run, input, None))
+    }
+
+    /// The server that drives a run.
+    fn driver_of(&self, run: RunId) -> Option<ServerId> {
+        (0..SERVERS).find(|n| self.servers[*n].driver.state(run).is_some()).map(|number| self.server(number))
     }
 
     fn cancel(&mut self, run: RunId) -> Result<(), Violation> {
