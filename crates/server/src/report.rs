@@ -92,9 +92,13 @@ impl Show {
                     say(format!("step {step} waits: {}", tutti_core::report::printable(question)));
                 }
                 say("its agent was left running");
-                say(format!("next:  tutti resume {run}{named}"));
+                say(format!("next:  tutti signal {run} ANSWER{named}"));
+                say(format!("then:  tutti resume {run}{named}"));
             }
-            RunStatus::Failed => say(format!("next:  tutti get {run}{named}")),
+            RunStatus::Failed => {
+                say(format!("next:  tutti get {run}{named}"));
+                say(format!("or:    tutti retry {run} --reason WHY{named}"));
+            }
             _ => {}
         }
     }

@@ -39,7 +39,7 @@ async fn a_run_that_waits_for_a_person_ends_the_command_with_5() {
         let done = place.tutti(&["run", &file, "-o", "json"]).expect(5);
         assert_eq!(done.json()["steps"][0]["state"], "waiting");
         assert!(done.stderr.contains("step approve waits: accept clause 7?␛[2J"), "{}", done.stderr);
-        assert!(done.stderr.contains("next:  tutti resume"), "{}", done.stderr);
+        assert!(done.stderr.contains("next:  tutti signal"), "{}", done.stderr);
         let tree = place.tutti(&["get", "latest"]).expect(0).stdout;
         assert!(tree.contains("◇ waiting    approve"), "{tree}");
         assert_eq!(place.tutti(&["list", "-o", "name", "--state", "waiting"]).expect(0).stdout.lines().count(), 1);
