@@ -42,7 +42,7 @@ pub async fn command_at_rest(
         events: applied.events.iter().map(encode).collect(),
         summary: Some(loaded.state.summary()),
         wake: loaded.state.wake(),
-        min_reader: applied.events.iter().map(|recorded| min_reader(&recorded.event)).max().unwrap_or(1),
+        min_reader: min_reader(&applied.events),
     };
     match store.commit(vec![commit]).await?.first() {
         Some(CommitOutcome::Committed) => Ok(loaded.state),

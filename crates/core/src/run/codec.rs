@@ -112,9 +112,14 @@ kinds! {
     61 => StepFailed,
 }
 
-/// Oldest format whose readers understand the event.
+/// Oldest format whose readers understand all of these events.
 #[must_use]
-pub const fn min_reader(event: &Event) -> u16 {
+pub fn min_reader(events: &[Recorded]) -> u16 {
+    events.iter().map(|recorded| format_of(&recorded.event)).max().unwrap_or(1)
+}
+
+/// The format that brought the kind of an event.
+const fn format_of(event: &Event) -> u16 {
     match event {
         Event::RunPaused(_)
         | Event::RunTerminated(_)

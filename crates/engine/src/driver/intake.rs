@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tutti_core::ids::{AttemptKey, RunId};
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::store::{Creation, NewRun, StoreError};
-use tutti_core::run::{Applied, Input, RunCreated, create};
+use tutti_core::run::{Applied, Input, RunCreated, create, min_reader};
 use tutti_core::time::Timestamp;
 
 use super::live::{self, Live, Stage};
@@ -39,7 +39,7 @@ impl Driver {
         let mut live = Live::new(state, 1);
         let mut applied = Applied { events: vec![first], touched: vec![] };
         self.admit(&mut live, &mut applied, now, random);
-        let min_reader = live::oldest_reader(&applied.events);
+        let min_reader = min_reader(&applied.events);
         let (events, encoded, bytes) = live::encoded(applied.events);
         let release = Release { run: new.run, events, touched: applied.touched, replies: vec![], bytes };
         let stored = NewRun {

@@ -111,7 +111,7 @@ impl Live {
         commit_id: u128,
     ) -> Decided {
         let (expected, status) = before;
-        let min_reader = oldest_reader(&applied.events);
+        let min_reader = min_reader(&applied.events);
         let (events, encoded, bytes) = encoded(applied.events);
         let commit = Commit {
             run: self.state.run(),
@@ -126,11 +126,6 @@ impl Live {
         let release = Release { run: self.state.run(), events, touched: applied.touched, replies, bytes };
         Decided { commit, release }
     }
-}
-
-/// The oldest version of the history format whose readers understand all of these.
-pub(super) fn oldest_reader(events: &[tutti_core::run::Recorded]) -> u16 {
-    events.iter().map(|recorded| min_reader(&recorded.event)).max().unwrap_or(1)
 }
 
 /// The events to publish, to store, and their size.
