@@ -12,6 +12,7 @@ use super::{Global, OperateArgs, SignalArgs};
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::say;
+use crate::report::with_store;
 use crate::{conductor, remote};
 
 /// Has a command applied to a run, at a server or in a store that no engine has.
@@ -50,7 +51,7 @@ pub async fn execute(command: Command, args: OperateArgs, global: &Global) -> Re
         .map_err(conductor::failure)?;
     say(format!("run {run} {done}"));
     if goes_on {
-        say(format!("next:  tutti resume {run}"));
+        say(format!("next:  tutti resume {run}{}", with_store(&global.store)));
     }
     Ok(Exit::Done)
 }
