@@ -1,6 +1,7 @@
 //! The API of a server, `tutti.v1`: the service over the inbound port, and the client that reads runs of a server as if
 //! they were in a store.
 
+mod caller;
 mod client;
 mod connect;
 mod convert;
