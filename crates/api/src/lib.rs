@@ -19,3 +19,13 @@ pub const SLOW_READER: &str = "SLOW_READER";
 
 /// In the metadata of [`SLOW_READER`]: the last sequence number that was sent.
 pub const LAST_SEQ: &str = "last_seq";
+
+/// The reason of the error for a name or a request id that something else stands under; its metadata hold
+/// [`EXISTING_HASH`] and [`GIVEN_HASH`].
+pub const ALREADY_EXISTS: &str = "ALREADY_EXISTS";
+
+/// In the metadata of [`ALREADY_EXISTS`]: the hash of what stands there, in hexadecimal digits.
+pub const EXISTING_HASH: &str = "existing_hash";
+
+/// In the metadata of [`ALREADY_EXISTS`]: the hash of what was given, in hexadecimal digits.
+pub const GIVEN_HASH: &str = "given_hash";

@@ -13,16 +13,17 @@ use tutti_api::v1::watch_run_response::Message;
 use tutti_api::{MAX_MESSAGE_BYTES, v1};
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::limits::EVENTS_PAGE;
+use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::inbound::runs::{CommandRequest, StartRequest, StartedRun, WorkflowSource};
 use tutti_core::ports::payload::PayloadStore;
-use tutti_core::ports::query::{ListRuns, RunPage, RunQuery, RunSummary};
-use tutti_core::ports::runs::{CommandRequest, StartRequest, StartedRun};
+use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::store::{StoreError, StoredEvent};
 use tutti_core::run::{Command, Order};
 use tutti_core::run::{Recorded, decode};
 use tutti_core::value::{Digest, Payload, PayloadRef};
 
 use super::connect;
-use super::convert::{event_in, executor_out, state_out, summary_in};
+use super::convert::{event_in, executor_out, summary_in};
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -91,13 +92,16 @@ impl ApiClient {
     /// # Errors
     /// [`ApiError`].
     pub async fn start(&self, start: StartRequest) -> Result<StartedRun, ApiError> {
+        let WorkflowSource::Text(workflow) = start.workflow else {
+            return Err(ApiError::Refused("workflow: must be given as text".to_owned()));
+        };
         let request = v1::StartRunRequest {
             namespace: start.namespace.to_string(),
             request_id: start.request.to_string(),
-            workflow: start.workflow,
+            workflow,
             inputs_json: start.inputs,
-            executor: start.executor.map_or(v1::Executor::Unspecified, executor_out).into(),
-            max_concurrent_tasks: start.max_concurrent_tasks.unwrap_or_default(),
+            executor: start.options.executor.map_or(v1::Executor::Unspecified, executor_out).into(),
+            max_concurrent_tasks: start.options.max_concurrent_tasks.unwrap_or_default(),
         };
         let answer = self.service.clone().start_run(timed(request)).await?.into_inner();
         let run = answer.run_id.parse().map_err(|error| ApiError::Unavailable(format!("{error}")))?;
@@ -173,8 +177,7 @@ impl RunQuery for ApiClient {
     async fn list(&self, query: ListRuns) -> Result<RunPage, StoreError> {
         let request = v1::ListRunsRequest {
             namespace: query.namespace.to_string(),
-            state: query.status.map_or(v1::RunState::Unspecified, state_out).into(),
-            workflow: query.workflow.map(|id| id.to_string()).unwrap_or_default(),
+            filter: query.filter.to_string(),
             run_id_prefix: String::new(),
             page_size: u32::try_from(query.limit).unwrap_or(u32::MAX),
             page_token: query.cursor.unwrap_or_default(),
@@ -187,6 +190,10 @@ impl RunQuery for ApiClient {
         let answer = answer.into_inner();
         let runs = self.noted(&query.namespace, answer.runs)?;
         Ok(RunPage { runs, next: Some(answer.next_page_token).filter(|token| !token.is_empty()) })
+    }
+
+    async fn count(&self, _: &Namespace, _: &RunFilter) -> Result<RunCounts, StoreError> {
+        Err(StoreError::Permanent("a server counts no runs".to_owned()))
     }
 
     async fn find(&self, namespace: &Namespace, run: RunId) -> Result<Option<RunSummary>, StoreError> {

@@ -1,60 +1,19 @@
 //! Between the messages of the API and the types of the core.
 
 use prost_types::Timestamp as Moment;
-use tonic::{Code, Status};
+use tonic::Status;
 use tutti_api::v1;
-use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::ports::query::RunSummary;
-use tutti_core::ports::runs::{RunsError, Violation};
 use tutti_core::ports::store::EncodedEvent;
 use tutti_core::report::{Monitor, RunView, StepView};
 use tutti_core::run::{RunStatus, StepStatus, blob_of_json, body_json, kind_name};
 use tutti_core::time::Timestamp;
 use tutti_core::workflow::Executor;
 
+use super::errors::wrong;
+
 /// Why a message cannot be read.
 pub(super) type Unread = String;
-
-pub(super) fn status(error: &RunsError) -> Status {
-    let message = error.to_string();
-    match error {
-        RunsError::Invalid(violations) => {
-            let pair = |violation: &Violation| (violation.field.clone(), violation.reason.clone());
-            tutti_a2a::error::bad_request(message, violations.iter().map(pair))
-        }
-        RunsError::NotFound(_) => Status::new(Code::NotFound, message),
-        RunsError::NotAllowed(_) => Status::new(Code::FailedPrecondition, message),
-        RunsError::Unavailable(_) => Status::new(Code::Unavailable, message),
-        RunsError::Damaged(_) => Status::new(Code::DataLoss, message),
-    }
-}
-
-fn wrong(field: &str, reason: impl Into<String>) -> Status {
-    status(&RunsError::invalid(field, reason))
-}
-
-/// The field `namespace` of every request.
-pub(super) fn namespace(text: &str) -> Result<Namespace, Status> {
-    if text.is_empty() {
-        return Ok(Namespace::default());
-    }
-    text.parse().map_err(|error: tutti_core::ids::InvalidName| wrong("namespace", error.to_string()))
-}
-
-/// The field `run_id` of a request.
-pub(super) fn run_id(text: &str) -> Result<RunId, Status> {
-    parsed("run_id", text, "must be a run id, a UUID")
-}
-
-/// The field `request_id` of a request that changes something.
-pub(super) fn request_id(text: &str) -> Result<RequestId, Status> {
-    parsed("request_id", text, "must be a UUID that the caller made for this request")
-}
-
-/// A field that is read from text.
-pub(super) fn parsed<T: std::str::FromStr>(field: &str, text: &str, must: &str) -> Result<T, Status> {
-    text.parse().map_err(|_| wrong(field, must))
-}
 
 /// The field `executor` of a request; `None` if it is not set.
 pub(super) fn executor(number: i32) -> Result<Option<Executor>, Status> {
@@ -156,6 +115,9 @@ pub(super) fn summary_in(run: v1::RunSummary) -> Result<RunSummary, Unread> {
         updated_at: moment_in(run.updated_at.as_ref()).ok_or_else(|| absent("updated_at"))?,
         ended_at: moment_in(run.ended_at.as_ref()),
         error: Some(run.error).filter(|error| !error.is_empty()),
+        key: None,
+        session: None,
+        labels: std::collections::BTreeMap::new(),
     })
 }
 
@@ -224,18 +186,5 @@ mod tests {
             let at = Timestamp::from_micros(micros);
             assert_eq!(moment_in(Some(&moment(at))), Some(at));
         }
-    }
-
-    #[test]
-    fn errors_have_the_codes_that_the_api_names() {
-        let refused = status(&RunsError::invalid("workflow.id", "is missing"));
-        assert_eq!(refused.code(), Code::InvalidArgument);
-        assert_eq!(tutti_a2a::error::violations(&refused), [("workflow.id".to_owned(), "is missing".to_owned())]);
-        assert_eq!(status(&RunsError::NotFound("x".into())).code(), Code::NotFound);
-        assert_eq!(status(&RunsError::NotAllowed("x".into())).code(), Code::FailedPrecondition);
-        assert_eq!(status(&RunsError::Unavailable("x".into())).code(), Code::Unavailable);
-        assert_eq!(status(&RunsError::Damaged("x".into())).code(), Code::DataLoss);
-        assert_eq!(namespace("").unwrap(), Namespace::default());
-        assert_eq!(namespace("a b").unwrap_err().code(), Code::InvalidArgument);
     }
 }

@@ -5,10 +5,11 @@ mod caller;
 mod client;
 mod connect;
 mod convert;
+mod errors;
 mod server;
 mod service;
 mod watch;
 
 pub use client::{ApiClient, ApiError, EventStream};
 pub use connect::ClientTls;
-pub use server::{Api, serve};
+pub use server::{Api, Inbound, serve};

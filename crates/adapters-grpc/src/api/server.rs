@@ -11,10 +11,22 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use tutti_api::MAX_MESSAGE_BYTES;
 use tutti_api::v1::run_service_server::RunServiceServer;
 use tutti_core::ports::clock::Clock;
-use tutti_core::ports::runs::Runs;
+use tutti_core::ports::inbound::runs::Runs;
+use tutti_core::ports::inbound::views::Views;
 
 use super::service::Service;
 use crate::serve::{self, ServeError, ServeOptions};
+
+/// What a server's callers may ask of it.
+#[derive(Clone)]
+pub struct Inbound {
+    /// Changes runs.
+    pub runs: Arc<dyn Runs>,
+    /// Looks at runs.
+    pub views: Arc<dyn Views>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
 
 /// The services of a server, and what has to be told when it stops.
 pub struct Api {
@@ -25,9 +37,9 @@ pub struct Api {
 
 impl Api {
     /// The API and `grpc.health.v1`, which says SERVING.
-    pub async fn new(runs: Arc<dyn Runs>, clock: Arc<dyn Clock>) -> Self {
+    pub async fn new(inbound: Inbound) -> Self {
         let closing = CancellationToken::new();
-        let service = RunServiceServer::new(Service { runs, clock, closing: closing.clone() })
+        let service = RunServiceServer::new(Service { inbound, closing: closing.clone() })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let (health, health_service) = health_reporter();
@@ -64,10 +76,9 @@ impl Api {
 /// [`ServeError`] if it cannot begin.
 pub async fn serve(
     listener: TcpListener,
-    runs: Arc<dyn Runs>,
-    clock: Arc<dyn Clock>,
+    inbound: Inbound,
     options: ServeOptions,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    Api::new(runs, clock).await.serve(listener, Router::new(), options, stop).await
+    Api::new(inbound).await.serve(listener, Router::new(), options, stop).await
 }

@@ -10,13 +10,13 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
-use tutti_a2a::rpc::ErrorInfo;
 use tutti_api::v1;
 use tutti_api::v1::watch_run_response::Message;
 use tutti_core::ids::{Namespace, RunId};
-use tutti_core::ports::runs::{EventsRequest, Runs};
+use tutti_core::ports::inbound::views::{EventsRequest, Views};
 
-use super::convert::{event_out, status};
+use super::convert::event_out;
+use super::errors::{info, status};
 
 /// How long a stream may be silent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -43,14 +43,14 @@ pub(super) struct Closing {
 /// # Errors
 /// A run that is not there, or has not got as far as the number.
 pub(super) async fn stream(
-    runs: Arc<dyn Runs>,
+    views: Arc<dyn Views>,
     namespace: Namespace,
     run: RunId,
     from: u64,
     closing: Closing,
 ) -> Result<impl Stream<Item = Result<v1::WatchRunResponse, Status>> + Send + 'static, Status> {
     let before = EventsRequest { namespace, run, from: from.max(2) - 1, limit: 1, wait: Duration::ZERO };
-    let page = runs.events(before.clone()).await.map_err(|error| status(&error))?;
+    let page = views.events(before.clone()).await.map_err(|error| status(&error))?;
     if from > 1 && page.events.is_empty() {
         return Err(Status::out_of_range(format!("the run has no event {} yet", from - 1)));
     }
@@ -59,7 +59,7 @@ pub(super) async fn stream(
     let request = EventsRequest { from, limit: PAGE, wait: HEARTBEAT, ..before };
     tokio::spawn(async move {
         let outcome = tokio::select! {
-            outcome = feed(&*runs, request, &messages) => outcome,
+            outcome = feed(&*views, request, &messages) => outcome,
             () = closing.server.cancelled() => Err(Status::unavailable("the server stops; go on at the next one")),
             () = closing.connection.cancelled() => {
                 Err(Status::unavailable("the connection has become old; go on by another one"))
@@ -74,13 +74,13 @@ pub(super) async fn stream(
 
 /// Sends events until the run has ended or the reader is gone.
 async fn feed(
-    runs: &dyn Runs,
+    views: &dyn Views,
     mut request: EventsRequest,
     messages: &mpsc::Sender<v1::WatchRunResponse>,
 ) -> Result<(), Status> {
     loop {
         let page = tokio::select! {
-            page = runs.events(request.clone()) => page.map_err(|error| status(&error))?,
+            page = views.events(request.clone()) => page.map_err(|error| status(&error))?,
             () = messages.closed() => return Ok(()),
         };
         if page.events.is_empty() {
@@ -102,11 +102,8 @@ async fn send(messages: &mpsc::Sender<v1::WatchRunResponse>, message: Message, s
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Status::cancelled("the reader is gone")),
         Err(_) => {
-            let info = ErrorInfo {
-                reason: tutti_api::SLOW_READER.to_owned(),
-                domain: tutti_api::ERROR_DOMAIN.to_owned(),
-                metadata: HashMap::from([(tutti_api::LAST_SEQ.to_owned(), sent.to_string())]),
-            };
+            let last = HashMap::from([(tutti_api::LAST_SEQ.to_owned(), sent.to_string())]);
+            let info = info(tutti_api::SLOW_READER, last);
             let message = format!("the reader was too slow; go on from event {}", sent + 1);
             Err(tutti_a2a::error::with_info(Code::Aborted, message, &info))
         }
@@ -118,8 +115,10 @@ mod tests {
     use super::*;
     use async_trait::async_trait;
     use bytes::Bytes;
-    use tutti_core::ports::query::RunPage;
-    use tutti_core::ports::runs::{CommandRequest, EventPage, ListRequest, RunsError, StartRequest, StartedRun};
+    use tutti_core::ports::filter::RunFilter;
+    use tutti_core::ports::inbound::RequestError;
+    use tutti_core::ports::inbound::views::{Changes, EventPage, ListRequest};
+    use tutti_core::ports::query::{RunCounts, RunPage};
     use tutti_core::ports::store::EncodedEvent;
     use tutti_core::report::RunView;
     use tutti_core::run::blob_of_json;
@@ -130,23 +129,23 @@ mod tests {
     struct Events(u64, bool);
 
     #[async_trait]
-    impl Runs for Events {
-        async fn start(&self, _: StartRequest) -> Result<StartedRun, RunsError> {
+    impl Views for Events {
+        async fn get(&self, _: &Namespace, _: RunId) -> Result<RunView, RequestError> {
             unreachable!()
         }
-        async fn command(&self, _: CommandRequest) -> Result<bool, RunsError> {
+        async fn list(&self, _: ListRequest) -> Result<RunPage, RequestError> {
             unreachable!()
         }
-        async fn get(&self, _: &Namespace, _: RunId) -> Result<RunView, RunsError> {
+        async fn count(&self, _: &Namespace, _: &RunFilter) -> Result<RunCounts, RequestError> {
             unreachable!()
         }
-        async fn list(&self, _: ListRequest) -> Result<RunPage, RunsError> {
+        async fn changes(&self, _: &Namespace, _: &RunFilter) -> Result<Box<dyn Changes>, RequestError> {
             unreachable!()
         }
-        async fn payload(&self, _: &Namespace, _: RunId, _: PayloadRef) -> Result<Bytes, RunsError> {
+        async fn payload(&self, _: &Namespace, _: RunId, _: PayloadRef) -> Result<Bytes, RequestError> {
             unreachable!()
         }
-        async fn events(&self, request: EventsRequest) -> Result<EventPage, RunsError> {
+        async fn events(&self, request: EventsRequest) -> Result<EventPage, RequestError> {
             let event = |seq| EncodedEvent {
                 seq,
                 at: Timestamp::from_micros(0),
