@@ -1,5 +1,6 @@
 //! The store ports in memory: for trying things out and for tests. Nothing outlives the process.
 
+mod records;
 mod runs;
 
 use std::collections::HashMap;
@@ -8,20 +9,24 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::payload::PayloadStore;
-use tutti_core::ports::query::{ListRuns, RunPage, RunQuery, RunSummary};
+use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
+use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
 };
 use tutti_core::value::{Digest, PayloadRef};
 
+use crate::records::Records;
 use crate::runs::Runs;
 
-/// Keeps runs, histories and payloads in memory. No call waits, and none needs a runtime.
+/// Keeps runs, histories, payloads and documents in memory. No call waits, and none needs a runtime.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     runs: Mutex<Runs>,
     payloads: Mutex<HashMap<(RunId, Digest), Bytes>>,
+    records: Mutex<Records>,
 }
 
 impl MemoryStore {
@@ -37,6 +42,10 @@ impl MemoryStore {
 
     fn payloads(&self) -> MutexGuard<'_, HashMap<(RunId, Digest), Bytes>> {
         self.payloads.lock().expect("nothing panics while it holds the lock")
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().expect("nothing panics while it holds the lock")
     }
 }
 
@@ -73,6 +82,10 @@ impl RunQuery for MemoryStore {
         self.runs().list(&query)
     }
 
+    async fn count(&self, namespace: &Namespace, filter: &RunFilter) -> Result<RunCounts, StoreError> {
+        Ok(self.runs().count(namespace, filter))
+    }
+
     async fn find(&self, namespace: &Namespace, run: RunId) -> Result<Option<RunSummary>, StoreError> {
         Ok(self.runs().find(namespace, run))
     }
@@ -105,5 +118,24 @@ impl PayloadStore for MemoryStore {
 
     async fn get(&self, run: RunId, at: PayloadRef) -> Result<Option<Bytes>, StoreError> {
         Ok(self.payloads().get(&(run, at.hash)).cloned())
+    }
+}
+
+#[async_trait]
+impl RecordStore for MemoryStore {
+    async fn put(&self, record: Record) -> Result<Put, StoreError> {
+        self.records().put(record)
+    }
+
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        Ok(self.records().get(key))
+    }
+
+    async fn list(&self, query: ListRecords) -> Result<Vec<Record>, StoreError> {
+        Ok(self.records().list(&query))
+    }
+
+    async fn delete(&self, key: &RecordKey, revision: u64) -> Result<bool, StoreError> {
+        Ok(self.records().delete(key, revision))
     }
 }

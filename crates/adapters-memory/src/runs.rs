@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::ids::{Namespace, RequestId, RunId, RunKey};
 use tutti_core::ports::cursor;
-use tutti_core::ports::query::{ListRuns, RunPage, RunSummary};
+use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunSummary};
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, Snapshot, StoreError, StoredEvent, Wake,
 };
@@ -19,6 +20,8 @@ pub struct Runs {
     /// What lists go through.
     namespaces: BTreeMap<Namespace, BTreeSet<RunId>>,
     requests: HashMap<(Namespace, RequestId), RunId>,
+    /// The last run that took each key.
+    keys: HashMap<(Namespace, RunKey), RunId>,
     /// Runs that are active or wait for a time.
     awake: BTreeSet<RunId>,
     definitions: HashMap<Digest, Bytes>,
@@ -52,8 +55,18 @@ impl Run {
 impl Runs {
     pub fn create(&mut self, new: NewRun) -> Result<Creation, StoreError> {
         new.check()?;
-        let NewRun { namespace, run, request, definition: (hash, body), events, summary, wake, min_reader, commit_id } =
-            new;
+        let NewRun {
+            namespace,
+            run,
+            request,
+            key,
+            definition: (hash, body),
+            events,
+            summary,
+            wake,
+            min_reader,
+            commit_id,
+        } = new;
         let request = match self.requests.entry((namespace.clone(), request)) {
             Entry::Occupied(first) => return Ok(Creation::Exists(*first.get())),
             Entry::Vacant(request) => request,
@@ -61,6 +74,13 @@ impl Runs {
         let Entry::Vacant(place) = self.runs.entry(run) else {
             return Err(StoreError::Permanent(format!("run {run} exists and was created by another request")));
         };
+        if let Some(claim) = key {
+            let key = (namespace.clone(), claim.key);
+            if let Some(holder) = self.keys.get(&key).filter(|holder| Some(**holder) != claim.from) {
+                return Ok(Creation::KeyHeld(*holder));
+            }
+            self.keys.insert(key, run);
+        }
         let made = place.insert(Run {
             namespace: namespace.clone(),
             slot: run.slot(),
@@ -157,18 +177,21 @@ impl Runs {
             Some(cursor) => Bound::Excluded(cursor::decode(&query.namespace, cursor)?),
             None => Bound::Unbounded,
         };
-        let fits = |run: &&RunSummary| {
-            query.status.is_none_or(|status| status == run.status)
-                && query.workflow.as_ref().is_none_or(|workflow| *workflow == run.workflow)
-        };
         let ids = self.namespaces.get(&query.namespace);
         let runs = ids.into_iter().flat_map(|ids| ids.range((Bound::Unbounded, before)).rev());
-        let runs = runs.filter_map(|id| self.runs.get(id)).map(|run| &run.summary).filter(fits);
-        let mut runs: Vec<RunSummary> = runs.take(limit + 1).cloned().collect();
+        let mut runs: Vec<RunSummary> = self.taken(runs, &query.filter).take(limit + 1).cloned().collect();
         let more = runs.len() > limit;
         runs.truncate(limit);
         let next = runs.last().filter(|_| more).map(|last| cursor::encode(&query.namespace, last.run));
         Ok(RunPage { runs, next })
+    }
+
+    pub fn count(&self, namespace: &Namespace, filter: &RunFilter) -> RunCounts {
+        let mut counts = RunCounts::new();
+        for run in self.taken(self.namespaces.get(namespace).into_iter().flatten(), filter) {
+            *counts.entry(run.status).or_default() += 1;
+        }
+        counts
     }
 
     pub fn find(&self, namespace: &Namespace, run: RunId) -> Option<RunSummary> {
@@ -189,6 +212,14 @@ impl Runs {
 
     pub fn definition(&self, hash: Digest) -> Option<Vec<u8>> {
         self.definitions.get(&hash).map(|body| body.to_vec())
+    }
+
+    fn taken<'a>(
+        &'a self,
+        ids: impl Iterator<Item = &'a RunId>,
+        filter: &RunFilter,
+    ) -> impl Iterator<Item = &'a RunSummary> {
+        ids.filter_map(|id| self.runs.get(id)).map(|run| &run.summary).filter(|run| filter.takes(run))
     }
 
     fn set_awake(&mut self, run: RunId, wake: Wake) {

@@ -5,10 +5,12 @@
 //! acknowledged survives the death of the process and of the machine.
 
 mod error;
+mod filter;
 mod frame;
 mod open;
 mod read;
 mod readers;
+mod records;
 mod rows;
 mod schema;
 mod write;
@@ -20,8 +22,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::Connection;
 use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::payload::PayloadStore;
-use tutti_core::ports::query::{ListRuns, RunPage, RunQuery, RunSummary};
+use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
+use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
 };
@@ -41,7 +45,7 @@ pub enum OpenMode {
     ReadOnly,
 }
 
-/// Runs, histories and payloads in one SQLite file. Calls need a tokio runtime.
+/// Runs, histories, payloads and documents in one SQLite file. Calls need a tokio runtime.
 ///
 /// Dropping it waits until what was asked is written, and closes the file.
 #[derive(Debug)]
@@ -124,6 +128,11 @@ impl RunQuery for Sqlite {
         self.readers.run(move |db| read::list(db, &query)).await
     }
 
+    async fn count(&self, namespace: &Namespace, filter: &RunFilter) -> Result<RunCounts, StoreError> {
+        let (namespace, filter) = (namespace.clone(), filter.clone());
+        self.readers.run(move |db| read::count(db, &namespace, &filter)).await
+    }
+
     async fn find(&self, namespace: &Namespace, run: RunId) -> Result<Option<RunSummary>, StoreError> {
         let namespace = namespace.clone();
         self.readers.run(move |db| read::find(db, &namespace, run)).await
@@ -162,6 +171,28 @@ impl PayloadStore for Sqlite {
 
     async fn get(&self, run: RunId, at: PayloadRef) -> Result<Option<Bytes>, StoreError> {
         self.readers.run(move |db| read::payload(db, run, at)).await
+    }
+}
+
+#[async_trait]
+impl RecordStore for Sqlite {
+    async fn put(&self, record: Record) -> Result<Put, StoreError> {
+        records::check(&record)?;
+        self.write(1, record.blob.len(), move |db| records::put(db, &record)).await
+    }
+
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        let key = key.clone();
+        self.readers.run(move |db| records::get(db, &key)).await
+    }
+
+    async fn list(&self, query: ListRecords) -> Result<Vec<Record>, StoreError> {
+        self.readers.run(move |db| records::list(db, &query)).await
+    }
+
+    async fn delete(&self, key: &RecordKey, revision: u64) -> Result<bool, StoreError> {
+        let key = key.clone();
+        self.write(1, 0, move |db| records::delete(db, &key, revision)).await
     }
 }
 

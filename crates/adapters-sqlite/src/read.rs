@@ -1,17 +1,18 @@
 //! What is read, on a connection of the readers. Each function is one statement: one view of the whole commits.
 
 use bytes::Bytes;
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::ports::cursor;
-use tutti_core::ports::query::{ListRuns, RunPage, RunSummary};
+use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunSummary};
 use tutti_core::ports::store::{DueRuns, EncodedEvent, Snapshot, StoreError, StoredEvent};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
 use uuid::Uuid;
 
 use crate::error::Outcome;
+use crate::filter::Chosen;
 use crate::{frame, rows};
 
 /// Runs of a namespace, newest first.
@@ -20,34 +21,34 @@ pub fn list(db: &Connection, query: &ListRuns) -> Outcome<RunPage> {
         0 => 50,
         limit => limit.min(1_000),
     };
-    let mut sql = format!("SELECT {} FROM run_view WHERE namespace = ?", rows::SUMMARY);
-    let mut values = vec![Value::from(query.namespace.as_str().to_string())];
-    let mut only = |condition: &str, value: Value| {
-        sql.push_str(condition);
-        values.push(value);
-    };
-    if let Some(status) = query.status {
-        only(" AND status = ?", status.as_str().to_string().into());
-    }
-    if let Some(workflow) = &query.workflow {
-        only(" AND workflow = ?", workflow.as_str().to_string().into());
-    }
+    let mut chosen = Chosen::of(&query.namespace, &query.filter);
     if let Some(cursor) = &query.cursor {
         let before = match cursor::decode(&query.namespace, cursor) {
             Ok(run) => run.as_uuid(),
             Err(error) => return Ok(Err(error)),
         };
-        only(" AND run_id < ?", before.as_bytes().to_vec().into());
+        chosen.only("run_id < ?", [before.as_bytes().to_vec().into()]);
     }
     // One more, to know whether there is a next page.
-    only(" ORDER BY run_id DESC LIMIT ?", rows::limit(limit + 1).into());
+    chosen.values.push(rows::limit(limit + 1).into());
+    let sql =
+        format!("SELECT {} FROM run_view WHERE {} ORDER BY run_id DESC LIMIT ?", rows::SUMMARY, chosen.conditions);
     let mut statement = db.prepare_cached(&sql)?;
-    let found = statement.query_map(params_from_iter(values), rows::summary)?;
+    let found = statement.query_map(params_from_iter(chosen.values), rows::summary)?;
     let mut runs = found.collect::<rusqlite::Result<Vec<RunSummary>>>()?;
     let more = runs.len() > limit;
     runs.truncate(limit);
     let next = runs.last().filter(|_| more).map(|last| cursor::encode(&query.namespace, last.run));
     Ok(Ok(RunPage { runs, next }))
+}
+
+/// How many runs of a namespace a filter takes, by state.
+pub fn count(db: &Connection, namespace: &Namespace, filter: &RunFilter) -> Outcome<RunCounts> {
+    let chosen = Chosen::of(namespace, filter);
+    let sql = format!("SELECT status, count(*) FROM run_view WHERE {} GROUP BY status", chosen.conditions);
+    let mut statement = db.prepare_cached(&sql)?;
+    let found = statement.query_map(params_from_iter(chosen.values), |row| Ok((rows::parsed(row, 0)?, row.get(1)?)))?;
+    found.collect::<rusqlite::Result<_>>().map(Ok)
 }
 
 /// One run of a namespace.

@@ -1,10 +1,11 @@
 //! Rows as values and back.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Error, Row};
-use tutti_core::ids::RunId;
+use tutti_core::ids::{LabelName, RunId};
 use tutti_core::ports::query::RunSummary;
 use tutti_core::ports::store::Wake;
 use tutti_core::time::Timestamp;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 /// Columns of `run_view` in the order that [`summary`] reads.
 pub const SUMMARY: &str = "run_id, workflow, version, definition, status, steps, completed, failed, created_at, \
-                           updated_at, ended_at, error";
+                           updated_at, ended_at, error, key, session, labels";
 
 /// A line for lists from the columns [`SUMMARY`].
 pub fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
@@ -30,7 +31,16 @@ pub fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
         updated_at: Timestamp::from_micros(row.get(9)?),
         ended_at: row.get::<_, Option<i64>>(10)?.map(Timestamp::from_micros),
         error: row.get(11)?,
+        key: parsed_or_null(row, 12)?,
+        session: parsed_or_null(row, 13)?,
+        labels: serde_json::from_str(row.get_ref(14)?.as_str()?)
+            .map_err(|error| Error::FromSqlConversionFailure(14, Type::Text, error.into()))?,
     })
+}
+
+/// Labels as `run_view.labels` holds them.
+pub fn labels(labels: &BTreeMap<LabelName, String>) -> String {
+    serde_json::to_string(labels).expect("names and texts serialize into memory")
 }
 
 /// A run id from the first column.
@@ -53,12 +63,20 @@ pub fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+/// A text as what it stands for.
+pub fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T::Err: ToString,
 {
     let text = row.get_ref(column)?.as_str()?;
     text.parse().map_err(|error: T::Err| Error::FromSqlConversionFailure(column, Type::Text, error.to_string().into()))
+}
+
+fn parsed_or_null<T: FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>>
+where
+    T::Err: ToString,
+{
+    if row.get_ref(column)? == ValueRef::Null { Ok(None) } else { parsed(row, column).map(Some) }
 }
 
 #[cfg(test)]

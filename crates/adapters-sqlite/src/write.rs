@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use tutti_core::ids::RunId;
+use tutti_core::ids::{RunId, RunKey, SessionId};
 use tutti_core::ports::query::RunSummary;
 use tutti_core::ports::store::{Claim, Commit, CommitOutcome, Creation, EncodedEvent, NewRun, Snapshot, StoreError};
 use tutti_core::value::Digest;
@@ -23,6 +23,14 @@ pub fn create(db: &Connection, new: &NewRun) -> Outcome<Creation> {
     if db.prepare_cached("SELECT 1 FROM run WHERE run_id = ?")?.exists([id])? {
         let text = format!("run {} exists and was created by another request", new.run);
         return Ok(Err(StoreError::Permanent(text)));
+    }
+    let claimed = new.key.as_ref().map(|claim| claim.key.as_str());
+    if let Some(claim) = &new.key {
+        let mut holder = db.prepare_cached("SELECT run_id FROM run_key WHERE namespace = ? AND key = ?")?;
+        let holder = holder.query_row((namespace, claimed), rows::run_id).optional()?;
+        if let Some(holder) = holder.filter(|holder| Some(*holder) != claim.from) {
+            return Ok(Ok(Creation::KeyHeld(holder)));
+        }
     }
     let (hash, body) = &new.definition;
     let mut known = db.prepare_cached("SELECT 1 FROM definition WHERE hash = ?")?;
@@ -49,11 +57,18 @@ pub fn create(db: &Connection, new: &NewRun) -> Outcome<Creation> {
         new.request,
         id,
     ))?;
+    if claimed.is_some() {
+        db.prepare_cached(
+            "INSERT INTO run_key (namespace, key, run_id) VALUES (?, ?, ?)
+             ON CONFLICT (namespace, key) DO UPDATE SET run_id = excluded.run_id",
+        )?
+        .execute((namespace, claimed, id))?;
+    }
     db.prepare_cached(
         "INSERT INTO run_view
             (run_id, namespace, workflow, version, definition, status, steps, completed, failed, created_at, updated_at,
-             ended_at, error)
-         VALUES (?1, ?13, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             ended_at, error, key, session, labels)
+         VALUES (?1, ?16, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )
     .and_then(|mut insert| {
         with_summary(&new.summary, |values| insert.execute([values, &[&namespace]].concat().as_slice()))
@@ -91,7 +106,8 @@ fn commit_one(db: &Connection, commit: &Commit) -> rusqlite::Result<CommitOutcom
     if let Some(summary) = &commit.summary {
         let mut update = db.prepare_cached(
             "UPDATE run_view SET workflow = ?2, version = ?3, definition = ?4, status = ?5, steps = ?6, completed = ?7,
-                failed = ?8, created_at = ?9, updated_at = ?10, ended_at = ?11, error = ?12
+                failed = ?8, created_at = ?9, updated_at = ?10, ended_at = ?11, error = ?12, key = ?13,
+                session = ?14, labels = ?15
              WHERE run_id = ?1",
         )?;
         with_summary(summary, |values| update.execute(values))?;
@@ -166,5 +182,8 @@ fn with_summary<T>(
         summary.updated_at.as_micros(),
         summary.ended_at.map(tutti_core::time::Timestamp::as_micros),
         summary.error,
+        summary.key.as_ref().map(RunKey::as_str),
+        summary.session.as_ref().map(SessionId::as_str),
+        rows::labels(&summary.labels),
     ])
 }

@@ -15,7 +15,12 @@ use tutti_core::ports::agent::{
     UpdateSink,
 };
 use tutti_core::ports::clock::Clock;
-use tutti_core::run::Event;
+use tutti_core::ports::observer::NoObserver;
+use tutti_core::ports::payload::PayloadStore;
+use tutti_core::ports::query::RunQuery;
+use tutti_core::ports::records::RecordStore;
+use tutti_core::ports::store::RunStore;
+use tutti_core::run::{Event, Origin};
 use tutti_core::schedule::{StrategyDecision, StrategyReason};
 use tutti_core::time::Timestamp;
 use tutti_core::value::Json;
@@ -68,16 +73,11 @@ impl World {
     /// An engine over a fresh store and these agents.
     pub fn over(store: StoreKind, agents: Arc<dyn AgentTransport>) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let clock = Arc::new(WallClock::default());
         let ports = match store {
-            StoreKind::Memory => {
-                let store = Arc::new(MemoryStore::new());
-                Ports { store: store.clone(), payloads: store.clone(), query: store, agents, clock }
-            }
+            StoreKind::Memory => ports(Arc::new(MemoryStore::new()), agents),
             StoreKind::Sqlite => {
                 let file = folder.path().join("bench.db");
-                let store = Arc::new(Sqlite::open(&file, OpenMode::Engine).map_err(|e| e.to_string())?);
-                Ports { store: store.clone(), payloads: store.clone(), query: store, agents, clock }
+                ports(Arc::new(Sqlite::open(&file, OpenMode::Engine).map_err(|e| e.to_string())?), agents)
             }
         };
         let registry = Registry::default();
@@ -114,6 +114,8 @@ impl World {
             data: plan.workflow().data.clone(),
             policy: tutti_engine::executors::policy(plan.workflow(), strategy.executor),
             strategy,
+            origin: Origin::default(),
+            key_from: None,
         };
         self.engine.start_run_as(run, start).await.map_err(|e| e.to_string())?;
         // A watcher that lags is only told later; what counts is the end of the stream.
@@ -126,6 +128,21 @@ impl World {
             }
         }
         if completed { Ok(()) } else { Err(format!("run {run} did not complete")) }
+    }
+}
+
+fn ports<S>(store: Arc<S>, agents: Arc<dyn AgentTransport>) -> Ports
+where
+    S: RunStore + RunQuery + PayloadStore + RecordStore + 'static,
+{
+    Ports {
+        store: store.clone(),
+        payloads: store.clone(),
+        query: store.clone(),
+        records: store,
+        agents,
+        clock: Arc::new(WallClock::default()),
+        observer: Arc::new(NoObserver),
     }
 }
 

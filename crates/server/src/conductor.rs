@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tutti_adapters_grpc::GrpcTransport;
 use tutti_core::ids::{Capability, RunId};
 use tutti_core::ports::clock::Clock;
+use tutti_core::ports::observer::NoObserver;
 use tutti_core::report::RunView;
 use tutti_core::run::{Command, Order, RunStatus};
 use tutti_core::workflow::Step;
@@ -103,8 +104,10 @@ impl Conductor {
             store: self.store.runs.clone(),
             payloads: self.store.payloads.clone(),
             query: self.store.query.clone(),
+            records: self.store.records.clone(),
             agents: self.transport.clone(),
             clock: Arc::new(SystemClock),
+            observer: Arc::new(NoObserver),
         };
         let engine = Engine::start(ports, registry, self.execution.engine());
         let (tell, news) = unbounded_channel();

@@ -9,6 +9,7 @@ use tutti_adapters_memory::MemoryStore;
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
+use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::RunStore;
 
 use crate::agents::Place;
@@ -32,6 +33,8 @@ pub struct Store {
     pub payloads: Arc<dyn PayloadStore>,
     /// Reads runs.
     pub query: Arc<dyn RunQuery>,
+    /// Keeps registered workflows and agents, and who may call.
+    pub records: Arc<dyn RecordStore>,
 }
 
 /// A store opened to look on; whoever drives its runs is not disturbed.
@@ -110,9 +113,9 @@ impl Store {
         Reader { query: self.query.clone(), payloads: self.payloads.clone() }
     }
 
-    fn of<S: RunStore + RunQuery + PayloadStore + 'static>(store: S) -> Self {
+    fn of<S: RunStore + RunQuery + PayloadStore + RecordStore + 'static>(store: S) -> Self {
         let store = Arc::new(store);
-        Self { runs: store.clone(), payloads: store.clone(), query: store }
+        Self { runs: store.clone(), payloads: store.clone(), query: store.clone(), records: store }
     }
 }
 

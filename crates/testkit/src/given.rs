@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the names are good")]
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -60,6 +61,9 @@ pub fn summary(run: RunId) -> RunSummary {
         updated_at: Timestamp::from_micros(1_700_000_000_000_001),
         ended_at: None,
         error: None,
+        key: None,
+        session: None,
+        labels: BTreeMap::new(),
     }
 }
 
@@ -71,6 +75,7 @@ pub fn new_run(n: u64) -> NewRun {
         namespace: "default".parse().unwrap(),
         run,
         request: RequestId::from_u128(u128::from(n)),
+        key: None,
         definition: (Digest::of(b"a workflow"), Bytes::from_static(b"a workflow")),
         events: events(1, 2),
         summary: summary(run),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
+use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::RunStore;
 
 /// The ports of one store.
@@ -15,11 +16,13 @@ pub struct Stores {
     pub query: Arc<dyn RunQuery>,
     /// Keeps large values.
     pub payloads: Arc<dyn PayloadStore>,
+    /// Keeps documents.
+    pub records: Arc<dyn RecordStore>,
 }
 
 impl Stores {
-    /// One value that is all three ports.
-    pub fn of<S: RunStore + RunQuery + PayloadStore + 'static>(store: Arc<S>) -> Self {
-        Self { runs: store.clone(), query: store.clone(), payloads: store }
+    /// One value that is all of them.
+    pub fn of<S: RunStore + RunQuery + PayloadStore + RecordStore + 'static>(store: Arc<S>) -> Self {
+        Self { runs: store.clone(), query: store.clone(), payloads: store.clone(), records: store }
     }
 }

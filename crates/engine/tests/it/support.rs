@@ -14,8 +14,9 @@ use tutti_core::ports::agent::{
     AgentUpdate, Answer, UpdateSink,
 };
 use tutti_core::ports::clock::Clock;
+use tutti_core::ports::observer::NoObserver;
 use tutti_core::ports::query::RunQuery;
-use tutti_core::run::{Event, Recorded, RunState, decode, fold};
+use tutti_core::run::{Event, Origin, Recorded, RunState, decode, fold};
 use tutti_core::schedule::{StrategyDecision, StrategyReason};
 use tutti_core::time::Timestamp;
 use tutti_core::value::Json;
@@ -164,8 +165,10 @@ impl World {
             store: self.store.clone(),
             payloads: self.store.clone(),
             query: self.store.clone(),
+            records: self.store.clone(),
             agents: self.agents.clone(),
             clock: self.clock.clone(),
+            observer: Arc::new(NoObserver),
         }
     }
 
@@ -221,6 +224,8 @@ pub fn start(plan: &Arc<Plan>) -> StartRun {
         data: plan.workflow().data.clone(),
         policy: tutti_engine::executors::policy(plan.workflow(), executor),
         strategy: decision,
+        origin: Origin::default(),
+        key_from: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use tutti_core::ids::{RunId, WorkflowId};
 use tutti_core::ports::clock::Clock;
+use tutti_core::ports::filter::{Condition, RunFilter};
 use tutti_core::ports::query::{ListRuns, RunSummary};
 use tutti_core::report::{fit, human_seconds, pad, rfc3339, run_shape};
 use tutti_core::run::RunStatus;
@@ -41,9 +42,11 @@ struct Line<'p> {
 /// A store that cannot be read.
 pub async fn execute(args: ListArgs, global: &Global) -> Result<Exit> {
     let reader = args.source.open(global).await?;
+    let state = args.state.map(|state| Condition::State(vec![state]));
+    let workflow = args.workflow.map(|workflow| Condition::Workflow(vec![workflow]));
+    let filter = state.into_iter().chain(workflow).fold(RunFilter::default(), RunFilter::and);
     let query = ListRuns {
-        status: args.state,
-        workflow: args.workflow,
+        filter,
         limit: usize::from(args.limit),
         cursor: args.cursor,
         ..ListRuns::default()
@@ -136,6 +139,9 @@ mod tests {
             updated_at: at(0),
             ended_at: Some(at(2_500_000)),
             error: Some(format!("s: FAILED: \u{1b}[2J{}", "x".repeat(300))),
+            key: None,
+            session: None,
+            labels: Default::default(),
         };
         let table = table(&[run], at(60_000_000), 120);
         let row = table.lines().nth(1).unwrap();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tutti_core::ids::Namespace;
 use tutti_core::plan::Plan;
+use tutti_core::run::Origin;
 use tutti_core::schedule::StrategyDecision;
 use tutti_core::value::Json;
 use tutti_core::workflow::{Executor, Problem, Workflow, initial_data};
@@ -41,6 +42,8 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
         data,
         policy: executors::policy(&settled, strategy.executor),
         strategy,
+        origin: Origin::default(),
+        key_from: None,
     };
     let show = Show::of(&args.show, global.log.is_some());
     let conductor = Conductor::open(&global).await?;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
 use tutti_adapters_grpc::GrpcTransport;
 use tutti_adapters_grpc::api;
+use tutti_core::ports::observer::NoObserver;
 use tutti_engine::{Engine, Ports, Registry, RunService, Strategist};
 use tutti_planner::strategy::{SystemLoad, choose};
 
@@ -65,8 +66,10 @@ async fn host(
         store: store.runs.clone(),
         payloads: store.payloads.clone(),
         query: store.query.clone(),
+        records: store.records.clone(),
         agents: transport.clone(),
         clock: Arc::new(SystemClock),
+        observer: Arc::new(NoObserver),
     };
     let engine = Engine::start(ports, registry, config.execution.engine());
     let (tell, mut news) = unbounded_channel();

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::ports::filter::{Condition, RunFilter, Term};
 use tutti_core::ports::query::{ListRuns, RunSummary};
 use tutti_core::ports::store::{
     Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, Snapshot, StoreError, Wake,
@@ -370,15 +371,29 @@ impl Walk {
     }
 
     fn list(&mut self) -> Operation {
-        let statuses = [RunStatus::Pending, RunStatus::Running, RunStatus::Completed];
         let query = ListRuns {
             namespace: self.namespace(),
-            status: self.rng.percent(30).then(|| statuses[self.rng.clone().below(3) as usize]),
-            workflow: self.rng.percent(30).then(|| "sales".parse().unwrap()),
+            filter: self.filter(),
             limit: [0, 1, 2, 5, 5_000][self.rng.below(5) as usize],
             cursor: self.rng.percent(5).then(|| "forged".to_owned()),
         };
         Operation::List { goes_on: query.cursor.is_none() && self.rng.percent(50), query }
+    }
+
+    fn filter(&mut self) -> RunFilter {
+        let mut filter = RunFilter::default();
+        if self.rng.percent(50) {
+            filter.terms.push(Term { not: self.rng.percent(40), is: self.condition() });
+        }
+        filter
+    }
+
+    fn condition(&mut self) -> Condition {
+        let statuses = [RunStatus::Pending, RunStatus::Running, RunStatus::Completed];
+        match self.rng.below(2) {
+            0 => Condition::State(vec![statuses[self.rng.below(3) as usize]]),
+            _ => Condition::Workflow(vec!["sales".parse().unwrap()]),
+        }
     }
 
     fn find_by_prefix(&mut self) -> Operation {

@@ -1,4 +1,4 @@
-//! The contract of [`RunStore`], [`RunQuery`] and [`PayloadStore`].
+//! The contract of [`RunStore`], [`RunQuery`], [`PayloadStore`] and [`RecordStore`].
 //!
 //! In an adapter's tests, this makes a `#[test]` of each case:
 //!
@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
+use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::RunStore;
 
 /// Longest that a case may take: an adapter that hangs fails instead of stopping everything.
@@ -38,20 +39,17 @@ pub struct Subject {
     runs: Arc<dyn RunStore>,
     query: Arc<dyn RunQuery>,
     payloads: Arc<dyn PayloadStore>,
+    records: Arc<dyn RecordStore>,
     // Dropped last.
     _guard: Box<dyn Any + Send + Sync>,
 }
 
 impl Subject {
-    /// One value that is all three ports.
-    pub fn new<S: RunStore + RunQuery + PayloadStore + 'static>(store: S) -> Self {
+    /// One value that is all of the ports.
+    pub fn new<S: RunStore + RunQuery + PayloadStore + RecordStore + 'static>(store: S) -> Self {
         let store = Arc::new(store);
-        Self::of(store.clone(), store.clone(), store)
-    }
-
-    /// Three values that look at the same runs.
-    pub fn of(runs: Arc<dyn RunStore>, query: Arc<dyn RunQuery>, payloads: Arc<dyn PayloadStore>) -> Self {
-        Self { runs, query, payloads, _guard: Box::new(()) }
+        let (runs, query, payloads) = (store.clone(), store.clone(), store.clone());
+        Self { runs, query, payloads, records: store, _guard: Box::new(()) }
     }
 
     /// Keeps something, such as a temporary folder, until the case is over.

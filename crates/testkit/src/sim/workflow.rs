@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::plan::{Plan, StepIndex, assemble_input, run_data};
 use tutti_core::ports::agent::AgentErrorKind;
-use tutti_core::run::StepStatus;
+use tutti_core::run::{Origin, StepStatus};
 use tutti_core::schedule::{StrategyDecision, StrategyReason};
 use tutti_core::value::{Digest, Json, Payload};
 use tutti_core::workflow::{Executor, OnError, parse};
@@ -102,6 +102,8 @@ impl Case {
                 system_load: None,
                 available_workers: None,
             },
+            origin: Origin::default(),
+            key_from: None,
         }
     }
 

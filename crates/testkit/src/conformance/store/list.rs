@@ -1,6 +1,7 @@
 //! Lists of runs.
 
 use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ports::filter::{Condition, RunFilter};
 use tutti_core::ports::query::ListRuns;
 use tutti_core::ports::store::{NewRun, StoreError};
 use tutti_core::run::RunStatus;
@@ -54,18 +55,19 @@ pub async fn filters_choose_by_state_and_workflow(store: Subject) {
         new.summary.workflow = if n % 5 == 0 { "rare" } else { "common" }.parse().unwrap();
         store.create(new).await;
     }
-    let running = Some(RunStatus::Running);
-    let rare = Some("rare".parse().unwrap());
+    let running = by_state(RunStatus::Running);
+    let rare = Condition::Workflow(vec!["rare".parse().unwrap()]);
+    let (rare, both) = (RunFilter::default().and(rare.clone()), running.clone().and(rare));
     let expected = |fits: fn(u64) -> bool| (1..=40).rev().filter(|n| fits(*n)).map(run_id).collect::<Vec<_>>();
     for limit in [3, 100] {
         let all = ListRuns { limit, ..ListRuns::default() };
-        let list = store.list_all(ListRuns { status: running, ..all.clone() }).await;
+        let list = store.list_all(ListRuns { filter: running.clone(), ..all.clone() }).await;
         assert_eq!(list, expected(|n| n % 2 == 0));
-        let list = store.list_all(ListRuns { workflow: rare.clone(), ..all.clone() }).await;
+        let list = store.list_all(ListRuns { filter: rare.clone(), ..all.clone() }).await;
         assert_eq!(list, expected(|n| n % 5 == 0));
-        let list = store.list_all(ListRuns { status: running, workflow: rare.clone(), ..all.clone() }).await;
+        let list = store.list_all(ListRuns { filter: both.clone(), ..all.clone() }).await;
         assert_eq!(list, expected(|n| n % 10 == 0));
-        let list = store.list_all(ListRuns { status: Some(RunStatus::Stuck), ..all }).await;
+        let list = store.list_all(ListRuns { filter: by_state(RunStatus::Stuck), ..all }).await;
         assert!(list.is_empty());
     }
 }
@@ -77,7 +79,7 @@ pub async fn a_filter_follows_the_state(store: Subject) {
     line.status = RunStatus::Running;
     change.summary = Some(line);
     store.commit(change).await;
-    let with = |status| ListRuns { status: Some(status), ..ListRuns::default() };
+    let with = |status| ListRuns { filter: by_state(status), ..ListRuns::default() };
     assert_eq!(store.list_all(with(RunStatus::Running)).await, [runs[1]]);
     assert_eq!(store.list_all(with(RunStatus::Pending)).await, [runs[2], runs[0]]);
 }
@@ -157,6 +159,10 @@ pub async fn odd_prefixes_find_nothing(store: Subject) {
     for prefix in ["%", "_", "*", "g", "\0", " ", "é", "0 ", &simple, &longer, &dashes, &run.to_uppercase()] {
         assert!(by_prefix(&store, prefix, 10).await.is_empty(), "{prefix:?}");
     }
+}
+
+fn by_state(status: RunStatus) -> RunFilter {
+    RunFilter::default().and(Condition::State(vec![status]))
 }
 
 async fn by_prefix(store: &Subject, prefix: &str, limit: usize) -> Vec<RunId> {
