@@ -4,7 +4,7 @@ use std::path::Path;
 
 type AnyError = Box<dyn std::error::Error>;
 
-const FILES: [&str; 1] = ["tutti/v1/runs.proto"];
+const FILES: &[&str] = &["tutti/v1/access.proto", "tutti/v1/agents.proto", "tutti/v1/runs.proto"];
 
 fn main() -> Result<(), AnyError> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
