@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::limits::{MAX_NAME_LEN, SLOTS};
-use crate::value::Digest;
 
 /// A run, by a UUID version 7 (RFC 9562), so that ids sort by creation time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -190,6 +189,69 @@ name!(
     "namespace"
 );
 
+name!(
+    /// Runs that share a context, as their callers name it.
+    SessionId,
+    "session id"
+);
+name!(
+    /// The name of a label of a run.
+    LabelName,
+    "label name"
+);
+
+/// The caller's name for what a run is to achieve (an idempotency key): 1 to 200 printable ASCII characters without
+/// spaces and commas, so that it can stand in a filter.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct RunKey(Arc<str>);
+
+impl RunKey {
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RunKey {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let refuse = |reason| Err(InvalidName::new("key", text, reason));
+        if text.is_empty() {
+            return refuse("is empty");
+        }
+        if text.len() > MAX_NAME_LEN {
+            return refuse("is longer than 200 characters");
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+            return refuse("has a character that is not printable ASCII, or a space or a comma");
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for RunKey {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for RunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for RunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
 impl Default for Namespace {
     fn default() -> Self {
         Self("default".into())
@@ -254,15 +316,6 @@ impl AttemptKey {
     pub fn message_id(&self) -> String {
         format!("{}/{}", self.operation_id(), self.attempt)
     }
-
-    /// The W3C trace context (`traceparent`, version 00) of this try: a run is a trace, whose id is the run's, and a try is
-    /// a span, whose id follows from the message id. So agents' spans join the run's trace, before and after a crash.
-    #[must_use]
-    pub fn trace_parent(&self) -> String {
-        let span = Digest::of(self.message_id().as_bytes()).to_string();
-        // An id of zeros would not be valid; a digest that begins with sixteen of them does not come up.
-        format!("00-{}-{}-01", self.run.as_uuid().simple(), &span[..16])
-    }
 }
 
 /// The caller's own id of a request that changes something; the same id is applied once.
@@ -305,9 +358,5 @@ mod tests {
         };
         assert_eq!(key.message_id(), format!("{}/2", key.operation_id()));
         assert!(key.operation_id().ends_with("/0/a"));
-        let trace = key.trace_parent();
-        let parts: Vec<&str> = trace.split('-').collect();
-        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2]);
-        assert_eq!(parts[1], key.run.to_string().replace('-', ""));
     }
 }

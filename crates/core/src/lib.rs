@@ -12,5 +12,6 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod time;
+pub mod trace;
 pub mod value;
 pub mod workflow;

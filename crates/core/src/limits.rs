@@ -70,6 +70,30 @@ pub const MAX_COMMIT_BYTES: usize = 4 * 1024 * 1024;
 /// Request ids of commands that a run remembers, newest ones, so that a repeated command is applied once.
 pub const REMEMBERED_REQUESTS: usize = 100;
 
+/// Longest name of a document that stores keep by name (a workflow's id and version), in bytes.
+pub const MAX_RECORD_NAME: usize = 1_024;
+
+/// Largest document that stores keep by name, in bytes: a workflow file and what is said of it.
+pub const MAX_RECORD_BYTES: usize = MAX_WORKFLOW_BYTES + 1024 * 1024;
+
+/// Longest filter of a list, in bytes.
+pub const MAX_FILTER_BYTES: usize = 4 * 1024;
+
+/// Most terms of a filter.
+pub const MAX_FILTER_TERMS: usize = 32;
+
+/// Most labels of a run.
+pub const MAX_LABELS: usize = 32;
+
+/// Longest value of a label, in bytes.
+pub const MAX_LABEL_VALUE: usize = 200;
+
+/// Completed runs of a session whose shared values a new run gets, newest ones.
+pub const MAX_SESSION_RUNS: usize = 100;
+
+/// Default time without a run after which a session is over.
+pub const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+
 /// Events after a snapshot before the next one is considered.
 pub const SNAPSHOT_EVENTS: u64 = 1_000;
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tutti_core::limits::{MAX_COMMIT_BYTES, MAX_COMMIT_RUNS};
+use tutti_core::ports::observer::{CommitSample, Observer};
 use tutti_core::ports::store::{Commit, CommitOutcome, RunStore, StoreError};
 
 use crate::driver::{Decided, Message, Settled};
@@ -16,6 +18,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 /// Drains what is queued, commits it in one call, and tells the lane. Ends when the lane is gone.
 pub(crate) async fn run(
     store: Arc<dyn RunStore>,
+    observer: Arc<dyn Observer>,
     mut queue: mpsc::UnboundedReceiver<Decided>,
     lane: mpsc::UnboundedSender<Message>,
 ) {
@@ -25,7 +28,7 @@ pub(crate) async fn run(
         None => queue.recv().await,
     } {
         let batch = fill(first, &mut queue, &mut held);
-        let settled = commit(&*store, batch).await;
+        let settled = commit(&*store, &*observer, batch).await;
         if lane.send(Message::Settled(settled)).is_err() {
             return;
         }
@@ -58,12 +61,12 @@ fn size(commit: &Commit) -> usize {
 
 /// Commits a batch. A commit in doubt is repeated as it was: the store knows it by its id. A batch that the store refuses
 /// for good is halved until the run that cannot be written stands alone.
-async fn commit(store: &dyn RunStore, batch: Vec<Decided>) -> Vec<Settled> {
+async fn commit(store: &dyn RunStore, observer: &dyn Observer, batch: Vec<Decided>) -> Vec<Settled> {
     let mut settled = Vec::with_capacity(batch.len());
     let mut parts = vec![batch];
     while let Some(mut part) = parts.pop() {
         let commits: Vec<Commit> = part.iter().map(|decided| decided.commit.clone()).collect();
-        match persist(store, &commits).await {
+        match persist(store, observer, &commits).await {
             Ok(outcomes) => {
                 settled.extend(part.into_iter().zip(outcomes).map(|(decided, outcome)| decided.settle(Ok(outcome))));
             }
@@ -79,10 +82,17 @@ async fn commit(store: &dyn RunStore, batch: Vec<Decided>) -> Vec<Settled> {
     settled
 }
 
-async fn persist(store: &dyn RunStore, commits: &[Commit]) -> Result<Vec<CommitOutcome>, StoreError> {
+async fn persist(
+    store: &dyn RunStore,
+    observer: &dyn Observer,
+    commits: &[Commit],
+) -> Result<Vec<CommitOutcome>, StoreError> {
     let (mut wait, longest) = RETRY;
     loop {
-        match store.commit(commits.to_vec()).await {
+        let began = Instant::now();
+        let answer = store.commit(commits.to_vec()).await;
+        observer.committed(commits, CommitSample { took: began.elapsed(), answered: answer.is_ok() });
+        match answer {
             Ok(outcomes) if outcomes.len() == commits.len() => return Ok(outcomes),
             Ok(outcomes) => {
                 let reason = format!("{} answers to {} commits", outcomes.len(), commits.len());

@@ -8,18 +8,20 @@ use tutti_core::limits::SLOTS;
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::AgentTransport;
 use tutti_core::ports::clock::Clock;
+use tutti_core::ports::observer::Observer;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
+use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::{Creation, DueRuns, RunStore, StoreError};
-use tutti_core::run::{Command, Input, Order, Rejection};
+use tutti_core::run::{Command, Input, Order, Origin, Rejection};
 use tutti_core::schedule::{Policy, StrategyDecision};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, Json, Payload};
 
 use crate::committer;
-use crate::dispatcher::{AttemptContext, Registry};
-use crate::driver::{AdoptRun, CreateRun, DriveError, Driver, Message};
-use crate::hub::{Hub, Watch};
+use crate::dispatcher::{AttemptContext, AttemptFigures, Registry, Tally};
+use crate::driver::{AdoptRun, CreateRun, DriveError, Driver, Message, Progress};
+use crate::hub::{Changed, Hub, Watch};
 use crate::lane::Lane;
 use crate::loader::{TakeOver, load};
 
@@ -35,10 +37,14 @@ pub struct Ports {
     pub payloads: Arc<dyn PayloadStore>,
     /// Reads runs.
     pub query: Arc<dyn RunQuery>,
+    /// Keeps registered workflows and agents, and who may call.
+    pub records: Arc<dyn RecordStore>,
     /// Calls agents.
     pub agents: Arc<dyn AgentTransport>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Looks on.
+    pub observer: Arc<dyn Observer>,
 }
 
 /// How an engine works.
@@ -64,6 +70,7 @@ struct Inner {
     ports: Ports,
     registry: Registry,
     hub: Arc<Hub>,
+    tally: Arc<Tally>,
     /// Held while a run is taken over.
     adopting: Mutex<()>,
     lanes: Vec<mpsc::UnboundedSender<Message>>,
@@ -84,6 +91,10 @@ pub struct StartRun {
     pub policy: Policy,
     /// Which executor was chosen and why.
     pub strategy: StrategyDecision,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The run that its key is taken from, if the key names one.
+    pub key_from: Option<RunId>,
 }
 
 /// A run that was started.
@@ -139,6 +150,9 @@ pub enum EngineError {
         /// What is wrong.
         reason: String,
     },
+    /// The key of a run to be started names another one.
+    #[error("the key names run {0}")]
+    KeyHeld(RunId),
     /// Nothing is started any more.
     #[error("the engine is shutting down")]
     ShuttingDown,
@@ -159,14 +173,14 @@ impl Engine {
     /// Starts an engine on the current tokio runtime.
     #[must_use]
     pub fn start(ports: Ports, registry: Registry, options: EngineOptions) -> Self {
-        let hub = Arc::new(Hub::default());
+        let (hub, tally) = (Arc::new(Hub::default()), Arc::new(Tally::default()));
         let attempts = Arc::new(AttemptContext { transport: ports.agents.clone(), payloads: ports.payloads.clone() });
         let count = options.lanes.max(1);
         let lanes = (0..count)
             .map(|_| {
                 let (sender, messages) = mpsc::unbounded_channel();
                 let (commits, queue) = mpsc::unbounded_channel();
-                tokio::spawn(committer::run(ports.store.clone(), queue, sender.clone()));
+                tokio::spawn(committer::run(ports.store.clone(), ports.observer.clone(), queue, sender.clone()));
                 let lane = Lane {
                     driver: Driver::new(registry.clone(), (options.max_in_flight / count).max(1)),
                     messages,
@@ -176,13 +190,15 @@ impl Engine {
                     attempts: attempts.clone(),
                     clock: ports.clock.clone(),
                     hub: hub.clone(),
+                    observer: ports.observer.clone(),
+                    tally: tally.clone(),
                     calls: std::collections::HashMap::new(),
                 };
                 tokio::spawn(lane.run());
                 sender
             })
             .collect();
-        Self(Arc::new(Inner { ports, registry, hub, adopting: Mutex::default(), lanes }))
+        Self(Arc::new(Inner { ports, registry, hub, tally, adopting: Mutex::default(), lanes }))
     }
 
     /// The agents that steps can be asked of.
@@ -226,6 +242,8 @@ impl Engine {
             data,
             policy: start.policy,
             strategy: start.strategy,
+            origin: start.origin,
+            key_from: start.key_from,
         };
         let (reply, answer) = oneshot::channel();
         let reply = Box::new(move |outcome| drop(reply.send(outcome)));
@@ -233,6 +251,7 @@ impl Engine {
         Ok(match answer.await.map_err(|_| EngineError::ShuttingDown)?? {
             Creation::Created => Started { run, existed: false },
             Creation::Exists(run) => Started { run, existed: true },
+            Creation::KeyHeld(run) => return Err(EngineError::KeyHeld(run)),
         })
     }
 
@@ -290,19 +309,23 @@ impl Engine {
         answer.await.map_err(|_| EngineError::ShuttingDown)
     }
 
-    async fn is_live(&self, run: RunId) -> Result<bool, EngineError> {
+    /// How far a run is that this engine drives, by what is durable; `None` if it does not drive it.
+    ///
+    /// # Errors
+    /// [`EngineError::ShuttingDown`].
+    pub async fn progress(&self, run: RunId) -> Result<Option<Progress>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        let reply = Box::new(move |is_live| {
-            let _ = reply.send(is_live);
+        let reply = Box::new(move |progress| {
+            let _ = reply.send(progress);
         });
-        self.send(run, Message::IsLive(run, reply))?;
+        self.send(run, Message::Look(run, reply))?;
         answer.await.map_err(|_| EngineError::ShuttingDown)
     }
 
     async fn adopt(&self, run: RunId, why: TakeOver, command: Option<(Command, Order)>) -> Result<(), EngineError> {
         // One at a time, so that no run is taken over by two callers at once.
         let _turn = self.0.adopting.lock().await;
-        if self.is_live(run).await? {
+        if self.progress(run).await?.is_some() {
             return match command {
                 Some((command, order)) => Ok(self.input(run, command, order).await??),
                 None => Ok(()),
@@ -322,6 +345,18 @@ impl Engine {
     #[must_use]
     pub fn watch(&self, run: RunId) -> Watch {
         self.0.hub.watch(run)
+    }
+
+    /// Runs that something is recorded for from now on, whatever it is.
+    #[must_use]
+    pub fn changes(&self) -> Changed {
+        self.0.hub.changes()
+    }
+
+    /// Attempts that this engine carried out.
+    #[must_use]
+    pub fn attempts(&self) -> AttemptFigures {
+        self.0.tally.figures()
     }
 
     /// Starts nothing more, waits until everything decided is durable, and lets go of all runs. Attempts under way are

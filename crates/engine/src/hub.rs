@@ -1,7 +1,8 @@
 //! Tells watchers what was committed, and what agents say in between.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::broadcast;
 use tutti_core::ids::{AttemptKey, RunId};
@@ -28,10 +29,28 @@ pub enum Update {
 /// holds room for so many, made and dropped with it, which is what watching costs.
 const BUFFERED: usize = 256;
 
-#[derive(Debug, Default)]
-pub(crate) struct Hub(Mutex<HashMap<RunId, broadcast::Sender<Update>>>);
+/// Changes that one who follows all runs may not have taken yet; beyond this it lags and must look anew.
+const CHANGES: usize = 16 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Hub {
+    runs: Mutex<HashMap<RunId, broadcast::Sender<Update>>>,
+    /// Made when somebody follows all runs, so that nobody pays for it before.
+    changes: OnceLock<broadcast::Sender<RunId>>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self { runs: Mutex::default(), changes: OnceLock::new() }
+    }
+}
 
 impl Hub {
+    /// Runs that something is recorded for from now on.
+    pub(crate) fn changes(&self) -> Changed {
+        Changed(self.changes.get_or_init(|| broadcast::channel(CHANGES).0).subscribe())
+    }
+
     pub(crate) fn watch(&self, run: RunId) -> Watch {
         let mut runs = self.lock();
         if runs.len() == runs.capacity() {
@@ -43,6 +62,9 @@ impl Hub {
 
     pub(crate) fn publish(&self, run: RunId, update: Update) {
         // Nobody listening is not an error.
+        if let (Update::Event(_), Some(changes)) = (&update, self.changes.get()) {
+            let _ = changes.send(run);
+        }
         if let Some(sender) = self.lock().get(&run) {
             let _ = sender.send(update);
         }
@@ -54,7 +76,7 @@ impl Hub {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<RunId, broadcast::Sender<Update>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,6 +99,32 @@ impl Watch {
             Ok(update) => Ok(Some(update)),
             Err(broadcast::error::RecvError::Closed) => Ok(None),
             Err(broadcast::error::RecvError::Lagged(missed)) => Err(Lagged(missed)),
+        }
+    }
+}
+
+/// The runs that change, from the moment of asking on.
+#[derive(Debug)]
+pub struct Changed(broadcast::Receiver<RunId>);
+
+impl Changed {
+    /// The runs that changed since the last call, each once, waiting for one; `None` when the engine is gone.
+    ///
+    /// # Errors
+    /// [`Lagged`] if so many changed that some are not known.
+    pub async fn next(&mut self) -> Result<Option<BTreeSet<RunId>>, Lagged> {
+        use broadcast::error::{RecvError, TryRecvError};
+        let mut runs = match self.0.recv().await {
+            Ok(run) => BTreeSet::from([run]),
+            Err(RecvError::Closed) => return Ok(None),
+            Err(RecvError::Lagged(missed)) => return Err(Lagged(missed)),
+        };
+        loop {
+            match self.0.try_recv() {
+                Ok(run) => drop(runs.insert(run)),
+                Err(TryRecvError::Lagged(missed)) => return Err(Lagged(missed)),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return Ok(Some(runs)),
+            }
         }
     }
 }

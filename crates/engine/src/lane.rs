@@ -12,13 +12,14 @@ use tutti_core::ids::{AttemptKey, Capability};
 use tutti_core::ports::agent::AgentErrorKind::InvalidAnswer;
 use tutti_core::ports::agent::{AgentCall, AgentEndpoint, AgentError, AgentUpdate, UpdateSink};
 use tutti_core::ports::clock::Clock;
+use tutti_core::ports::observer::Observer;
 use tutti_core::ports::store::{RunStore, StoreError};
 use tutti_core::run::Input;
 use tutti_core::time::Timestamp;
 use tutti_core::value::Json;
 use tutti_core::workflow::Priority;
 
-use crate::dispatcher::{AttemptContext, AttemptSpec, cancel, run_attempt};
+use crate::dispatcher::{AttemptContext, AttemptSpec, Tally, cancel, run_attempt};
 use crate::driver::{AttemptEnd, Decided, DecidedRun, Driver, Effect, Message};
 use crate::hub::{Hub, Update};
 
@@ -41,6 +42,8 @@ pub(crate) struct Lane {
     pub(crate) attempts: Arc<AttemptContext>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) tally: Arc<Tally>,
     pub(crate) calls: HashMap<AttemptKey, AbortHandle>,
 }
 
@@ -93,7 +96,10 @@ impl Lane {
             }
             Effect::Call(spec) => self.call(*spec),
             Effect::Abort { key, agent, task } => self.abort(key, agent, task),
-            Effect::Publish(run, event) => self.hub.publish(run, Update::Event(event)),
+            Effect::Publish(run, event) => {
+                self.observer.recorded(run, &event);
+                self.hub.publish(run, Update::Event(event));
+            }
             Effect::Close { run, ended } => {
                 if !ended {
                     self.hub.publish(run, Update::Released);
@@ -116,14 +122,17 @@ impl Lane {
     }
 
     fn call(&mut self, spec: AttemptSpec) {
-        let (context, sender, hub) = (self.attempts.clone(), self.sender.clone(), self.hub.clone());
+        let (context, sender, hub, tally) =
+            (self.attempts.clone(), self.sender.clone(), self.hub.clone(), self.tally.clone());
         let key = spec.key.clone();
         let task = tokio::spawn(async move {
             let (key, step) = (spec.key.clone(), spec.step);
+            let timed = tally.begin();
             let updates = Updates { key: key.clone(), sender: sender.clone(), hub };
             // A panic on the way is an answer like any other: the attempt failed.
             let end = AssertUnwindSafe(run_attempt(&context, spec, &updates)).catch_unwind().await;
             let end = end.unwrap_or_else(|_| AttemptEnd::Failed(AgentError::new(InvalidAnswer, "the call panicked")));
+            timed.end(!matches!(end, AttemptEnd::Failed(_) | AttemptEnd::Damaged(_)));
             // Without a lane nobody waits for it.
             let _ = sender.send(Message::AttemptEnded { key, step, end });
         });

@@ -14,9 +14,10 @@ mod loader;
 mod rest;
 mod service;
 
-pub use dispatcher::{AgentRecord, AgentStats, CallMode, Registry};
+pub use dispatcher::{AgentRecord, AgentStats, AttemptFigures, CallMode, Registry};
+pub use driver::Progress;
 pub use engine::{Engine, EngineError, EngineOptions, Ports, StartRun, Started};
-pub use hub::{Lagged, Update, Watch};
+pub use hub::{Changed, Lagged, Update, Watch};
 pub use loader::{Loaded, TakeOver, load, load_plan};
 pub use rest::command_at_rest;
-pub use service::{RunService, Strategist};
+pub use service::{Describer, RunService, ServiceOptions, Strategist, WorkflowService};

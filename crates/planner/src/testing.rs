@@ -111,6 +111,7 @@ pub fn run_by_core(plan: &Arc<Plan>, durations: &[Duration], width: u32) -> Dura
             system_load: None,
             available_workers: None,
         },
+        origin: tutti_core::run::Origin::default(),
     };
     let epoch = Timestamp::default();
     let (mut state, _) = create(plan.clone(), created, epoch);

@@ -29,6 +29,26 @@ pub fn decode(namespace: &Namespace, cursor: &str) -> Result<RunId, StoreError> 
     if encode(namespace, run) == cursor { Ok(run) } else { Err(StoreError::BadCursor) }
 }
 
+/// The cursor of the page that follows a name in a list.
+#[must_use]
+pub fn encode_name(list: &str, last: &str) -> String {
+    let sum = Digest::of(format!("names {list} {last}").as_bytes()).to_string();
+    let hex: String = last.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}{hex}", &sum[..CHECK])
+}
+
+/// The name that a cursor follows.
+///
+/// # Errors
+/// [`StoreError::BadCursor`].
+pub fn decode_name(list: &str, cursor: &str) -> Result<String, StoreError> {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let hex = cursor.as_bytes().get(CHECK..).ok_or(StoreError::BadCursor)?;
+    let bytes: Option<Vec<u8>> = hex.chunks(2).map(byte).collect();
+    let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(StoreError::BadCursor)?;
+    if encode_name(list, &name) == cursor { Ok(name) } else { Err(StoreError::BadCursor) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +61,16 @@ mod tests {
         assert_eq!(decode(&"other".parse().unwrap(), &cursor), Err(StoreError::BadCursor));
         for forged in ["", "x", &cursor[1..], &run.to_string(), &cursor.replace('0', "1"), "é".repeat(40).as_str()] {
             assert_eq!(decode(&namespace, forged), Err(StoreError::BadCursor), "{forged}");
+        }
+    }
+
+    #[test]
+    fn a_name_reads_back_in_its_list_only() {
+        let cursor = encode_name("workflows", "a/é");
+        assert_eq!(decode_name("workflows", &cursor).as_deref(), Ok("a/é"));
+        assert_eq!(decode_name("agents", &cursor), Err(StoreError::BadCursor));
+        for forged in ["", "x", &cursor[1..], &cursor.replace('0', "1"), "é".repeat(40).as_str()] {
+            assert_eq!(decode_name("workflows", forged), Err(StoreError::BadCursor), "{forged}");
         }
     }
 }

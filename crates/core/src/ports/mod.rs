@@ -1,10 +1,13 @@
 //! What the heart needs from outside, as traits of at most six methods. Each states its contract; the conformance
-//! suites in the test kit check it for any implementation. [`runs`] goes the other way: what the outside may ask.
+//! suites in the test kit check it for any implementation. Those in [`inbound`] go the other way: what the outside may ask.
 
 pub mod agent;
 pub mod clock;
 pub mod cursor;
+pub mod filter;
+pub mod inbound;
+pub mod observer;
 pub mod payload;
 pub mod query;
-pub mod runs;
+pub mod records;
 pub mod store;

@@ -1,10 +1,13 @@
 //! Looking at runs without owning them.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::filter::RunFilter;
 use super::store::{StoreError, StoredEvent};
-use crate::ids::{Namespace, RunId, WorkflowId};
+use crate::ids::{LabelName, Namespace, RunId, RunKey, SessionId, WorkflowId};
 use crate::run::RunStatus;
 use crate::time::Timestamp;
 use crate::value::Digest;
@@ -19,6 +22,12 @@ pub trait RunQuery: Send + Sync {
     /// # Errors
     /// [`StoreError`]; [`StoreError::BadCursor`] for a cursor that this store did not give out.
     async fn list(&self, query: ListRuns) -> Result<RunPage, StoreError>;
+
+    /// How many runs of a namespace a filter takes, by state; states without a run are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn count(&self, namespace: &Namespace, filter: &RunFilter) -> Result<RunCounts, StoreError>;
 
     /// One run.
     ///
@@ -55,15 +64,16 @@ pub trait RunQuery: Send + Sync {
 pub struct ListRuns {
     /// Whose.
     pub namespace: Namespace,
-    /// Only runs in this state.
-    pub status: Option<RunStatus>,
-    /// Only runs of this workflow.
-    pub workflow: Option<WorkflowId>,
+    /// Only runs that it takes.
+    pub filter: RunFilter,
     /// At most so many; 0 stands for 50, and more than 1,000 for 1,000.
     pub limit: usize,
     /// Where the page before ended, as that page said.
     pub cursor: Option<String>,
 }
+
+/// Numbers of runs by state.
+pub type RunCounts = BTreeMap<RunStatus, u64>;
 
 /// A page of runs.
 #[derive(Debug, Clone, Default)]
@@ -101,4 +111,13 @@ pub struct RunSummary {
     pub ended_at: Option<Timestamp>,
     /// Why it failed, in a line.
     pub error: Option<String>,
+    /// The caller's name for what it is to achieve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<RunKey>,
+    /// The session that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<LabelName, String>,
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::query::RunSummary;
-use crate::ids::{Namespace, RequestId, RunId};
+use crate::ids::{Namespace, RequestId, RunId, RunKey};
 use crate::time::Timestamp;
 use crate::value::Digest;
 
@@ -18,7 +18,7 @@ use crate::value::Digest;
 #[async_trait]
 pub trait RunStore: Send + Sync {
     /// Creates a run with its first events, owned by the caller at epoch 1. A request id that was used before in the
-    /// namespace creates nothing and answers which run it created.
+    /// namespace creates nothing and answers which run it created; nor does one whose key another run has.
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Permanent`] if another request created a run of this id, the definition does not
@@ -70,6 +70,8 @@ pub struct NewRun {
     pub run: RunId,
     /// The caller's id of the request.
     pub request: RequestId,
+    /// The key that the run takes, if it has one.
+    pub key: Option<KeyClaim>,
     /// The definition by content, and its stored form, kept once for all runs.
     pub definition: (Digest, Bytes),
     /// The first events, from sequence number 1.
@@ -85,6 +87,15 @@ pub struct NewRun {
     pub commit_id: u128,
 }
 
+/// A key that a new run takes. In a namespace a key names the last run that took it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyClaim {
+    /// The key.
+    pub key: RunKey,
+    /// The run that the key is taken from; `None` if no run may have it.
+    pub from: Option<RunId>,
+}
+
 /// What became of a request to create a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Creation {
@@ -92,6 +103,8 @@ pub enum Creation {
     Created,
     /// The request id was used before, for this run.
     Exists(RunId),
+    /// The key names this run, which is not the one that it was to be taken from; nothing was created.
+    KeyHeld(RunId),
 }
 
 /// Events to append to a run.

@@ -23,7 +23,7 @@ pub use execution::{
     AgentReport, ArtifactReport, AttemptReport, CriticalPathReport, ExecutionReport, LevelReport, OutputReport,
     StageReport, StepReport, Totals,
 };
-pub use moment::{human_bytes, human_seconds, rfc3339};
+pub use moment::{human_bytes, human_seconds, parse_rfc3339, rfc3339};
 pub use monitor::{Monitor, PerformanceMetrics, step_outputs};
 pub use page::Page;
 pub use printable::{columns, fit, pad, printable, wrap};

@@ -15,6 +15,43 @@ pub fn rfc3339(moment: Timestamp) -> String {
     format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
 }
 
+/// Reads a moment as RFC 3339 has it, `2026-01-31T23:59:59Z` or `2026-02-01T01:59:59.5+02:00`; digits beyond microseconds
+/// are dropped. `None` for what is not one.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    let number = |from: usize, len: usize| -> Option<i64> {
+        let digits = text.get(from..from + len).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+        digits.parse().ok()
+    };
+    let is = |at: usize, any: &[u8]| text.as_bytes().get(at).is_some_and(|byte| any.contains(byte)).then_some(());
+    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
+    [(4, b"--"), (7, b"--"), (10, b"Tt"), (13, b"::"), (16, b"::")].iter().try_for_each(|(at, any)| is(*at, *any))?;
+    let days = days_from_civil(year, month, day);
+    if civil(days) != (year, month, day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let rest = text.get(19..)?;
+    let fraction =
+        rest.strip_prefix('.').map_or("", |rest| &rest[..rest.bytes().take_while(u8::is_ascii_digit).count()]);
+    let zone = if rest.starts_with('.') { &rest[1 + fraction.len()..] } else { rest };
+    if rest.starts_with('.') && fraction.is_empty() {
+        return None;
+    }
+    let micros: i64 = format!("{:0<6}", fraction.get(..6).unwrap_or(fraction)).parse().ok()?;
+    let at = text.len() - zone.len();
+    let ahead = match (zone, zone.chars().next()?) {
+        ("Z" | "z", _) => 0,
+        (_, sign @ ('+' | '-')) if zone.len() == 6 && is(at + 3, b":").is_some() => {
+            let minutes = number(at + 1, 2)? * 60 + number(at + 4, 2)?;
+            if sign == '+' { minutes } else { -minutes }
+        }
+        _ => return None,
+    };
+    let seconds = days * 86_400 + hour * 3600 + (minute - ahead) * 60 + second;
+    Some(Timestamp::from_micros(seconds * 1_000_000 + micros))
+}
+
 /// A span for people, such as `850 ms`, `12.3 s`, `4 m 12 s` or `2 h 04 m`.
 #[must_use]
 pub fn human_seconds(seconds: f64) -> String {
@@ -65,6 +102,17 @@ const fn civil(days: i64) -> (i64, i64, i64) {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + (month <= 2) as i64;
     (year, month, day)
+}
+
+/// The inverse of [`civil`]; a date that does not exist gives the day that it spills over to.
+const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - (month <= 2) as i64;
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
 }
 
 #[cfg(test)]
@@ -122,7 +170,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn moments_are_read_with_their_zone() {
+        for (moment, same) in [
+            ("2026-01-31T08:00:00Z", "2026-01-31T10:00:00+02:00"),
+            ("2026-01-31T00:10:00.25Z", "2026-01-30T23:40:00.2500009-00:30"),
+            ("2024-02-29t00:00:00z", "2024-02-29T00:00:00.000000Z"),
+        ] {
+            assert!(parse_rfc3339(moment).is_some(), "{moment}");
+            assert_eq!(parse_rfc3339(moment), parse_rfc3339(same), "{moment}");
+        }
+        let wrong = ["", "2026-01-31", "2026-01-31T08:00:00", "2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z"];
+        let odd =
+            ["2026-01-31T24:00:00Z", "2026-01-31T08:00:00.Z", "2026-01-31T08:00:00+2:00", "2026-01-31 08:00:00Z", "é"];
+        for text in wrong.iter().chain(&odd) {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_moment_that_was_written_is_read_again(micros in 0_i64..253_402_300_800_000_000) {
+            prop_assert_eq!(parse_rfc3339(&text(micros)), Some(Timestamp::from_micros(micros)));
+        }
+
         #[test]
         fn days_follow_one_another(day in -4_000_000_i64..4_000_000) {
             let (y, m, d) = civil(day);

@@ -40,6 +40,7 @@ impl Drive {
                 system_load: None,
                 available_workers: None,
             },
+            origin: crate::run::Origin::default(),
         };
         let now = Timestamp::from_micros(100_000_000);
         let (state, first) = create(plan.clone(), created, now);

@@ -11,10 +11,10 @@ use crate::ports::store::{EncodedEvent, Snapshot};
 use std::sync::Arc;
 
 /// Version of the history format that this build writes.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 /// Version of the form of states in snapshots; raised whenever the form changes, so that old ones are folded anew.
-pub const SNAPSHOT_SCHEMA: u16 = 2;
+pub const SNAPSHOT_SCHEMA: u16 = 3;
 
 /// The body is plain JSON. Compressed bodies will have codecs of their own.
 const CODEC_JSON: u8 = 0;
@@ -118,9 +118,10 @@ pub fn min_reader(events: &[Recorded]) -> u16 {
     events.iter().map(|recorded| format_of(&recorded.event)).max().unwrap_or(1)
 }
 
-/// The format that brought the kind of an event.
+/// The format that brought the kind of an event, or a member of it that no reader may pass over.
 const fn format_of(event: &Event) -> u16 {
     match event {
+        Event::RunCreated(created) if created.origin.timeout.is_some() => 3,
         Event::RunPaused(_)
         | Event::RunTerminated(_)
         | Event::RunReopened(_)

@@ -9,6 +9,7 @@ use crate::time::Timestamp;
 use crate::value::{Digest, Payload};
 
 use super::input::Order;
+use super::origin::Origin;
 
 /// An event with its place in the run.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +86,9 @@ pub struct RunCreated {
     pub policy: Policy,
     /// Which executor was chosen and why.
     pub strategy: StrategyDecision,
+    /// Where it comes from.
+    #[serde(default, skip_serializing_if = "Origin::is_empty")]
+    pub origin: Origin,
 }
 
 /// See [`Event::RunResumed`].

@@ -8,6 +8,7 @@ mod codec;
 mod event;
 mod evolve;
 mod input;
+mod origin;
 mod rules;
 mod state;
 mod status;
@@ -24,5 +25,6 @@ pub use event::{
 };
 pub use evolve::{evolve, fold};
 pub use input::{Command, Input, Order, Rejection};
+pub use origin::Origin;
 pub use state::{OpenAttempt, Phase, RunState, StepState};
 pub use status::{RunStatus, StepStatus};

@@ -13,7 +13,8 @@ use crate::ports::agent::Need;
 use crate::ports::query::RunSummary;
 use crate::ports::store::Wake;
 use crate::schedule::{Frontier, Policy};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+use crate::trace::RunTrace;
 use crate::value::Payload;
 
 /// A run as it stands.
@@ -256,7 +257,19 @@ impl RunState {
     /// When the run's time is up.
     #[must_use]
     pub fn deadline(&self) -> Timestamp {
-        self.facts.clock_from.plus(self.plan.workflow().timeout.0)
+        self.facts.clock_from.plus(self.timeout().0)
+    }
+
+    /// Where the run's spans belong.
+    #[must_use]
+    pub fn trace(&self) -> RunTrace {
+        RunTrace::new(self.run(), self.facts.created.origin.trace_parent.as_deref())
+    }
+
+    /// How long the run may take.
+    #[must_use]
+    pub fn timeout(&self) -> Span {
+        self.facts.created.origin.timeout.unwrap_or(self.plan.workflow().timeout)
     }
 
     /// Steps that are complete.
@@ -324,6 +337,9 @@ impl RunState {
                 Some(step) => format!("{step}: {failure}"),
                 None => failure.to_string(),
             }),
+            key: facts.created.origin.key.clone(),
+            session: facts.created.origin.session.clone(),
+            labels: facts.created.origin.labels.clone(),
         }
     }
 }

@@ -208,6 +208,7 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
     let timeout = fields.optional("timeout").unwrap_or(DEFAULTS.timeout);
     let inputs: BTreeMap<String, InputSpec> = fields.map("inputs");
     let data = fields.optional("data").unwrap_or_else(Json::empty_object);
+    let share = fields.optional("share").unwrap_or_default();
     let dependency_rules = fields.map("dependency_rules");
     let steps = fields.member("steps");
     if steps.is_none() {
@@ -230,6 +231,7 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
             timeout,
             inputs,
             data,
+            share,
             dependency_rules,
             steps,
         },

@@ -51,6 +51,10 @@ pub struct Workflow {
     #[serde(default = "Json::empty_object")]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub data: Json,
+    /// What the run leaves to later runs of its session when it completes: paths in its data. They find it under
+    /// `session`, as `session.PATH`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub share: Vec<DataPath>,
     /// Dependencies by type, for steps that name none by `depends_on`: a step of a type depends on every step of the types
     /// listed here for it. A step's type is its `type`, or else its capability.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

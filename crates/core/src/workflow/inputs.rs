@@ -2,7 +2,7 @@
 
 use super::definition::Workflow;
 use super::problem::Problem;
-use crate::value::{DataTree, Json, members};
+use crate::value::{DataPath, DataTree, Json, members};
 
 /// Lays the inputs of a run (an object, top-level members by name) over the workflow's data.
 ///
@@ -42,6 +42,26 @@ pub fn initial_data(workflow: &Workflow, inputs: &Json) -> Result<Json, Vec<Prob
         data.set_member(&name, value);
     }
     Ok(data.to_json())
+}
+
+/// The member of a run's data that holds what earlier runs of its session left.
+pub const SESSION: &str = "session";
+
+/// Lays what earlier runs of a session left, later ones last, over the data of a new one, under [`SESSION`].
+#[must_use]
+pub fn with_session(data: Json, left: impl IntoIterator<Item = (DataPath, Json)>) -> Json {
+    let mut left = left.into_iter().peekable();
+    if left.peek().is_none() {
+        return data;
+    }
+    let mut tree = DataTree::new(data);
+    for (path, value) in left {
+        // Longer than a path may be: nobody could read it.
+        if let Ok(path) = format!("{SESSION}.{path}").parse() {
+            tree.set(&path, value);
+        }
+    }
+    tree.to_json()
 }
 
 #[cfg(test)]

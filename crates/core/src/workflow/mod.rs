@@ -18,7 +18,7 @@ pub use definition::{
 };
 pub use document::Document;
 pub(crate) use graph::graph;
-pub use inputs::initial_data;
+pub use inputs::{SESSION, initial_data, with_session};
 pub use problem::{Position, Problem, Severity};
 pub use topology::{StepIndex, Topology};
 pub use validate::validate;

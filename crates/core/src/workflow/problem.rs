@@ -57,7 +57,7 @@ impl Problem {
     }
 
     /// An error about one step.
-    pub(crate) fn in_step(
+    pub fn in_step(
         index: usize,
         id: impl fmt::Display,
         field: impl Into<String>,
@@ -67,7 +67,8 @@ impl Problem {
     }
 
     /// The same finding as a warning.
-    pub(crate) fn warning(self) -> Self {
+    #[must_use]
+    pub fn warning(self) -> Self {
         Self { severity: Severity::Warning, ..self }
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::dataflow::{Binding, DataFlow};
 use super::definition::{InputMapping, OutputField, RetryPolicy, Step, Workflow};
 use super::graph::examine;
+use super::inputs::SESSION;
 use super::problem::Problem;
 use super::topology::Topology;
 use crate::limits;
@@ -231,7 +232,10 @@ fn check_read(
 /// True if the data may hold the path when the run starts.
 fn member_at_start(workflow: &Workflow, path: &DataPath) -> bool {
     let first = path.segments().next().unwrap_or_default();
-    workflow.inputs.contains_key(first) || crate::value::DataTree::new(workflow.data.clone()).get(path).is_some()
+    // What other runs of the session left is known when a run starts.
+    first == SESSION
+        || workflow.inputs.contains_key(first)
+        || crate::value::DataTree::new(workflow.data.clone()).get(path).is_some()
 }
 
 #[cfg(test)]

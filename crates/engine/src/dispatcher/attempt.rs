@@ -14,6 +14,7 @@ use tutti_core::ports::agent::{
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::StoreError;
 use tutti_core::run::ArtifactRecorded;
+use tutti_core::trace::{RunTrace, attempt_span};
 use tutti_core::value::{Json, Payload};
 
 /// Time beyond an attempt's own timeout in which a transport must have returned.
@@ -48,6 +49,8 @@ pub struct AttemptSpec {
     pub answer: Option<(u32, Payload)>,
     /// Whether a message may be with the agent already.
     pub mode: CallMode,
+    /// Where the run's spans belong.
+    pub trace: RunTrace,
     /// The run's data at the start.
     pub data: Payload,
     /// The outputs that the step reads.
@@ -136,7 +139,7 @@ async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn Upd
         input,
         timeout: step.timeout.0,
         task: spec.task.clone(),
-        trace_parent: Some(spec.key.trace_parent()),
+        trace_parent: Some(spec.trace.context(attempt_span(&spec.key))),
     };
     let answer = match tokio::time::timeout(call.timeout + GRACE, ask(context, &call, spec, updates)).await {
         Ok(answer) => answer?,

@@ -2,7 +2,10 @@
 
 mod attempt;
 mod registry;
+mod tally;
 
 pub(crate) use attempt::{AttemptContext, cancel, run_attempt};
 pub use attempt::{AttemptEnd, AttemptSpec, CallMode};
 pub use registry::{AgentRecord, AgentStats, Registry};
+pub use tally::AttemptFigures;
+pub(crate) use tally::Tally;

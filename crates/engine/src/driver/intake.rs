@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tutti_core::ids::{AttemptKey, RunId};
 use tutti_core::plan::StepIndex;
-use tutti_core::ports::store::{Creation, NewRun, StoreError};
+use tutti_core::ports::store::{Creation, KeyClaim, NewRun, StoreError};
 use tutti_core::run::{Applied, Input, RunCreated, create, min_reader};
 use tutti_core::time::Timestamp;
 
@@ -24,6 +24,7 @@ impl Driver {
             return;
         }
         let workflow = new.plan.workflow();
+        let key = new.origin.key.clone().map(|key| KeyClaim { key, from: new.key_from });
         let created = RunCreated {
             run: new.run,
             namespace: new.namespace.clone(),
@@ -34,6 +35,7 @@ impl Driver {
             data: new.data,
             policy: new.policy,
             strategy: new.strategy,
+            origin: new.origin,
         };
         let (state, first) = create(new.plan.clone(), created, now);
         let mut live = Live::new(state, 1);
@@ -41,11 +43,13 @@ impl Driver {
         self.admit(&mut live, &mut applied, now, random);
         let min_reader = min_reader(&applied.events);
         let (events, encoded, bytes) = live::encoded(applied.events);
-        let release = Release { run: new.run, events, touched: applied.touched, replies: vec![], bytes };
+        let progress = live::progress(&live.state);
+        let release = Release { run: new.run, events, touched: applied.touched, replies: vec![], bytes, progress };
         let stored = NewRun {
             namespace: new.namespace,
             run: new.run,
             request: new.request,
+            key,
             definition: (new.plan.definition(), Bytes::copy_from_slice(new.plan.canonical())),
             events: encoded,
             summary: live.state.summary(),

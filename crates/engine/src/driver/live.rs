@@ -10,7 +10,7 @@ use tutti_core::ports::store::{Commit, EncodedEvent};
 use tutti_core::run::{Applied, Input, RunState, RunStatus, encode, min_reader};
 use tutti_core::time::Timestamp;
 
-use super::message::{Decided, DriveError, Release, Reply};
+use super::message::{Decided, DriveError, Progress, Release, Reply};
 
 pub(super) struct Live {
     /// Everything decided, committed or on its way to be.
@@ -29,6 +29,8 @@ pub(super) struct Live {
     pub(super) tail: Tail,
     /// Listed among the driver's starved runs.
     pub(super) starved: bool,
+    /// How far the run is, by what is durable.
+    pub(super) durable: Progress,
     /// The driver drains, and this run's last commit is decided.
     pub(super) let_go: bool,
 }
@@ -75,6 +77,7 @@ impl Tail {
 impl Live {
     pub(super) fn new(state: RunState, epoch: u64) -> Self {
         Self {
+            durable: progress(&state),
             state,
             epoch,
             queue: VecDeque::new(),
@@ -123,9 +126,15 @@ impl Live {
             wake: self.state.wake(),
             min_reader,
         };
-        let release = Release { run: self.state.run(), events, touched: applied.touched, replies, bytes };
+        let progress = progress(&self.state);
+        let release = Release { run: self.state.run(), events, touched: applied.touched, replies, bytes, progress };
         Decided { commit, release }
     }
+}
+
+/// How far a state is.
+pub(super) fn progress(state: &RunState) -> Progress {
+    Progress { completed: state.completed(), failed: state.failed() }
 }
 
 /// The events to publish, to store, and their size.

@@ -9,7 +9,7 @@ use tutti_core::ids::{AttemptKey, Namespace, RequestId, RunId};
 use tutti_core::plan::{Plan, StepIndex};
 use tutti_core::ports::agent::AgentEndpoint;
 use tutti_core::ports::store::{Commit, CommitOutcome, Creation, NewRun, Snapshot, StoreError};
-use tutti_core::run::{Command, Input, Order, Recorded, Rejection, RunState};
+use tutti_core::run::{Command, Input, Order, Origin, Recorded, Rejection, RunState};
 use tutti_core::schedule::{Policy, StrategyDecision};
 use tutti_core::value::Payload;
 
@@ -40,8 +40,8 @@ pub enum Message {
     Tick,
     /// Nothing more is to be started; told when everything decided is settled.
     Drain(Box<dyn FnOnce() + Send>),
-    /// Asks whether a run is driven here.
-    IsLive(RunId, Box<dyn FnOnce(bool) + Send>),
+    /// Asks how far a run is that is driven here; `None` if it is not.
+    Look(RunId, Box<dyn FnOnce(Option<Progress>) + Send>),
 }
 
 /// Something to be done outside of the driver.
@@ -120,6 +120,10 @@ pub struct CreateRun {
     pub policy: Policy,
     /// Which executor was chosen and why.
     pub strategy: StrategyDecision,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The run that its key is taken from, if the key names one.
+    pub key_from: Option<RunId>,
 }
 
 /// A run that was claimed and loaded.
@@ -133,6 +137,15 @@ pub struct AdoptRun {
     pub command: Option<(Command, Order)>,
 }
 
+/// How far a run is, by what is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Steps that are complete.
+    pub completed: u32,
+    /// Steps that failed.
+    pub failed: u32,
+}
+
 /// What a decision releases once it is durable.
 pub(super) struct Release {
     pub(super) run: RunId,
@@ -140,6 +153,7 @@ pub(super) struct Release {
     pub(super) touched: Vec<StepIndex>,
     pub(super) replies: Vec<(Reply, Result<(), DriveError>)>,
     pub(super) bytes: usize,
+    pub(super) progress: Progress,
 }
 
 /// A decision on its way to the store.

@@ -22,7 +22,7 @@ use tutti_core::time::Timestamp;
 use live::Live;
 pub use message::{
     AdoptRun, AttemptEnd, AttemptSpec, Committed, CreateReply, CreateRun, Decided, DecidedRun, DriveError, Effect,
-    Message, NotCommitted, Reply, Settled,
+    Message, NotCommitted, Progress, Reply, Settled,
 };
 
 use crate::dispatcher::Registry;
@@ -74,7 +74,7 @@ impl Driver {
                 self.is_draining = true;
                 self.draining = Some(done);
             }
-            Message::IsLive(run, answer) => answer(self.runs.contains_key(&run)),
+            Message::Look(run, answer) => answer(self.runs.get(&run).map(|live| live.durable)),
         }
     }
 

@@ -38,6 +38,7 @@ impl Driver {
         self.effects.extend(release.events.into_iter().map(|event| Effect::Publish(run, event)));
         let Some(live) = self.runs.get_mut(&run) else { return };
         live.busy = false;
+        live.durable = release.progress;
         if live.tail.grow(count, release.bytes) {
             let snapshot = encode_state(&live.state);
             live.tail.cut(snapshot.blob.len());
@@ -102,6 +103,7 @@ impl Driver {
             task: call.task.clone(),
             answer: state.open_attempt(step).and_then(|open| Some((open.answers, open.answer.clone()?))),
             mode,
+            trace: state.trace(),
             data: state.created().data.clone(),
             outputs,
         })));

@@ -301,6 +301,7 @@ mod tests {
                 system_load: None,
                 available_workers: None,
             },
+            origin: tutti_core::run::Origin::default(),
         };
         let kind = tutti_core::ports::agent::AgentErrorKind::Unavailable;
         let error = Failure { kind, message: "refused\u{1b}[2J".into() };

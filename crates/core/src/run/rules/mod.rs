@@ -79,6 +79,7 @@ pub(super) mod testing {
                     system_load: None,
                     available_workers: None,
                 },
+                origin: crate::run::Origin::default(),
             };
             let now = Timestamp::from_micros(1_000_000);
             let (state, first) = create(plan, created, now);

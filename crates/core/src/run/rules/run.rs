@@ -12,7 +12,7 @@ pub(super) fn expire(state: &RunState, now: Timestamp) -> Result<Vec<Event>, Rej
     if now < state.deadline() {
         return Err(Rejection::NotExpired);
     }
-    let message = format!("the run did not end within {}", state.plan().workflow().timeout);
+    let message = format!("the run did not end within {}", state.timeout());
     let error = Failure { kind: AgentErrorKind::Timeout, message };
     Ok(vec![Event::RunFailed(RunFailed { step: None, error })])
 }

@@ -1,0 +1,135 @@
+//! Starting runs, and what operators and clients want of them.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::error::RequestError;
+use crate::ids::{LabelName, Namespace, RequestId, RunId, RunKey, SessionId, WorkflowId};
+use crate::run::{Command, Order};
+use crate::time::Span;
+use crate::workflow::Executor;
+
+/// Changes to the runs of a server.
+///
+/// Contract: that of [`inbound`](super). The same request id is applied once, however often it is asked.
+#[async_trait]
+pub trait Runs: Send + Sync {
+    /// Starts a run.
+    ///
+    /// # Errors
+    /// [`RequestError`]; [`RequestError::Invalid`] names what is wrong with the workflow or its inputs,
+    /// [`RequestError::AlreadyExists`] if the request id was used for something else or the key's policies refuse.
+    async fn start(&self, request: StartRequest) -> Result<StartedRun, RequestError>;
+
+    /// Has a command applied to a run. True if it was so already: nothing was changed then.
+    ///
+    /// # Errors
+    /// [`RequestError`]; [`RequestError::NotAllowed`] if the run's state does not allow it.
+    async fn command(&self, request: CommandRequest) -> Result<bool, RequestError>;
+}
+
+/// A run to be started.
+#[derive(Debug, Clone)]
+pub struct StartRequest {
+    /// Whose.
+    pub namespace: Namespace,
+    /// The caller's id of the request.
+    pub request: RequestId,
+    /// What it follows.
+    pub workflow: WorkflowSource,
+    /// The inputs as JSON text: an object.
+    pub inputs: String,
+    /// How it is driven.
+    pub options: StartOptions,
+}
+
+/// What a run follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkflowSource {
+    /// The text of a workflow file.
+    Text(String),
+    /// A registered workflow; without a version the one that was registered last.
+    Registered {
+        /// Its id.
+        id: WorkflowId,
+        /// Its version.
+        version: Option<String>,
+    },
+}
+
+/// What may be said about a run beside its workflow and its inputs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartOptions {
+    /// Instead of the executor that the workflow names.
+    pub executor: Option<Executor>,
+    /// Instead of the width that the workflow names.
+    pub max_concurrent_tasks: Option<u32>,
+    /// Instead of the timeout that the workflow names.
+    pub timeout: Option<Span>,
+    /// The caller's name for what the run is to achieve, with what becomes of it if a run bears it already.
+    pub key: Option<(RunKey, KeyPolicy)>,
+    /// For lists.
+    pub labels: BTreeMap<LabelName, String>,
+    /// The session that it belongs to.
+    pub session: Option<SessionId>,
+    /// The W3C trace context that the caller is in.
+    pub trace_parent: Option<String>,
+    /// Who starts it; empty if that is not known.
+    pub by: String,
+}
+
+/// What becomes of a start whose key a run bears already. The names and meanings are those of Temporal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyPolicy {
+    /// If that run has ended.
+    pub reuse: KeyReuse,
+    /// If that run goes on.
+    pub conflict: KeyConflict,
+}
+
+/// What becomes of a start whose key a run bears that has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeyReuse {
+    /// A new run takes the key.
+    #[default]
+    AllowDuplicate,
+    /// A new run takes the key unless the one before completed.
+    AllowDuplicateFailedOnly,
+    /// The start is refused.
+    RejectDuplicate,
+}
+
+/// What becomes of a start whose key a run bears that goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeyConflict {
+    /// The start is refused.
+    #[default]
+    Fail,
+    /// The run that goes on is the answer.
+    UseExisting,
+    /// It is terminated, and a new run takes the key.
+    TerminateExisting,
+}
+
+/// A run that was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartedRun {
+    /// The run.
+    pub run: RunId,
+    /// True if it was there before: the request id had started it, or its key was to be shared.
+    pub existed: bool,
+}
+
+/// What is wanted of a run.
+#[derive(Debug, Clone)]
+pub struct CommandRequest {
+    /// Whose.
+    pub namespace: Namespace,
+    /// The run.
+    pub run: RunId,
+    /// What is to be done. The answer of a signal may be inline whatever its size.
+    pub command: Command,
+    /// Who wants it, why, and by which request.
+    pub order: Order,
+}

@@ -1,0 +1,45 @@
+//! What goes wrong inside, as callers are told.
+
+use tutti_core::ports::inbound::{RequestError, Violation};
+use tutti_core::ports::store::StoreError;
+use tutti_core::workflow::Problem;
+
+use crate::engine::EngineError;
+
+/// What is wrong with a workflow, by field.
+pub(super) fn of_workflow(problems: &[Problem]) -> RequestError {
+    let violation = |problem: &Problem| {
+        let mut field = "workflow".to_owned();
+        for part in problem.step.iter().map(|step| format!("steps[{step}]")).chain([problem.field.clone()]) {
+            if !part.is_empty() {
+                field = format!("{field}.{part}");
+            }
+        }
+        let place = problem.position.map(|at| format!("line {}, column {}: ", at.line, at.column)).unwrap_or_default();
+        Violation { field, reason: format!("{place}{}", problem.reason) }
+    };
+    RequestError::Invalid(problems.iter().filter(|problem| problem.is_error()).map(violation).collect())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "stands in map_err")]
+pub(super) fn of_store(error: StoreError) -> RequestError {
+    match error {
+        StoreError::BadCursor => RequestError::invalid("page_token", "was not given out by this server"),
+        StoreError::Unavailable(_) | StoreError::InUse(_) => RequestError::Unavailable(error.to_string()),
+        StoreError::Permanent(_) | StoreError::Corrupt(_) => RequestError::Damaged(error.to_string()),
+    }
+}
+
+pub(super) fn of_engine(error: EngineError) -> RequestError {
+    match error {
+        EngineError::Store(error) => of_store(error),
+        EngineError::NotFound(run) => RequestError::NotFound(format!("run {run}")),
+        EngineError::Rejected(_) | EngineError::Quarantined(_) | EngineError::TooNew { .. } => {
+            RequestError::NotAllowed(error.to_string())
+        }
+        EngineError::NotLive(_) | EngineError::ShuttingDown | EngineError::KeyHeld(_) => {
+            RequestError::Unavailable(error.to_string())
+        }
+        EngineError::Damaged { .. } | EngineError::Definition { .. } => RequestError::Damaged(error.to_string()),
+    }
+}

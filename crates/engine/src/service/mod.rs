@@ -1,0 +1,135 @@
+//! The inbound ports over an engine and its stores.
+
+mod errors;
+mod runs;
+mod sessions;
+mod start;
+mod views;
+mod workflows;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tutti_core::ids::{Namespace, RunId};
+use tutti_core::limits::{DEFAULT_SESSION_TIMEOUT, EVENTS_PAGE};
+use tutti_core::plan::{Plan, run_data};
+use tutti_core::ports::inbound::RequestError;
+use tutti_core::ports::inbound::health::{Health, ServerHealth};
+use tutti_core::ports::query::RunSummary;
+use tutti_core::report::RunView;
+use tutti_core::run::decode;
+use tutti_core::schedule::StrategyDecision;
+use tutti_core::time::Timestamp;
+use tutti_core::value::{Json, Payload};
+use tutti_core::workflow::Executor;
+
+pub use self::workflows::{Describer, WorkflowService};
+
+use self::errors::{of_engine, of_store};
+use crate::engine::{Engine, Ports};
+use crate::loader::load_plan;
+
+/// Chooses the executor of a plan when it is `auto`, and says why.
+pub type Strategist = Arc<dyn Fn(&Plan, Executor) -> StrategyDecision + Send + Sync>;
+
+/// How runs are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceOptions {
+    /// A session is over when none of its runs started or ended for so long. Default: 24 h.
+    pub session_timeout: Duration,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self { session_timeout: DEFAULT_SESSION_TIMEOUT }
+    }
+}
+
+/// The runs of an engine, for callers.
+#[derive(Clone)]
+pub struct RunService {
+    engine: Engine,
+    strategist: Strategist,
+    options: ServiceOptions,
+    /// The last strategy that was chosen, and when.
+    decided: Arc<Mutex<Option<(Executor, Timestamp)>>>,
+}
+
+impl RunService {
+    /// The runs of this engine.
+    #[must_use]
+    pub fn new(engine: Engine, strategist: Strategist, options: ServiceOptions) -> Self {
+        Self { engine, strategist, options, decided: Arc::default() }
+    }
+
+    fn ports(&self) -> &Ports {
+        self.engine.ports()
+    }
+
+    /// Remembers the strategy of the last run.
+    fn note(&self, strategy: Executor) {
+        let at = self.ports().clock.now();
+        *self.decided.lock().unwrap_or_else(PoisonError::into_inner) = Some((strategy, at));
+    }
+
+    async fn summary(&self, namespace: &Namespace, run: RunId) -> Result<RunSummary, RequestError> {
+        let found = self.ports().query.find(namespace, run).await.map_err(of_store)?;
+        found.ok_or_else(|| RequestError::NotFound(format!("run {run}")))
+    }
+
+    /// A run with its whole history taken in.
+    async fn view(&self, summary: &RunSummary) -> Result<RunView, RequestError> {
+        let query = &self.ports().query;
+        let plan = load_plan(&**query, summary.definition).await.map_err(of_engine)?;
+        let mut view = RunView::new(plan);
+        loop {
+            let page = query.events(summary.run, view.seq() + 1, EVENTS_PAGE).await.map_err(of_store)?;
+            for stored in &page {
+                view.apply(&decode(&stored.event).map_err(|error| RequestError::Damaged(error.to_string()))?);
+            }
+            if page.len() < EVENTS_PAGE {
+                return Ok(view);
+            }
+        }
+    }
+
+    /// The data of a run as it stands.
+    async fn data_of(&self, view: &RunView) -> Result<Json, RequestError> {
+        let (Some(run), Some(created)) = (view.run(), view.created()) else { return Ok(Json::empty_object()) };
+        let start = self.value(run, &created.data).await?;
+        let mut outputs = vec![None; view.plan().len()];
+        for step in view.steps() {
+            if let (Some(output), false) = (step.output, step.step.output.is_empty()) {
+                outputs[step.index as usize] = Some(self.value(run, output).await?);
+            }
+        }
+        Ok(run_data(view.plan(), &start, |step| outputs[step as usize].clone()))
+    }
+
+    async fn value(&self, run: RunId, payload: &Payload) -> Result<Json, RequestError> {
+        let at = match payload {
+            Payload::Inline(value) => return Ok(value.clone()),
+            Payload::Stored(at) => at,
+        };
+        let missing = || RequestError::Damaged(format!("payload {} of run {run} is not in the store", at.hash));
+        let bytes = self.ports().payloads.get(run, *at).await.map_err(of_store)?.ok_or_else(missing)?;
+        let damaged = |why| RequestError::Damaged(format!("payload {} of run {run} is {why}", at.hash));
+        Json::parse(bytes).map_err(damaged)
+    }
+}
+
+impl Health for RunService {
+    fn health(&self) -> ServerHealth {
+        let decided = *self.decided.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempts = self.engine.attempts();
+        let ended = u32::try_from(attempts.succeeded + attempts.failed).unwrap_or(u32::MAX);
+        ServerHealth {
+            strategy: decided.map(|(strategy, _)| strategy),
+            decided_at: decided.map(|(_, at)| at),
+            active_attempts: attempts.active,
+            completed_attempts: attempts.succeeded,
+            failed_attempts: attempts.failed,
+            average_response: (ended > 0).then(|| attempts.time / ended),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Starting runs and commanding them.
+
+use async_trait::async_trait;
+use tutti_core::ids::RunId;
+use tutti_core::ports::inbound::RequestError;
+use tutti_core::ports::inbound::runs::{
+    CommandRequest, KeyConflict, KeyPolicy, KeyReuse, Runs, StartRequest, StartedRun,
+};
+use tutti_core::run::{Command, Event, Order, RunCreated, RunStatus, decode};
+use tutti_core::value::Digest;
+
+use super::errors::{of_engine, of_store};
+use super::start::request_hash;
+use super::{RunService, start};
+use crate::engine::{EngineError, StartRun};
+use crate::rest::store_answer;
+
+/// Times that a key is taken anew from a run that took it meanwhile.
+const KEY_TRIES: usize = 5;
+
+#[async_trait]
+impl Runs for RunService {
+    async fn start(&self, request: StartRequest) -> Result<StartedRun, RequestError> {
+        let hash = request_hash(&request);
+        let policy = request.options.key.as_ref().map(|(_, policy)| *policy).unwrap_or_default();
+        let left = match &request.options.session {
+            Some(session) => self.left_in(&request.namespace, session).await?,
+            None => Vec::new(),
+        };
+        let text = self.workflow_text(&request).await?;
+        // Reading a large workflow takes its time, which is not that of others.
+        let service = self.clone();
+        let start =
+            tokio::task::spawn_blocking(move || start::prepare(&service, request, &text, left, hash))
+                .await
+                .map_err(|error| RequestError::Unavailable(format!("reading the workflow was given up: {error}")))??;
+        self.start_by_key(start, policy, hash).await
+    }
+
+    async fn command(&self, request: CommandRequest) -> Result<bool, RequestError> {
+        let CommandRequest { namespace, run, mut command, order } = request;
+        // Looked up first: the engine knows no namespaces.
+        let status = self.summary(&namespace, run).await?.status;
+        let wanted = match command {
+            Command::Pause => Some(RunStatus::Paused),
+            Command::Cancel => Some(RunStatus::Cancelled),
+            Command::Terminate => Some(RunStatus::Terminated),
+            Command::Resume | Command::Retry | Command::Signal { .. } => None,
+        };
+        if wanted == Some(status) {
+            return Ok(true);
+        }
+        store_answer(&*self.ports().payloads, run, &mut command).await.map_err(of_store)?;
+        self.engine.command(run, command, order).await.map_err(of_engine)?;
+        Ok(false)
+    }
+}
+
+impl RunService {
+    /// Starts a run as the policies of its key allow.
+    async fn start_by_key(
+        &self,
+        mut start: StartRun,
+        policy: KeyPolicy,
+        hash: Digest,
+    ) -> Result<StartedRun, RequestError> {
+        for _ in 0..KEY_TRIES {
+            let held_by = match self.engine.start_run(start.clone()).await {
+                Err(EngineError::KeyHeld(holder)) => holder,
+                Err(error) => return Err(of_engine(error)),
+                Ok(started) => {
+                    if started.existed {
+                        self.check_same(started.run, hash).await?;
+                    }
+                    return Ok(StartedRun { run: started.run, existed: started.existed });
+                }
+            };
+            let status = self.summary(&start.namespace, held_by).await?.status;
+            let refused = match (status.is_ended(), policy) {
+                (true, KeyPolicy { reuse: KeyReuse::AllowDuplicate, .. }) => false,
+                (true, KeyPolicy { reuse: KeyReuse::AllowDuplicateFailedOnly, .. }) => status == RunStatus::Completed,
+                (true, KeyPolicy { reuse: KeyReuse::RejectDuplicate, .. })
+                | (false, KeyPolicy { conflict: KeyConflict::Fail, .. }) => true,
+                (false, KeyPolicy { conflict: KeyConflict::UseExisting, .. }) => {
+                    return Ok(StartedRun { run: held_by, existed: true });
+                }
+                (false, KeyPolicy { conflict: KeyConflict::TerminateExisting, .. }) => {
+                    let order = Order::new(start.origin.by.clone(), "a new run takes its key");
+                    match self.engine.command(held_by, Command::Terminate, order).await {
+                        // It may have ended meanwhile.
+                        Ok(()) | Err(EngineError::Rejected(_)) => false,
+                        Err(error) => return Err(of_engine(error)),
+                    }
+                }
+            };
+            if refused {
+                let existing = self.created(held_by).await?.origin.request_hash.unwrap_or_else(|| Digest::of(b""));
+                let what = format!("a run with this key, {held_by}, which is {status},");
+                return Err(RequestError::AlreadyExists { what, existing, given: hash });
+            }
+            start.key_from = Some(held_by);
+        }
+        Err(RequestError::Unavailable("the key was taken by another run again and again".to_owned()))
+    }
+
+    /// Refuses a request id that was used for something else.
+    async fn check_same(&self, run: RunId, given: Digest) -> Result<(), RequestError> {
+        match self.created(run).await?.origin.request_hash {
+            Some(existing) if existing != given => {
+                let what = format!("a run of this request id, {run},");
+                Err(RequestError::AlreadyExists { what, existing, given })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How a run began.
+    async fn created(&self, run: RunId) -> Result<RunCreated, RequestError> {
+        let page = self.ports().query.events(run, 1, 1).await.map_err(of_store)?;
+        let damaged = |reason: String| RequestError::Damaged(format!("the history of run {run}: {reason}"));
+        let first = page.first().ok_or_else(|| damaged("is empty".to_owned()))?;
+        match decode(&first.event).map_err(|error| damaged(error.to_string()))?.event {
+            Event::RunCreated(created) => Ok(*created),
+            other => Err(damaged(format!("begins with {}", other.name()))),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A run put together from what a caller gave.
+
+use tutti_core::limits::{MAX_LABEL_VALUE, MAX_LABELS, MAX_TIMEOUT, MAX_WIDTH};
+use tutti_core::plan::Plan;
+use tutti_core::ports::inbound::runs::{StartOptions, StartRequest, WorkflowSource};
+use tutti_core::ports::inbound::{RequestError, Violation};
+use tutti_core::run::Origin;
+use tutti_core::value::{DataPath, Digest, Json, members};
+use tutti_core::workflow::{Problem, Workflow, initial_data, parse, with_session};
+
+use super::RunService;
+use super::errors::of_workflow;
+use super::workflows::registered_text;
+use crate::engine::StartRun;
+use crate::executors;
+
+impl RunService {
+    /// The text of the workflow that a run is to follow.
+    pub(super) async fn workflow_text(&self, request: &StartRequest) -> Result<String, RequestError> {
+        match &request.workflow {
+            WorkflowSource::Text(text) => Ok(text.clone()),
+            WorkflowSource::Registered { id, version } => {
+                registered_text(&*self.ports().records, &request.namespace, id, version.as_deref()).await
+            }
+        }
+    }
+}
+
+/// Checks everything that was given, and puts the run together.
+pub(super) fn prepare(
+    service: &RunService,
+    request: StartRequest,
+    text: &str,
+    left: Vec<(DataPath, Json)>,
+    hash: Digest,
+) -> Result<StartRun, RequestError> {
+    let workflow = parse(text).map_err(|problems| of_workflow(&problems))?.workflow;
+    let plan = Plan::new(workflow.clone()).map_err(|problems| of_workflow(&problems))?;
+    let data = with_session(data(&workflow, request.inputs)?, left);
+    let options = request.options;
+    check(&options)?;
+    let mut settled = workflow;
+    settled.executor = options.executor.unwrap_or(settled.executor);
+    settled.max_concurrent_tasks = options.max_concurrent_tasks.unwrap_or(settled.max_concurrent_tasks);
+    let weighed = Plan::new(settled).map_err(|problems| of_workflow(&problems))?;
+    let strategy = (service.strategist)(&weighed, weighed.workflow().executor);
+    service.note(strategy.executor);
+    let policy = executors::policy(weighed.workflow(), strategy.executor);
+    let origin = Origin {
+        by: options.by,
+        request_hash: Some(hash),
+        key: options.key.map(|(key, _)| key),
+        labels: options.labels,
+        session: options.session,
+        timeout: options.timeout,
+        trace_parent: options.trace_parent,
+    };
+    let (namespace, request) = (request.namespace, request.request);
+    Ok(StartRun { namespace, request, plan, data, policy, strategy, origin, key_from: None })
+}
+
+/// A hash of all that a request says, but for who says it and in which trace.
+pub(super) fn request_hash(request: &StartRequest) -> Digest {
+    let StartRequest { namespace: _, request: _, workflow, inputs, options } = request;
+    let StartOptions { executor, max_concurrent_tasks, timeout, key, labels, session, trace_parent: _, by: _ } =
+        options;
+    let workflow = match workflow {
+        WorkflowSource::Text(text) => serde_json::json!({ "text": text }),
+        WorkflowSource::Registered { id, version } => serde_json::json!({ "id": id, "version": version }),
+    };
+    let key = key.as_ref().map(|(key, _)| key);
+    let said = serde_json::json!([workflow, inputs, executor, max_concurrent_tasks, timeout, key, labels, session]);
+    Digest::of(said.to_string().as_bytes())
+}
+
+fn check(options: &StartOptions) -> Result<(), RequestError> {
+    let mut wrong = Vec::new();
+    let mut refuse = |field: String, reason: String| wrong.push(Violation { field, reason });
+    if options.max_concurrent_tasks.is_some_and(|width| !(1..=MAX_WIDTH).contains(&width)) {
+        refuse("max_concurrent_tasks".into(), format!("must be a number from 1 to {MAX_WIDTH}"));
+    }
+    if options.timeout.is_some_and(|timeout| timeout.0.is_zero() || timeout.0 > MAX_TIMEOUT) {
+        refuse("timeout_seconds".into(), format!("must be more than 0 and at most {}", MAX_TIMEOUT.as_secs()));
+    }
+    if options.labels.len() > MAX_LABELS {
+        refuse("labels".into(), format!("are {}; a run has at most {MAX_LABELS}", options.labels.len()));
+    }
+    for (name, value) in options.labels.iter().filter(|(_, value)| value.len() > MAX_LABEL_VALUE) {
+        refuse(format!("labels.{name}"), format!("has {} bytes; a label has at most {MAX_LABEL_VALUE}", value.len()));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(RequestError::Invalid(wrong)) }
+}
+
+/// The data at the start.
+fn data(workflow: &Workflow, inputs: String) -> Result<Json, RequestError> {
+    let inputs = match inputs.trim() {
+        "" => Json::empty_object(),
+        _ => Json::parse(inputs).map_err(|error| RequestError::invalid("inputs_json", error.to_string()))?,
+    };
+    // The default of a file input is the name of a file beside the workflow, which is not here.
+    let given = members(&inputs).unwrap_or_default();
+    let files = workflow.inputs.iter().filter(|(name, spec)| spec.file && !given.contains_key(*name));
+    let missing: Vec<Violation> = files
+        .filter(|(_, spec)| spec.default.is_some())
+        .map(|(name, _)| Violation {
+            field: format!("inputs_json.{name}"),
+            reason: "is a file, and the server reads none: give its text".to_owned(),
+        })
+        .collect();
+    if !missing.is_empty() {
+        return Err(RequestError::Invalid(missing));
+    }
+    initial_data(workflow, &inputs).map_err(|problems| {
+        let field = |field: &str| field.replacen("inputs", "inputs_json", 1);
+        let violation = |problem: Problem| Violation { field: field(&problem.field), reason: problem.reason };
+        RequestError::Invalid(problems.into_iter().map(violation).collect())
+    })
+}
