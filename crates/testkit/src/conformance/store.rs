@@ -15,9 +15,12 @@ mod concurrency;
 mod create;
 mod due;
 mod events;
+mod filter;
+mod key;
 mod list;
 mod model;
 mod payload;
+mod records;
 mod snapshot;
 
 use std::any::Any;
@@ -111,6 +114,12 @@ macro_rules! __store_cases {
             create::a_definition_has_its_hash,
             create::the_creator_owns_the_run_at_epoch_one,
             create::every_field_of_a_summary_is_kept,
+            key::a_key_that_is_held_creates_nothing,
+            key::a_key_is_taken_from_the_run_that_has_it,
+            key::a_key_that_nobody_has_is_free_for_all,
+            key::a_repeated_request_comes_before_its_key,
+            key::a_refused_run_takes_no_key,
+            key::keys_are_apart,
             commit::events_follow_what_was_expected,
             commit::another_sequence_is_refused,
             commit::another_epoch_is_refused,
@@ -150,6 +159,11 @@ macro_rules! __store_cases {
             list::a_forged_cursor_is_refused,
             list::a_run_is_found_by_the_beginning_of_its_id,
             list::odd_prefixes_find_nothing,
+            filter::each_filter_takes_what_it_asks_for,
+            filter::what_no_run_has_takes_none,
+            filter::a_filter_may_have_many_terms,
+            filter::filters_follow_the_summary,
+            filter::runs_are_counted_by_state,
             due::each_wake_is_due_at_its_time,
             due::a_commit_moves_the_wake,
             due::due_runs_come_in_pages_in_order,
@@ -163,8 +177,18 @@ macro_rules! __store_cases {
             payload::the_same_bytes_are_one_payload,
             payload::a_payload_belongs_to_its_run,
             payload::a_payload_may_come_before_its_run,
+            records::a_document_is_given_back,
+            records::a_document_is_replaced_by_its_revision_only,
+            records::a_document_is_deleted_by_its_revision_only,
+            records::kinds_and_namespaces_of_documents_are_apart,
+            records::documents_are_listed_by_the_bytes_of_their_names,
+            records::documents_are_listed_from_a_name_on,
+            records::a_document_has_its_greatest_size,
             concurrency::one_of_many_commits_wins,
             concurrency::one_of_many_requests_creates,
+            concurrency::one_of_many_takes_a_key,
+            concurrency::one_of_many_writes_a_document,
+            concurrency::one_of_many_deletes_a_document,
             concurrency::concurrent_claims_have_epochs_of_their_own,
             concurrency::concurrent_payloads_are_all_kept,
             concurrency::a_reader_sees_whole_commits,

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::ports::records::Put;
 use tutti_core::ports::store::CommitOutcome::{Committed, Refused};
 use tutti_core::ports::store::{Creation, NewRun};
 
 use super::Subject;
+use super::key::claiming;
+use super::records::{key, record};
 use crate::given::{commit, new_run, run_id, summary};
 
 const CALLERS: u64 = 16;
@@ -46,6 +49,56 @@ pub async fn one_of_many_requests_creates(store: Subject) {
     }
     let page = store.query.list(Default::default()).await.unwrap();
     assert_eq!(page.runs.len() as u64, ROUNDS);
+}
+
+pub async fn one_of_many_takes_a_key(store: Subject) {
+    let mut holder = None;
+    for round in 0..ROUNDS {
+        let mut callers = JoinSet::new();
+        for caller in 0..CALLERS {
+            let new = claiming(1 + round * CALLERS + caller, holder);
+            let runs = store.runs.clone();
+            callers.spawn(async move { (new.run, runs.create(new).await.unwrap()) });
+        }
+        let outcomes = callers.join_all().await;
+        let made: Vec<RunId> = outcomes.iter().filter(|(_, made)| *made == Creation::Created).map(|o| o.0).collect();
+        assert_eq!(made.len(), 1, "in round {round}");
+        let others = outcomes.iter().filter(|(run, _)| *run != made[0]);
+        assert!(others.into_iter().all(|(_, outcome)| *outcome == Creation::KeyHeld(made[0])));
+        holder = Some(made[0]);
+    }
+}
+
+pub async fn one_of_many_writes_a_document(store: Subject) {
+    for revision in 0..ROUNDS {
+        let mut callers = JoinSet::new();
+        for caller in 0..CALLERS {
+            let records = store.records.clone();
+            let blob = Bytes::from(format!("of {caller}"));
+            callers.spawn(async move { (blob.clone(), records.put(record("a", revision, blob)).await.unwrap()) });
+        }
+        let outcomes = callers.join_all().await;
+        let stored = Put::Stored(revision + 1);
+        let won: Vec<&Bytes> = outcomes.iter().filter(|(_, put)| *put == stored).map(|(blob, _)| blob).collect();
+        assert_eq!(won.len(), 1, "in place of {revision}");
+        let current = record("a", revision + 1, won[0].clone());
+        assert_eq!(store.records.get(&current.key).await, Ok(Some(current.clone())));
+        let lost = Put::Conflict(Some(current));
+        assert_eq!(outcomes.iter().filter(|(_, put)| *put == lost).count() as u64, CALLERS - 1);
+    }
+}
+
+pub async fn one_of_many_deletes_a_document(store: Subject) {
+    for round in 0..ROUNDS {
+        assert_eq!(store.records.put(record("a", 0, Bytes::new())).await, Ok(Put::Stored(1)), "in round {round}");
+        let mut callers = JoinSet::new();
+        for _ in 0..CALLERS {
+            let records = store.records.clone();
+            callers.spawn(async move { records.delete(&key("a"), 1).await.unwrap() });
+        }
+        let outcomes = callers.join_all().await;
+        assert_eq!(outcomes.iter().filter(|deleted| **deleted).count(), 1, "in round {round}");
+    }
 }
 
 pub async fn concurrent_claims_have_epochs_of_their_own(store: Subject) {

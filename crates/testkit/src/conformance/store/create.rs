@@ -109,6 +109,14 @@ pub async fn every_field_of_a_summary_is_kept(store: Subject) {
         new.summary.updated_at = Timestamp::from_micros(-1);
         new.summary.ended_at = Some(Timestamp::from_micros(i64::MAX));
         new.summary.error = Some("line\n\"quoted\" \u{1f3bc}".to_string());
+        new.summary.key = Some("~!\"'%/$".parse().unwrap());
+        new.summary.session = Some("s".repeat(200).parse().unwrap());
+        let odd = ["", "\0\n\u{7f}", "\"'\\ \u{1f3bc}", "null", "1e400"];
+        new.summary.labels = odd
+            .iter()
+            .zip(1..)
+            .map(|(value, n): (_, u32)| (format!("l.{n}").parse().unwrap(), value.to_string()))
+            .collect();
         store.create(new.clone()).await;
         assert_eq!(store.summary(new.run).await, new.summary);
         assert_eq!(store.claim(new.run).await.summary, new.summary);
