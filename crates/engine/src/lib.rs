@@ -14,10 +14,12 @@ mod loader;
 mod rest;
 mod service;
 
-pub use dispatcher::{AgentRecord, AgentStats, AttemptFigures, CallMode, Registry};
+pub use dispatcher::{AgentRecord, AgentState, AgentStats, AttemptFigures, CallMode, Registry};
 pub use driver::Progress;
 pub use engine::{Engine, EngineError, EngineOptions, Ports, StartRun, Started};
 pub use hub::{Changed, Lagged, Update, Watch};
 pub use loader::{Loaded, TakeOver, load, load_plan};
 pub use rest::command_at_rest;
-pub use service::{Describer, RunService, ServiceOptions, Strategist, WorkflowService};
+pub use service::{
+    AccessService, AgentService, CheckUrl, Describer, RunService, ServiceOptions, Strategist, WorkflowService,
+};

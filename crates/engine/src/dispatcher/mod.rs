@@ -6,6 +6,6 @@ mod tally;
 
 pub(crate) use attempt::{AttemptContext, cancel, run_attempt};
 pub use attempt::{AttemptEnd, AttemptSpec, CallMode};
-pub use registry::{AgentRecord, AgentStats, Registry};
+pub use registry::{AgentRecord, AgentState, AgentStats, Registry};
 pub use tally::AttemptFigures;
 pub(crate) use tally::Tally;

@@ -1,10 +1,14 @@
-//! The agents that are known, and how they do.
+//! The agents that are known, whose they are, and how they do.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tutti_core::ids::{AgentId, Capability};
+use tokio::time::Instant;
+use tutti_core::ids::{AgentId, Capability, Namespace};
 use tutti_core::ports::agent::{AgentAccess, AgentEndpoint};
+use tutti_core::time::Timestamp;
 
 /// An agent that can be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,26 +36,61 @@ pub struct AgentStats {
     pub failures_in_row: u32,
 }
 
+/// An agent as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentState {
+    /// Who it is.
+    pub record: AgentRecord,
+    /// How it does.
+    pub stats: AgentStats,
+    /// Whose it is; `None`: everybody's.
+    pub namespace: Option<Namespace>,
+    /// False while it is silent though it is to give signs of life; it is not asked then.
+    pub healthy: bool,
+    /// The load that it told, 0 to 1.
+    pub load: Option<f64>,
+    /// Its last sign of life.
+    pub last_seen: Option<Timestamp>,
+}
+
 /// The agents by name and capability. Cloning shares them.
+///
+/// A name is one agent's, whosever it is: histories name agents by it alone.
 #[derive(Debug, Clone, Default)]
 pub struct Registry(Arc<Mutex<Agents>>);
 
 #[derive(Debug, Default)]
 struct Agents {
-    by_id: HashMap<AgentId, (AgentRecord, AgentStats)>,
+    by_id: HashMap<AgentId, Agent>,
     by_capability: HashMap<Capability, Vec<AgentId>>,
 }
 
+#[derive(Debug)]
+struct Agent {
+    record: AgentRecord,
+    stats: AgentStats,
+    namespace: Option<Namespace>,
+    /// How long it is trusted after a sign of life, and since when.
+    heartbeat: Option<(Duration, Instant)>,
+    load: Option<f64>,
+    last_seen: Option<Timestamp>,
+}
+
 impl Registry {
-    /// Adds an agent, or replaces what was known of it under its name; its statistics stay.
+    /// Adds an agent that is everybody's, or replaces what was known of it under its name; its statistics stay.
     pub fn register(&self, record: AgentRecord) {
+        self.lock().put(record, None, None);
+    }
+
+    /// Adds an agent of a namespace, or replaces what was known of it there; its statistics stay. One with a heartbeat
+    /// is trusted for so long from now on, and after each sign of life. False if the name is not the namespace's.
+    pub fn register_in(&self, namespace: &Namespace, record: AgentRecord, heartbeat: Option<Duration>) -> bool {
         let agents = &mut *self.lock();
-        agents.forget_capabilities(&record.id);
-        for capability in &record.capabilities {
-            agents.by_capability.entry(capability.clone()).or_default().push(record.id.clone());
+        if agents.by_id.get(&record.id).is_some_and(|agent| agent.namespace.as_ref() != Some(namespace)) {
+            return false;
         }
-        let stats = agents.by_id.get(&record.id).map_or_else(AgentStats::default, |(_, stats)| *stats);
-        agents.by_id.insert(record.id.clone(), (record, stats));
+        agents.put(record, Some(namespace.clone()), heartbeat);
+        true
     }
 
     /// Removes an agent. Attempts under way go on.
@@ -61,40 +100,79 @@ impl Registry {
         agents.by_id.remove(id).is_some()
     }
 
+    /// Hears a sign of life; false if there is no such agent.
+    pub fn heard(&self, id: &AgentId, load: Option<f64>, at: Timestamp) -> bool {
+        let agents = &mut *self.lock();
+        let Some(agent) = agents.by_id.get_mut(id) else { return false };
+        (agent.load, agent.last_seen) = (load, Some(at));
+        if let Some((_, since)) = &mut agent.heartbeat {
+            *since = Instant::now();
+        }
+        true
+    }
+
     /// Every agent, by name.
     #[must_use]
     pub fn list(&self) -> Vec<(AgentRecord, AgentStats)> {
-        let mut list: Vec<_> = self.lock().by_id.values().cloned().collect();
-        list.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
-        list
+        self.states(|_| true).into_iter().map(|state| (state.record, state.stats)).collect()
+    }
+
+    /// The agents that a namespace's steps can be asked of, by name.
+    #[must_use]
+    pub fn list_for(&self, namespace: &Namespace) -> Vec<AgentState> {
+        self.states(|agent| agent.serves(namespace))
+    }
+
+    /// An agent, whosever it is.
+    #[must_use]
+    pub fn state(&self, id: &AgentId) -> Option<AgentState> {
+        self.lock().by_id.get(id).map(Agent::state)
+    }
+
+    /// The agents of a namespace that have all of some capabilities, in the order in which they are asked.
+    #[must_use]
+    pub fn discover(&self, namespace: &Namespace, capabilities: &[Capability]) -> Vec<AgentState> {
+        let agents = self.lock();
+        let able = |agent: &&Agent| {
+            agent.serves(namespace) && capabilities.iter().all(|wanted| agent.record.capabilities.contains(wanted))
+        };
+        let mut found: Vec<&Agent> = agents.by_id.values().filter(able).collect();
+        found.sort_by(|a, b| a.rank(b));
+        found.into_iter().map(Agent::state).collect()
     }
 
     /// Where an agent is.
     #[must_use]
     pub fn endpoint(&self, id: &AgentId) -> Option<AgentEndpoint> {
         let agents = self.lock();
-        agents.by_id.get(id).map(|(record, _)| AgentEndpoint {
+        agents.by_id.get(id).map(|Agent { record, .. }| AgentEndpoint {
             id: id.clone(),
             url: record.url.clone(),
             access: record.access.clone(),
         })
     }
 
-    /// The best agent with a capability that is not among those already asked: without failures in a row first, then
-    /// the least loaded, then the higher success rate, then by name. A pinned step takes its own agent or none.
+    /// The best agent of a namespace with a capability that is not among those already asked: without failures in a row
+    /// first, then the least loaded, then the higher success rate, then by name. A pinned step takes its own agent or
+    /// none. One that is silent is not asked.
     #[must_use]
-    pub fn choose(&self, capability: &Capability, pinned: Option<&AgentId>, asked: &[AgentId]) -> Option<AgentId> {
+    pub fn choose(
+        &self,
+        namespace: &Namespace,
+        capability: &Capability,
+        pinned: Option<&AgentId>,
+        asked: &[AgentId],
+    ) -> Option<AgentId> {
         let agents = self.lock();
-        if let Some(pinned) = pinned {
-            return (agents.by_id.contains_key(pinned) && !asked.contains(pinned)).then(|| pinned.clone());
-        }
-        let able = agents.by_capability.get(capability)?;
-        let rank = |id: &&AgentId| {
-            let stats = agents.by_id.get(*id).map(|(_, stats)| *stats).unwrap_or_default();
-            let failure_rate = stats.failed * 1_000 / (stats.failed + stats.succeeded).max(1);
-            (stats.failures_in_row > 0, stats.in_flight, failure_rate, (*id).clone())
+        let fit = |id: &AgentId| {
+            let agent = agents.by_id.get(id)?;
+            (agent.serves(namespace) && !agent.is_silent() && !asked.contains(id)).then_some(agent)
         };
-        able.iter().filter(|id| !asked.contains(id)).min_by_key(rank).cloned()
+        let chosen = match pinned {
+            Some(pinned) => fit(pinned),
+            None => agents.by_capability.get(capability)?.iter().filter_map(fit).min_by(|a, b| a.rank(b)),
+        };
+        chosen.map(|agent| agent.record.id.clone())
     }
 
     pub(crate) fn attempt_started(&self, id: &AgentId) {
@@ -119,9 +197,15 @@ impl Registry {
         });
     }
 
+    fn states(&self, wanted: impl Fn(&Agent) -> bool) -> Vec<AgentState> {
+        let mut list: Vec<_> = self.lock().by_id.values().filter(|agent| wanted(agent)).map(Agent::state).collect();
+        list.sort_by(|a, b| a.record.id.cmp(&b.record.id));
+        list
+    }
+
     fn with_stats(&self, id: &AgentId, change: impl FnOnce(&mut AgentStats)) {
-        if let Some((_, stats)) = self.lock().by_id.get_mut(id) {
-            change(stats);
+        if let Some(agent) = self.lock().by_id.get_mut(id) {
+            change(&mut agent.stats);
         }
     }
 
@@ -131,10 +215,75 @@ impl Registry {
     }
 }
 
+impl AgentStats {
+    /// The share of attempts that ended well; `None` before the first.
+    #[must_use]
+    pub fn success_rate(&self) -> Option<f64> {
+        let ended = self.succeeded + self.failed;
+        (ended > 0).then(|| self.succeeded as f64 / ended as f64)
+    }
+}
+
 impl Agents {
+    fn put(&mut self, record: AgentRecord, namespace: Option<Namespace>, heartbeat: Option<Duration>) {
+        self.forget_capabilities(&record.id);
+        for capability in &record.capabilities {
+            self.by_capability.entry(capability.clone()).or_default().push(record.id.clone());
+        }
+        let heartbeat = heartbeat.map(|period| (period, Instant::now()));
+        let agent = self.by_id.remove(&record.id);
+        let (stats, load, last_seen) =
+            agent.map_or_else(Default::default, |before| (before.stats, before.load, before.last_seen));
+        let agent = Agent { record, stats, namespace, heartbeat, load, last_seen };
+        self.by_id.insert(agent.record.id.clone(), agent);
+    }
+
     fn forget_capabilities(&mut self, id: &AgentId) {
         for list in self.by_capability.values_mut() {
             list.retain(|other| other != id);
+        }
+    }
+}
+
+impl Agent {
+    fn serves(&self, namespace: &Namespace) -> bool {
+        self.namespace.as_ref().is_none_or(|own| own == namespace)
+    }
+
+    fn is_silent(&self) -> bool {
+        self.heartbeat.is_some_and(|(period, since)| since.elapsed() > period)
+    }
+
+    /// Whether it says that it can take no more.
+    fn is_full(&self) -> bool {
+        self.load.is_some_and(|load| load >= 1.0)
+    }
+
+    /// Who of two is asked first.
+    fn rank(&self, other: &Self) -> Ordering {
+        let coarse = |agent: &Self| {
+            let stats = agent.stats;
+            (agent.is_silent(), stats.failures_in_row > 0, agent.is_full(), stats.in_flight)
+        };
+        let failure_rate = |agent: &Self| {
+            let AgentStats { succeeded, failed, .. } = agent.stats;
+            failed * 1_000 / (failed + succeeded).max(1)
+        };
+        coarse(self)
+            .cmp(&coarse(other))
+            .then_with(|| self.load.unwrap_or_default().total_cmp(&other.load.unwrap_or_default()))
+            .then_with(|| failure_rate(self).cmp(&failure_rate(other)))
+            .then_with(|| self.record.id.cmp(&other.record.id))
+    }
+
+    fn state(&self) -> AgentState {
+        AgentState {
+            record: self.record.clone(),
+            stats: self.stats,
+            namespace: self.namespace.clone(),
+            healthy: !self.is_silent(),
+            load: self.load,
+            last_seen: self.last_seen,
         }
     }
 }
@@ -143,44 +292,111 @@ impl Agents {
 mod tests {
     use super::*;
 
+    fn record(id: &str) -> AgentRecord {
+        AgentRecord {
+            id: id.parse().unwrap(),
+            url: format!("http://{id}"),
+            access: AgentAccess::default(),
+            capabilities: vec!["x".parse().unwrap()],
+        }
+    }
+
     fn registry() -> Registry {
         let registry = Registry::default();
         for id in ["a", "b", "c"] {
-            let capabilities = vec!["x".parse().unwrap()];
-            registry.register(AgentRecord {
-                id: id.parse().unwrap(),
-                url: format!("http://{id}"),
-                access: AgentAccess::default(),
-                capabilities,
-            });
+            registry.register(record(id));
         }
         registry
     }
+
     fn id(name: &str) -> AgentId {
         name.parse().unwrap()
+    }
+
+    fn choose(registry: &Registry, namespace: &str, pinned: Option<&str>, asked: &[&str]) -> Option<String> {
+        let asked: Vec<AgentId> = asked.iter().map(|name| id(name)).collect();
+        let chosen =
+            registry.choose(&namespace.parse().unwrap(), &"x".parse().unwrap(), pinned.map(id).as_ref(), &asked);
+        chosen.map(|id| id.to_string())
+    }
+
+    fn first(registry: &Registry, asked: &[&str]) -> Option<String> {
+        choose(registry, "default", None, asked)
     }
 
     #[test]
     fn the_best_agent_not_asked_yet_is_chosen() {
         let registry = registry();
-        let x = "x".parse().unwrap();
-        assert_eq!(registry.choose(&x, None, &[]), Some(id("a")));
-        assert_eq!(registry.choose(&x, None, &[id("a")]), Some(id("b")));
+        assert_eq!(first(&registry, &[]).unwrap(), "a");
+        assert_eq!(first(&registry, &["a"]).unwrap(), "b");
         registry.attempt_started(&id("a"));
-        assert_eq!(registry.choose(&x, None, &[]), Some(id("b")), "less loaded");
+        assert_eq!(first(&registry, &[]).unwrap(), "b", "less loaded");
         registry.attempt_started(&id("b"));
         registry.attempt_ended(&id("b"), Some(false));
-        assert_eq!(registry.choose(&x, None, &[]), Some(id("c")), "healthy");
-        assert_eq!(registry.choose(&"y".parse().unwrap(), None, &[]), None);
+        assert_eq!(first(&registry, &[]).unwrap(), "c", "healthy");
+        assert_eq!(registry.choose(&Namespace::default(), &"y".parse().unwrap(), None, &[]), None);
     }
 
     #[test]
     fn a_pinned_step_takes_its_agent_or_none() {
         let registry = registry();
-        let x = "x".parse().unwrap();
-        assert_eq!(registry.choose(&x, Some(&id("c")), &[]), Some(id("c")));
-        assert_eq!(registry.choose(&x, Some(&id("c")), &[id("c")]), None);
+        assert_eq!(choose(&registry, "default", Some("c"), &[]).unwrap(), "c");
+        assert_eq!(choose(&registry, "default", Some("c"), &["c"]), None);
         assert!(registry.deregister(&id("c")));
-        assert_eq!(registry.choose(&x, Some(&id("c")), &[]), None);
+        assert_eq!(choose(&registry, "default", Some("c"), &[]), None);
+    }
+
+    #[test]
+    fn an_agent_of_a_namespace_is_nobody_elses() {
+        let registry = Registry::default();
+        let red = "red".parse().unwrap();
+        assert!(registry.register_in(&red, record("r"), None));
+        assert_eq!(choose(&registry, "red", None, &[]).unwrap(), "r");
+        for pinned in [None, Some("r")] {
+            assert_eq!(choose(&registry, "blue", pinned, &[]), None);
+        }
+        let blue = "blue".parse().unwrap();
+        assert!(registry.list_for(&blue).is_empty() && registry.discover(&blue, &[]).is_empty());
+        assert!(!registry.register_in(&blue, record("r"), None), "the name is another's");
+        registry.register(record("all"));
+        assert!(!registry.register_in(&blue, record("all"), None), "the name is everybody's");
+        assert_eq!(choose(&registry, "blue", None, &[]).unwrap(), "all");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_silent_is_not_asked_until_it_is_heard() {
+        let registry = Registry::default();
+        let (default, period) = (Namespace::default(), Duration::from_secs(10));
+        assert!(registry.register_in(&default, record("a"), Some(period)));
+        assert_eq!(first(&registry, &[]).unwrap(), "a", "it has its time to say something");
+        tokio::time::advance(period + Duration::from_millis(1)).await;
+        assert_eq!(first(&registry, &[]), None);
+        assert!(!registry.list_for(&default)[0].healthy);
+        assert!(registry.heard(&id("a"), Some(0.5), Timestamp::from_micros(7)));
+        assert_eq!(first(&registry, &[]).unwrap(), "a");
+        assert_eq!(registry.state(&id("a")).unwrap().last_seen, Some(Timestamp::from_micros(7)));
+        assert!(!registry.heard(&id("nobody"), None, Timestamp::default()));
+    }
+
+    #[test]
+    fn agents_are_discovered_best_first() {
+        let registry = registry();
+        let at = Timestamp::default();
+        registry.heard(&id("a"), Some(1.0), at);
+        registry.heard(&id("b"), Some(0.4), at);
+        registry.heard(&id("c"), Some(0.2), at);
+        let found = |wanted: &[&str]| {
+            let wanted: Vec<Capability> = wanted.iter().map(|name| name.parse().unwrap()).collect();
+            let found = registry.discover(&Namespace::default(), &wanted);
+            found.iter().map(|state| state.record.id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&["x"]), ["c", "b", "a"]);
+        registry.attempt_started(&id("c"));
+        registry.attempt_started(&id("b"));
+        registry.attempt_started(&id("b"));
+        assert_eq!(found(&["x"]), ["c", "b", "a"], "who is full comes last");
+        registry.attempt_ended(&id("c"), Some(false));
+        assert_eq!(found(&["x"]), ["b", "a", "c"]);
+        assert!(found(&["x", "y"]).is_empty(), "all of them");
     }
 }

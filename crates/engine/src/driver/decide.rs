@@ -88,7 +88,8 @@ impl Driver {
             }
             let (step, tried) = (live.state.plan().step(index), &live.state.step(index).tried);
             let path = live.state.plan().path(index);
-            let chosen = self.registry.choose(&step.capability, step.agent.as_ref(), tried);
+            let namespace = &live.state.created().namespace;
+            let chosen = self.registry.choose(namespace, &step.capability, step.agent.as_ref(), tried);
             let input = match &chosen {
                 Some(agent) => Input::StartAttempt { step: path, agent: agent.clone() },
                 None => {

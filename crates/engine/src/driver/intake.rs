@@ -140,7 +140,9 @@ impl Driver {
             AttemptEnd::Suspended { need, message } => Input::SuspendAttempt { key: key.clone(), need, message },
             AttemptEnd::Failed(error) => {
                 let (plan, tried) = (live.state.plan().step(step), &live.state.step(step).tried);
-                let other_agent = self.registry.choose(&plan.capability, plan.agent.as_ref(), tried).is_some();
+                let namespace = &live.state.created().namespace;
+                let other_agent =
+                    self.registry.choose(namespace, &plan.capability, plan.agent.as_ref(), tried).is_some();
                 Input::FailAttempt { key: key.clone(), error, other_agent, chance: chance(random) }
             }
         };

@@ -1,5 +1,7 @@
 //! The inbound ports over an engine and its stores.
 
+mod access;
+mod agents;
 mod errors;
 mod runs;
 mod sessions;
@@ -23,6 +25,8 @@ use tutti_core::time::Timestamp;
 use tutti_core::value::{Json, Payload};
 use tutti_core::workflow::Executor;
 
+pub use self::access::AccessService;
+pub use self::agents::{AgentService, CheckUrl};
 pub use self::workflows::{Describer, WorkflowService};
 
 use self::errors::{of_engine, of_store};
