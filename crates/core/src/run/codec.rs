@@ -233,7 +233,11 @@ mod tests {
     }
 
     /// Histories as each format wrote them, together one event of every kind: they must read the same for ever.
-    const GOLDEN: [&str; 2] = [include_str!("golden/format-1.jsonl"), include_str!("golden/format-2.jsonl")];
+    const GOLDEN: [&str; 3] = [
+        include_str!("golden/format-1.jsonl"),
+        include_str!("golden/format-2.jsonl"),
+        include_str!("golden/format-3.jsonl"),
+    ];
 
     #[derive(serde::Deserialize)]
     struct GoldenLine {

@@ -180,8 +180,8 @@ impl Workflows for WorkflowService {
         Ok(WorkflowPage { workflows, next })
     }
 
-    async fn validate(&self, _: &Namespace, text: &str) -> Result<Vec<Problem>, RequestError> {
-        let (text, registry) = (text.to_owned(), self.registry.clone());
+    async fn validate(&self, namespace: &Namespace, text: &str) -> Result<Vec<Problem>, RequestError> {
+        let (namespace, text, registry) = (namespace.clone(), text.to_owned(), self.registry.clone());
         blocking(move || {
             let parsed = match parse(&text) {
                 Ok(parsed) => parsed,
@@ -189,7 +189,7 @@ impl Workflows for WorkflowService {
             };
             let mut problems = parsed.warnings;
             for (index, step) in parsed.workflow.steps.iter().enumerate() {
-                if registry.choose(&step.capability, step.agent.as_ref(), &[]).is_none() {
+                if registry.choose(&namespace, &step.capability, step.agent.as_ref(), &[]).is_none() {
                     let reason = match &step.agent {
                         Some(agent) => format!("agent \"{agent}\" is not registered here"),
                         None => format!("no agent that is registered here has the capability \"{}\"", step.capability),

@@ -5,4 +5,5 @@
 mod faults;
 mod running;
 mod service;
+mod start;
 mod support;

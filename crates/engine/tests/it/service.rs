@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::ports::agent::AgentErrorKind;
-use tutti_core::ports::runs::{CommandRequest, EventsRequest, ListRequest, Runs, RunsError, StartRequest};
+use tutti_core::ports::inbound::RequestError;
+use tutti_core::ports::inbound::runs::{CommandRequest, Runs, StartOptions, StartRequest, WorkflowSource};
+use tutti_core::ports::inbound::views::{EventsRequest, ListRequest, Views};
 use tutti_core::run::{Command, Order, RunStatus};
 use tutti_core::schedule::{StrategyDecision, StrategyReason};
 use tutti_core::value::{Json, Payload};
 use tutti_core::workflow::Executor;
-use tutti_engine::{Engine, EngineError, RunService};
+use tutti_engine::{Engine, EngineError, RunService, ServiceOptions};
 
 use crate::support::{Scripted, Step, World, plan, start};
 
 const TWO: &str = "- {id: a, capability: c}\n- {id: b, capability: c, depends_on: [a]}";
 
-fn service(engine: Engine) -> RunService {
+pub fn service(engine: Engine) -> RunService {
     RunService::new(
         engine,
         Arc::new(|_, executor| StrategyDecision {
@@ -26,17 +28,17 @@ fn service(engine: Engine) -> RunService {
             system_load: None,
             available_workers: None,
         }),
+        ServiceOptions::default(),
     )
 }
 
-fn request(number: u128, workflow: &str, inputs: &str) -> StartRequest {
+pub fn request(number: u128, workflow: &str, inputs: &str) -> StartRequest {
     StartRequest {
         namespace: Namespace::default(),
         request: uuid::Uuid::from_u128(number),
-        workflow: workflow.to_owned(),
+        workflow: WorkflowSource::Text(workflow.to_owned()),
         inputs: inputs.to_owned(),
-        executor: None,
-        max_concurrent_tasks: None,
+        options: StartOptions::default(),
     }
 }
 
@@ -45,7 +47,7 @@ fn from(run: RunId, from: u64) -> EventsRequest {
 }
 
 /// Lets the engine work until something is so.
-async fn until(so: impl Fn() -> bool) {
+pub async fn until(so: impl Fn() -> bool) {
     for _ in 0..100_000 {
         if so() {
             return;
@@ -83,9 +85,9 @@ async fn a_run_is_started_once_and_followed_from_anywhere() {
     assert_eq!((view.status(), view.seq()), (RunStatus::Completed, all.len() as u64));
 
     let other = "other".parse().unwrap();
-    assert!(matches!(runs.get(&other, first.run).await, Err(RunsError::NotFound(_))));
+    assert!(matches!(runs.get(&other, first.run).await, Err(RequestError::NotFound(_))));
     let strange = EventsRequest { namespace: other, ..from(first.run, 1) };
-    assert!(matches!(runs.events(strange).await, Err(RunsError::NotFound(_))));
+    assert!(matches!(runs.events(strange).await, Err(RequestError::NotFound(_))));
     let prefix = Some(first.run.to_string()[..9].to_uppercase());
     assert_eq!(runs.list(ListRequest { prefix, ..ListRequest::default() }).await.unwrap().runs.len(), 1);
 }
@@ -94,8 +96,8 @@ async fn a_run_is_started_once_and_followed_from_anywhere() {
 async fn what_is_wrong_is_told_by_field() {
     let world = World::new(Scripted::new(|_, _| Step::Answer("1")));
     let runs = service(world.engine());
-    let fields = |error: RunsError| match error {
-        RunsError::Invalid(violations) => violations.into_iter().map(|v| v.field).collect::<Vec<_>>(),
+    let fields = |error: RequestError| match error {
+        RequestError::Invalid(violations) => violations.into_iter().map(|v| v.field).collect::<Vec<_>>(),
         other => panic!("{other}"),
     };
     let refused = async |request: StartRequest| fields(runs.start(request).await.unwrap_err());
@@ -106,7 +108,8 @@ async fn what_is_wrong_is_told_by_field() {
     assert_eq!(refused(request(1, needy, "{}")).await, ["inputs_json.n"]);
     assert_eq!(refused(request(1, needy, "{")).await, ["inputs_json"]);
     assert_eq!(refused(request(1, file, "")).await, ["inputs_json.f"]);
-    let wide = StartRequest { max_concurrent_tasks: Some(0), ..request(1, needy, r#"{"n":1}"#) };
+    let options = StartOptions { max_concurrent_tasks: Some(0), ..StartOptions::default() };
+    let wide = StartRequest { options, ..request(1, needy, r#"{"n":1}"#) };
     assert_eq!(refused(wide).await, ["max_concurrent_tasks"]);
 }
 
@@ -128,7 +131,7 @@ async fn a_run_is_cancelled_once_and_by_name() {
     let history = world.history(run).await;
     assert!(format!("{:?}", history.last().unwrap().event).contains("wrong data"));
     let nobody = RunId::new(0, [0; 10]);
-    assert!(matches!(runs.command(cancel(nobody)).await, Err(RunsError::NotFound(_))));
+    assert!(matches!(runs.command(cancel(nobody)).await, Err(RequestError::NotFound(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +206,7 @@ async fn a_failed_run_is_retried_where_it_failed() {
     let run = runs.start(request(1, &format!("id: w\nsteps:\n{TWO}"), "")).await.unwrap().run;
     let seen = followed(&runs, run, 1).await.len() as u64;
     assert_eq!(runs.get(&Namespace::default(), run).await.unwrap().status(), RunStatus::Failed);
-    assert!(matches!(runs.command(wanted(run, Command::Resume, 2)).await, Err(RunsError::NotAllowed(_))));
+    assert!(matches!(runs.command(wanted(run, Command::Resume, 2)).await, Err(RequestError::NotAllowed(_))));
     assert_eq!(runs.command(wanted(run, Command::Retry, 3)).await, Ok(false));
     followed(&runs, run, seen + 1).await;
     let view = runs.get(&Namespace::default(), run).await.unwrap();
