@@ -23,6 +23,7 @@ fn it_answers_as_the_store_in_memory() {
     let all = [
         "Create ok",
         "Create exists",
+        "Create key held",
         "Create permanent",
         "Commit ok",
         "Commit refused",
@@ -50,6 +51,16 @@ fn it_answers_as_the_store_in_memory() {
         "Events nothing",
         "Definition ok",
         "Definition nothing",
+        "Count ok",
+        "Count nothing",
+        "PutRecord ok",
+        "PutRecord conflict",
+        "GetRecord ok",
+        "GetRecord nothing",
+        "ListRecords ok",
+        "ListRecords nothing",
+        "DeleteRecord ok",
+        "DeleteRecord nothing",
     ];
     for answer in all {
         assert!(seen.contains_key(answer), "no operation was answered \"{answer}\": {seen:?}");
