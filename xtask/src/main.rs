@@ -16,6 +16,7 @@ Project chores. Usage: cargo xtask COMMAND
   ci             everything a change must pass: fmt, clippy, tidy, docs, test; stops at the first failure
   test [ARGS]    prepare what the tests need, then run all of them; ARGS go to `cargo test`
   bench [ARGS]   measure the engine: --quick, --only W1,W3, --store memory,sqlite, --json FILE, --against FILE
+  bench api      measure a server as its clients see it: --quick or --json FILE
   figures        run known schedules at a twentieth of their length and check what they take; --quick checks less
   sim [ARGS]     simulate faults: --seeds N [--from S] for many, --seed S for one with everything that happened
   docs           write the generated parts of docs/ anew: workflow reference, commands, limits
@@ -37,7 +38,12 @@ fn main() -> ExitCode {
         }
         ("ci", []) => process::workspace_root().and_then(|root| ci::run(&root)),
         ("test", rest) => process::workspace_root().and_then(|root| test::run(&root, rest)),
-        ("bench", rest) => release(&["-p", "tutti-bench"], rest),
+        ("bench", rest) => {
+            // The server that is measured stands beside the program that measures.
+            let server = rest.first().is_some_and(|first| first == "api");
+            let built = if server { build_server() } else { Ok(()) };
+            built.and_then(|()| release(&["-p", "tutti-bench"], rest))
+        }
         ("figures", rest) => {
             let rest: Vec<String> = std::iter::once("figures".to_owned()).chain(rest.iter().cloned()).collect();
             release(&["-p", "tutti-bench"], &rest)
@@ -64,6 +70,11 @@ fn main() -> ExitCode {
 fn write_docs(root: &std::path::Path) -> process::Result<()> {
     let test = ["test", "--quiet", "-p", "tutti-server", "--test", "it", "--", "docs::generated"];
     process::run(process::cargo(root).args(test).env("TUTTI_WRITE_DOCS", "1"))
+}
+
+fn build_server() -> process::Result<()> {
+    let root = process::workspace_root()?;
+    process::run(process::cargo(&root).args(["build", "--release", "--quiet", "-p", "tutti-server"]))
 }
 
 /// Builds a program of the workspace as it is released, and runs it.

@@ -2,9 +2,11 @@
 //!
 //! `tutti-bench [--quick] [--only W1,W3] [--store memory,sqlite] [--json FILE] [--against FILE]`: a table on standard
 //! output, the same as JSON in FILE, and ratios to an earlier FILE. Run it by `cargo xtask bench`.
+//! `api` measures a server as its clients see it.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a terminal")]
 
+mod api;
 mod figures;
 mod table;
 mod workloads;
@@ -27,7 +29,8 @@ struct Options {
 
 const USAGE: &str = "\
 usage: [--quick] [--only W1,W3] [--store memory,sqlite] [--json FILE] [--against FILE]
-       figures [--quick]";
+       figures [--quick]
+       api [--quick] [--json FILE]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +38,10 @@ fn main() -> ExitCode {
         ["figures"] => block_on(figures::check(figures::Mode::Strict)),
         ["figures", "--quick"] => block_on(figures::check(figures::Mode::Quick)),
         ["figures", ..] => return wrong("figures takes --quick and nothing else"),
+        ["api"] => block_on(api::measure(false, None)),
+        ["api", "--quick"] => block_on(api::measure(true, None)),
+        ["api", "--json", file] => block_on(api::measure(false, Some(file))),
+        ["api", ..] => return wrong("api takes --quick or --json FILE"),
         _ => match parse(args.into_iter()) {
             Ok(options) => block_on(measure(&options)),
             Err(reason) => return wrong(&reason),

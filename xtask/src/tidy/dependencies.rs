@@ -29,7 +29,16 @@ const ROOMS: &[Room] = &[
     Room { package: "tutti-testkit", may_use: &["tutti-core", "tutti-engine", "tutti-adapters-memory"] },
     Room {
         package: "tutti-bench",
-        may_use: &["tutti-core", "tutti-engine", "tutti-planner", "tutti-adapters-memory", "tutti-adapters-sqlite"],
+        may_use: &[
+            "tutti-core",
+            "tutti-a2a",
+            "tutti-api",
+            "tutti-engine",
+            "tutti-planner",
+            "tutti-adapters-memory",
+            "tutti-adapters-sqlite",
+            "tutti-example-agents",
+        ],
     },
     Room {
         package: "tutti-server",
