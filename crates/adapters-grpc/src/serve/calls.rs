@@ -89,7 +89,8 @@ impl Calls {
     }
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+/// Whether a call is to be answered as gRPC has it.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
@@ -101,7 +102,8 @@ fn busy(grpc: bool) -> Response<Body> {
     response
 }
 
-fn refusal(grpc: bool, status: StatusCode, code: Code, why: &'static str) -> Response<Body> {
+/// The answer to a call that is not served: gRPC's, or one of HTTP.
+pub(crate) fn refusal(grpc: bool, status: StatusCode, code: Code, why: &str) -> Response<Body> {
     if grpc {
         return Status::new(code, why).into_http();
     }

@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 pub use limits::ServerLimits;
 pub use tls::{PeerCertificate, TlsOptions, TlsVersion};
 
+pub(crate) use self::calls::{is_grpc, refusal};
+
 use self::calls::Calls;
 use self::connection::Serving;
 use self::tls::Certificates;
