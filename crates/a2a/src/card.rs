@@ -52,6 +52,9 @@ pub struct AgentCard {
     /// How callers may show who they are, by name, as the card spells it.
     #[serde(alias = "security_schemes", skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "or_default")]
     pub security_schemes: BTreeMap<String, serde_json::Value>,
+    /// Which of them a caller must use, one of the list, as the card spells it.
+    #[serde(alias = "security_requirements", skip_serializing_if = "Vec::is_empty", deserialize_with = "or_default")]
+    pub security_requirements: Vec<serde_json::Value>,
 }
 
 /// One address of an agent and the protocol binding spoken there.

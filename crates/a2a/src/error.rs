@@ -129,6 +129,20 @@ pub fn bad_request(message: impl Into<String>, violations: impl IntoIterator<Ite
     with_details(Code::InvalidArgument, message, &[any(&request)])
 }
 
+/// The status of [`Reason::InvalidParams`] that names the fields that are wrong, each with the reason: what the public
+/// SDKs answer with.
+#[must_use]
+pub fn invalid_params(violations: impl IntoIterator<Item = (String, String)>) -> Status {
+    let violation = |(field, description)| rpc::bad_request::FieldViolation { field, description };
+    let request = rpc::BadRequest { field_violations: violations.into_iter().map(violation).collect() };
+    let lines: Vec<String> =
+        request.field_violations.iter().map(|wrong| format!("{}: {}", wrong.field, wrong.description)).collect();
+    let reason = Reason::InvalidParams;
+    let info =
+        rpc::ErrorInfo { reason: reason.as_str().to_owned(), domain: DOMAIN.to_owned(), metadata: HashMap::new() };
+    with_details(reason.code(), lines.join("\n"), &[any(&info), any(&request)])
+}
+
 /// The fields that a server finds wrong, each with the reason; empty if it names none.
 #[must_use]
 pub fn violations(status: &Status) -> Vec<(String, String)> {
@@ -174,6 +188,10 @@ mod tests {
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(violations(&status), [("workflow.id".to_owned(), "is missing".to_owned())]);
         assert!(violations(&Status::internal("x")).is_empty());
+        let status = invalid_params([("id".to_owned(), "is empty".to_owned())]);
+        assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "id: is empty"));
+        assert_eq!(Reason::of(&status), Some(Reason::InvalidParams));
+        assert_eq!(violations(&status), [("id".to_owned(), "is empty".to_owned())]);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! A2A 1.0 on the wire: messages, client and server stubs, agent card, errors.
 //!
 //! The generated messages are in [`v1`]; `v1::a2a_service_client` and `v1::a2a_service_server` hold the stubs.
-//! [`card`] is the agent card as JSON, [`json`] converts between JSON and the protobuf well-known types, and
-//! [`error`] builds and reads errors as the gRPC binding of the specification defines them.
+//! [`card`] is the agent card as JSON, [`json`] converts between JSON and the protobuf well-known types, [`task`] tells
+//! what the states of a task mean, and [`error`] builds and reads errors as the gRPC binding of the specification defines
+//! them.
 
 pub mod card;
 pub mod error;
 pub mod json;
+pub mod task;
 
 /// The generated messages and stubs of package `lf.a2a.v1`.
 #[expect(missing_docs, clippy::allow_attributes, reason = "generated")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::Streaming;
+use tutti_a2a::task::{is_interrupted, is_terminal, state_of};
 use tutti_a2a::v1::{self, send_message_response::Payload};
 use tutti_core::ports::agent::{AgentCall, AgentError, AgentErrorKind, AgentReply, Answer, UpdateSink};
 
@@ -13,7 +14,7 @@ use crate::GrpcConfig;
 use crate::fault::{Class, Fault, broken};
 use crate::peer::{Opened, Peer, Shared};
 use crate::request;
-use crate::task::{Ending, TaskView, is_terminal};
+use crate::task::{Ending, TaskView};
 
 /// How long an attempt that was given up may take to stop its task at the agent.
 const GRACE: Duration = Duration::from_secs(2);
@@ -105,10 +106,7 @@ impl<'a> Session<'a> {
             }
         };
         let message_id = request::reply_id(self.call, reply);
-        let asks = matches!(
-            task.status.as_ref().map(v1::TaskStatus::state),
-            Some(v1::TaskState::InputRequired | v1::TaskState::AuthRequired)
-        );
+        let asks = is_interrupted(state_of(&task));
         if !asks || task.history.iter().any(|message| message.message_id == message_id) {
             return self.resume().await;
         }
@@ -171,7 +169,7 @@ impl<'a> Session<'a> {
                 // A task may well work in silence. The answer here only tells that the agent is alive and knows it:
                 // its artifacts may hold chunks that the stream is still to bring.
                 Read::Silent if self.view.id().is_some() => match self.get_task().await {
-                    Ok(task) if is_terminal(&task) => {
+                    Ok(task) if is_terminal(state_of(&task)) => {
                         if let Some(ending) = self.view.snapshot(task, self.updates)? {
                             return Ok(ending);
                         }
@@ -311,7 +309,7 @@ impl<'a> Session<'a> {
             Class::UnknownTask => Ok(()),
             // Refused, perhaps because the task is over: cancelling what is cancelled is an error to many agents.
             Class::Refused | Class::Unsupported => match self.get_task().await {
-                Ok(task) if is_terminal(&task) => Ok(()),
+                Ok(task) if is_terminal(state_of(&task)) => Ok(()),
                 Err(Fault { class: Class::UnknownTask, .. }) => Ok(()),
                 Ok(_) | Err(_) => Err(fault),
             },

@@ -168,12 +168,6 @@ impl TaskView {
     }
 }
 
-/// True for a state after which nothing comes.
-pub fn is_terminal(task: &Task) -> bool {
-    let state = task.status.as_ref().and_then(|status| TaskState::try_from(status.state).ok());
-    matches!(state, Some(TaskState::Completed | TaskState::Failed | TaskState::Canceled | TaskState::Rejected))
-}
-
 fn suspended(need: Need, message: Option<&Group>) -> Answer {
     Answer::Suspended { need, message: message.map(|group| words(&group.pieces)).unwrap_or_default() }
 }

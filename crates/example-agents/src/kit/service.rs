@@ -7,6 +7,7 @@ use futures::{Stream, StreamExt};
 use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 use tutti_a2a::error::Reason;
+use tutti_a2a::task::{is_interrupted, is_terminal, state_of, with_history};
 use tutti_a2a::v1::a2a_service_server::A2aService;
 use tutti_a2a::v1::stream_response::Payload;
 use tutti_a2a::v1::{self, send_message_response};
@@ -17,7 +18,7 @@ use super::run::run;
 use super::server::Activity;
 use super::skill::{Agent, Skill, input};
 use super::store::{Entry, Query, Store};
-use super::task::{Follower, Task, is_interrupted, is_terminal};
+use super::task::{Follower, Task};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -163,7 +164,7 @@ impl A2aService for Service {
 
     async fn list_tasks(&self, request: Request<v1::ListTasksRequest>) -> Answer<v1::ListTasksResponse> {
         let request = request.into_inner();
-        let query = Query::read(&request).map_err(invalid)?;
+        let query = Query::read(&request)?;
         let page = self.store.list(&query);
         let shown = |mut task: v1::Task| {
             if !request.include_artifacts.unwrap_or(false) {
@@ -247,20 +248,6 @@ pub(super) fn check_version(request: Request<()>) -> Result<Request<()>, Status>
 
 fn snapshot_event(task: v1::Task) -> Result<v1::StreamResponse, Status> {
     Ok(v1::StreamResponse { payload: Some(Payload::Task(task)) })
-}
-
-/// Leaves the newest `length` messages in the history; all when it is not told.
-fn with_history(mut task: v1::Task, length: Option<i32>) -> Result<v1::Task, Status> {
-    if let Some(length) = length {
-        let length = usize::try_from(length).map_err(|_| invalid("history_length is negative"))?;
-        let surplus = task.history.len().saturating_sub(length);
-        task.history.drain(..surplus);
-    }
-    Ok(task)
-}
-
-fn state_of(task: &v1::Task) -> v1::TaskState {
-    task.status.as_ref().map_or(v1::TaskState::Unspecified, v1::TaskStatus::state)
 }
 
 fn invalid(message: impl Into<String>) -> Status {

@@ -4,18 +4,15 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tonic::Status;
+use tutti_a2a::error::invalid_params;
+use tutti_a2a::task::{self, is_terminal, state_of};
 use tutti_a2a::v1::{self, TaskState};
 
-use super::task::{Task, is_terminal, now};
+use super::task::{Task, now};
 
 /// The most tasks kept. The oldest that is over makes room for a new one.
 const MAX_TASKS: usize = 1000;
-
-/// The most tasks of one page of a list.
-const MAX_PAGE: usize = 100;
-
-/// The tasks of a page whose size is not told.
-const DEFAULT_PAGE: usize = 50;
 
 /// Every task known, and which message started or continued it.
 pub(super) struct Store {
@@ -151,18 +148,14 @@ impl Query {
     /// Reads a request.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
-    pub(super) fn read(request: &v1::ListTasksRequest) -> Result<Self, String> {
-        let page_size = match request.page_size {
-            None => DEFAULT_PAGE,
-            Some(size) => usize::try_from(size)
-                .ok()
-                .filter(|size| (1..=MAX_PAGE).contains(size))
-                .ok_or_else(|| format!("page_size is {size}, it must be from 1 to {MAX_PAGE}"))?,
-        };
+    /// What is wrong with it.
+    pub(super) fn read(request: &v1::ListTasksRequest) -> Result<Self, Status> {
+        let page_size = task::page_size(request.page_size)?;
         let cursor = match request.page_token.as_str() {
             "" => None,
-            token => Some(Cursor::read(token).ok_or("page_token is not one that this agent gave")?),
+            token => Some(Cursor::read(token).ok_or_else(|| {
+                invalid_params([("page_token".to_owned(), "is not one that this agent gave".to_owned())])
+            })?),
         };
         let state = match request.status() {
             TaskState::Unspecified => None,
@@ -183,10 +176,6 @@ impl Cursor {
         let (time, id) = token.split_once('.')?;
         Some(Self { time: time.parse().ok()?, id: id.to_owned() })
     }
-}
-
-fn state_of(task: &v1::Task) -> TaskState {
-    task.status.as_ref().map_or(TaskState::Unspecified, v1::TaskStatus::state)
 }
 
 fn time_of(task: &v1::Task) -> i128 {

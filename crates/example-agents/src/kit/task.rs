@@ -6,6 +6,7 @@ use futures::Stream;
 use prost_types::Struct;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tutti_a2a::task::{is_interrupted, is_terminal, state_of};
 use tutti_a2a::v1::stream_response::Payload;
 use tutti_a2a::v1::{self, TaskState, part::Content};
 
@@ -182,7 +183,7 @@ impl Task {
 
 impl State {
     fn state(&self) -> TaskState {
-        self.task.status.as_ref().map_or(TaskState::Unspecified, v1::TaskStatus::state)
+        state_of(&self.task)
     }
 }
 
@@ -223,16 +224,6 @@ impl Drop for Follower {
             state.events = Vec::new();
         }
     }
-}
-
-/// Whether a task in this state never changes again.
-pub(super) fn is_terminal(state: TaskState) -> bool {
-    matches!(state, TaskState::Completed | TaskState::Failed | TaskState::Canceled | TaskState::Rejected)
-}
-
-/// Whether a task in this state waits for a message.
-pub(super) fn is_interrupted(state: TaskState) -> bool {
-    matches!(state, TaskState::InputRequired | TaskState::AuthRequired)
 }
 
 /// The time since 1970.
