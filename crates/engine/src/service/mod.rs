@@ -41,11 +41,14 @@ pub type Strategist = Arc<dyn Fn(&Plan, Executor) -> StrategyDecision + Send + S
 pub struct ServiceOptions {
     /// A session is over when none of its runs started or ended for so long. Default: 24 h.
     pub session_timeout: Duration,
+    /// Independent steps from which a run is parallel if its executor is chosen, for workflows that do not say. Default:
+    /// `None`, which stands for what a workflow has then.
+    pub parallel_threshold: Option<u32>,
 }
 
 impl Default for ServiceOptions {
     fn default() -> Self {
-        Self { session_timeout: DEFAULT_SESSION_TIMEOUT }
+        Self { session_timeout: DEFAULT_SESSION_TIMEOUT, parallel_threshold: None }
     }
 }
 

@@ -6,7 +6,7 @@ use tutti_core::ports::inbound::runs::{StartOptions, StartRequest, WorkflowSourc
 use tutti_core::ports::inbound::{RequestError, Violation};
 use tutti_core::run::Origin;
 use tutti_core::value::{DataPath, Digest, Json, members};
-use tutti_core::workflow::{Problem, Workflow, initial_data, parse, with_session};
+use tutti_core::workflow::{Document, Problem, Workflow, initial_data, parse, with_session};
 
 use super::RunService;
 use super::errors::of_workflow;
@@ -42,6 +42,9 @@ pub(super) fn prepare(
     let mut settled = workflow;
     settled.executor = options.executor.unwrap_or(settled.executor);
     settled.max_concurrent_tasks = options.max_concurrent_tasks.unwrap_or(settled.max_concurrent_tasks);
+    if let Some(threshold) = service.options.parallel_threshold.filter(|_| !says_threshold(text)) {
+        settled.parallel_threshold = threshold;
+    }
     let weighed = Plan::new(settled).map_err(|problems| of_workflow(&problems))?;
     let strategy = (service.strategist)(&weighed, weighed.workflow().executor);
     service.note(strategy.executor);
@@ -57,6 +60,18 @@ pub(super) fn prepare(
     };
     let (namespace, request) = (request.namespace, request.request);
     Ok(StartRun { namespace, request, plan, data, policy, strategy, origin, key_from: None })
+}
+
+/// Whether a workflow file says itself from how many independent steps on it is parallel.
+fn says_threshold(text: &str) -> bool {
+    const NAME: &str = "parallel_threshold";
+    // Most files do not hold the word; the others are read once more.
+    text.contains(NAME)
+        && Document::read(text)
+            .ok()
+            .and_then(|file| Json::parse(file.to_json()).ok())
+            .and_then(|file| members(&file))
+            .is_some_and(|members| members.contains_key(NAME))
 }
 
 /// A hash of all that a request says, but for who says it and in which trace.
@@ -115,4 +130,18 @@ fn data(workflow: &Workflow, inputs: String) -> Result<Json, RequestError> {
         let violation = |problem: Problem| Violation { field: field(&problem.field), reason: problem.reason };
         RequestError::Invalid(problems.into_iter().map(violation).collect())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::says_threshold;
+
+    #[test]
+    fn the_word_counts_where_it_is_a_key() {
+        let file = |head: &str| format!("id: w\n{head}steps:\n- {{id: parallel_threshold, capability: c}}\n");
+        assert!(says_threshold(&file("parallel_threshold: 3\n")));
+        assert!(says_threshold(r#"{"id": "w", "parallel_threshold": 3, "steps": []}"#));
+        assert!(!says_threshold(&file("")));
+        assert!(!says_threshold(&file("# parallel_threshold: 3\n")));
+    }
 }

@@ -60,7 +60,13 @@ impl WorkflowService {
     /// The workflows in the store of this engine.
     #[must_use]
     pub fn new(engine: &Engine, describer: Describer) -> Self {
-        Self { ports: engine.ports().clone(), registry: engine.registry().clone(), describer }
+        Self::over(engine.ports().clone(), engine.registry().clone(), describer)
+    }
+
+    /// The workflows in a store that no engine need have. Of the ports the documents and the clock are used.
+    #[must_use]
+    pub const fn over(ports: Ports, registry: Registry, describer: Describer) -> Self {
+        Self { ports, registry, describer }
     }
 
     fn records(&self) -> &dyn RecordStore {
