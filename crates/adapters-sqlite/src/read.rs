@@ -23,18 +23,15 @@ pub fn list(db: &Connection, query: &ListRuns) -> Outcome<RunPage> {
     };
     let mut chosen = Chosen::of(&query.namespace, &query.filter);
     if let Some(cursor) = &query.cursor {
-        let before = match cursor::decode(&query.namespace, cursor) {
-            Ok(run) => run.as_uuid(),
+        match cursor::decode(&query.namespace, cursor) {
+            Ok(run) => chosen.before(run),
             Err(error) => return Ok(Err(error)),
-        };
-        chosen.only("run_id < ?", [before.as_bytes().to_vec().into()]);
+        }
     }
     // One more, to know whether there is a next page.
-    chosen.values.push(rows::limit(limit + 1).into());
-    let sql =
-        format!("SELECT {} FROM run_view WHERE {} ORDER BY run_id DESC LIMIT ?", rows::SUMMARY, chosen.conditions);
+    let (sql, values) = chosen.list(rows::SUMMARY, limit + 1);
     let mut statement = db.prepare_cached(&sql)?;
-    let found = statement.query_map(params_from_iter(chosen.values), rows::summary)?;
+    let found = statement.query_map(params_from_iter(values), rows::summary)?;
     let mut runs = found.collect::<rusqlite::Result<Vec<RunSummary>>>()?;
     let more = runs.len() > limit;
     runs.truncate(limit);
@@ -44,10 +41,9 @@ pub fn list(db: &Connection, query: &ListRuns) -> Outcome<RunPage> {
 
 /// How many runs of a namespace a filter takes, by state.
 pub fn count(db: &Connection, namespace: &Namespace, filter: &RunFilter) -> Outcome<RunCounts> {
-    let chosen = Chosen::of(namespace, filter);
-    let sql = format!("SELECT status, count(*) FROM run_view WHERE {} GROUP BY status", chosen.conditions);
+    let (sql, values) = Chosen::of(namespace, filter).count();
     let mut statement = db.prepare_cached(&sql)?;
-    let found = statement.query_map(params_from_iter(chosen.values), |row| Ok((rows::parsed(row, 0)?, row.get(1)?)))?;
+    let found = statement.query_map(params_from_iter(values), |row| Ok((rows::parsed(row, 0)?, row.get(1)?)))?;
     found.collect::<rusqlite::Result<_>>().map(Ok)
 }
 
