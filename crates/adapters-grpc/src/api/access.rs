@@ -3,27 +3,21 @@
 //! A caller of one namespace is its admin and nobody else's: it sees, makes and revokes what is of that namespace.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 use tutti_api::v1;
 use tutti_api::v1::access_service_server::AccessService;
 use tutti_core::ids::Namespace;
-use tutti_core::ports::clock::Clock;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::access::{Access, Caller, CreateToken, Role, TokenInfo};
 
 use super::caller::{caller, recorded, within};
-use super::convert::moment;
+use super::convert::{moment, moment_in};
 use super::errors::{read, request_id, short, status, wrong};
-
-/// Longest life of a token that is given as one: a hundred years.
-const MAX_LIFETIME_SECONDS: u64 = 100 * 365 * 24 * 3_600;
 
 /// The service of one server.
 pub(super) struct AccessApi {
     pub(super) access: Arc<dyn Access>,
-    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl AccessApi {
@@ -45,14 +39,10 @@ impl AccessService for AccessApi {
         let asked = request.into_inner();
         let namespace = namespace_of(&by, &asked.namespace)?;
         let role = role_in(asked.role).ok_or_else(|| wrong("role", "must be reader, operator, author or admin"))?;
-        if asked.lifetime_seconds > MAX_LIFETIME_SECONDS {
-            return Err(wrong("lifetime_seconds", format!("must be at most {MAX_LIFETIME_SECONDS}")));
-        }
-        let lifetime = Some(asked.lifetime_seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs);
         let request = CreateToken {
             request: request_id(&asked.request_id)?,
             caller: Caller { name: asked.name, role, namespace },
-            expires_at: lifetime.map(|lifetime| self.clock.now().plus(lifetime)),
+            expires_at: moment_in(asked.expires_at.as_ref()),
             by: recorded(&by, ""),
         };
         let created = self.access.create_token(request).await.map_err(|error| status(&error))?;

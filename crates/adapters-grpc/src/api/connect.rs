@@ -3,7 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Request, Status};
 
 use super::client::{ApiClient, ApiError};
 
@@ -28,6 +32,34 @@ impl ApiClient {
     /// [`ApiError::Refused`] for what is no `https://` URL, and for files that cannot be used.
     pub fn with_tls(url: &str, tls: &ClientTls) -> Result<Self, ApiError> {
         Ok(Self::over(channel(url, Some(tls))?))
+    }
+}
+
+/// The way to a server, with what says who calls.
+pub(super) type Link = InterceptedService<Channel, Bearer>;
+
+/// Sends a token with every call, if there is one. Nothing shows it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    /// # Errors
+    /// A text that cannot be sent.
+    pub(super) fn of(token: &str) -> Result<Self, ApiError> {
+        let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
+            .parse()
+            .map_err(|_| ApiError::Refused("the token holds characters that no token has".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
     }
 }
 
