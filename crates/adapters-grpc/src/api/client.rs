@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tutti_api::v1::run_service_client::RunServiceClient;
@@ -22,7 +23,7 @@ use tutti_core::run::{Command, Order};
 use tutti_core::run::{Recorded, decode};
 use tutti_core::value::{Digest, Payload, PayloadRef};
 
-use super::connect;
+use super::connect::{self, Bearer, Link};
 use super::convert::{event_in, executor_out, summary_in};
 
 /// How long an answer may take.
@@ -31,7 +32,10 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// A server, as its callers see it.
 #[derive(Debug, Clone)]
 pub struct ApiClient {
-    service: RunServiceClient<Channel>,
+    channel: Channel,
+    /// With the token, if one was given.
+    pub(super) link: Link,
+    service: RunServiceClient<Link>,
     /// Which run follows a definition: the server gives definitions by runs.
     definitions: Arc<Mutex<HashMap<Digest, (Namespace, RunId)>>>,
 }
@@ -42,6 +46,9 @@ pub enum ApiError {
     /// Something given is wrong; each line names a field.
     #[error("{0}")]
     Refused(String),
+    /// The server does not know the caller, or the caller may not do that.
+    #[error("{0}")]
+    Denied(String),
     /// The server cannot be reached, stops, or answers what cannot be read.
     #[error("{0}")]
     Unavailable(String),
@@ -57,6 +64,7 @@ impl From<Status> for ApiError {
             Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition | Code::OutOfRange => {
                 Self::Refused(message)
             }
+            Code::Unauthenticated | Code::PermissionDenied => Self::Denied(message),
             Code::Aborted => Self::Interrupted(message),
             // The transport's own errors say little; what lies beneath says why.
             code => {
@@ -81,10 +89,23 @@ impl ApiClient {
     }
 
     pub(super) fn over(channel: Channel) -> Self {
-        let service = RunServiceClient::new(channel)
+        Self::by(channel, Bearer::default())
+    }
+
+    /// The same, with a token that says who calls.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`] for a text that cannot be sent.
+    pub fn with_token(self, token: &str) -> Result<Self, ApiError> {
+        Ok(Self::by(self.channel, Bearer::of(token)?))
+    }
+
+    fn by(channel: Channel, bearer: Bearer) -> Self {
+        let link = InterceptedService::new(channel.clone(), bearer);
+        let service = RunServiceClient::new(link.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        Self { service, definitions: Arc::default() }
+        Self { channel, link, service, definitions: Arc::default() }
     }
 
     /// Starts a run.
@@ -96,12 +117,13 @@ impl ApiClient {
             return Err(ApiError::Refused("workflow: must be given as text".to_owned()));
         };
         let request = v1::StartRunRequest {
-            namespace: start.namespace.to_string(),
+            namespace: named(&start.namespace),
             request_id: start.request.to_string(),
-            workflow,
+            source: Some(v1::start_run_request::Source::Workflow(workflow)),
             inputs_json: start.inputs,
             executor: start.options.executor.map_or(v1::Executor::Unspecified, executor_out).into(),
             max_concurrent_tasks: start.options.max_concurrent_tasks.unwrap_or_default(),
+            ..v1::StartRunRequest::default()
         };
         let answer = self.service.clone().start_run(timed(request)).await?.into_inner();
         let run = answer.run_id.parse().map_err(|error| ApiError::Unavailable(format!("{error}")))?;
@@ -115,7 +137,7 @@ impl ApiClient {
     pub async fn command(&self, wanted: CommandRequest) -> Result<bool, ApiError> {
         let Order { by: requested_by, reason, request } = wanted.order;
         let request_id = request.ok_or_else(|| ApiError::Refused("request_id: is required".to_owned()))?.to_string();
-        let (namespace, run_id) = (wanted.namespace.to_string(), wanted.run.to_string());
+        let (namespace, run_id) = (named(&wanted.namespace), wanted.run.to_string());
         let mut service = self.service.clone();
         macro_rules! ask {
             ($method:ident, $message:ident) => {{
@@ -147,7 +169,7 @@ impl ApiClient {
     /// # Errors
     /// [`ApiError`].
     pub async fn watch(&self, namespace: &Namespace, run: RunId, from: u64) -> Result<EventStream, ApiError> {
-        let request = v1::WatchRunRequest { namespace: namespace.to_string(), run_id: run.to_string(), from_seq: from };
+        let request = v1::WatchRunRequest { namespace: named(namespace), run_id: run.to_string(), from_seq: from };
         Ok(EventStream(self.service.clone().watch_run(request).await?.into_inner()))
     }
 }
@@ -176,7 +198,7 @@ impl EventStream {
 impl RunQuery for ApiClient {
     async fn list(&self, query: ListRuns) -> Result<RunPage, StoreError> {
         let request = v1::ListRunsRequest {
-            namespace: query.namespace.to_string(),
+            namespace: named(&query.namespace),
             filter: query.filter.to_string(),
             run_id_prefix: String::new(),
             page_size: u32::try_from(query.limit).unwrap_or(u32::MAX),
@@ -207,7 +229,7 @@ impl RunQuery for ApiClient {
         limit: usize,
     ) -> Result<Vec<RunSummary>, StoreError> {
         let request = v1::ListRunsRequest {
-            namespace: namespace.to_string(),
+            namespace: named(namespace),
             run_id_prefix: prefix.to_owned(),
             page_size: u32::try_from(limit).unwrap_or(u32::MAX),
             ..v1::ListRunsRequest::default()
@@ -232,7 +254,7 @@ impl RunQuery for ApiClient {
         let known = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
         let Some((namespace, run)) = known else { return Ok(None) };
         let request =
-            v1::GetRunRequest { namespace: namespace.to_string(), run_id: run.to_string(), include_definition: true };
+            v1::GetRunRequest { namespace: named(&namespace), run_id: run.to_string(), include_definition: true };
         let answer = self.service.clone().get_run(timed(request)).await.map_err(store_error)?;
         Ok(Some(answer.into_inner().definition_json.to_vec()))
     }
@@ -271,7 +293,12 @@ impl ApiClient {
     }
 }
 
-fn timed<T>(message: T) -> tonic::Request<T> {
+/// A namespace as requests name it. Who means no other than `default` means that of its token, if that has one.
+pub(super) fn named(namespace: &Namespace) -> String {
+    if *namespace == Namespace::default() { String::new() } else { namespace.to_string() }
+}
+
+pub(super) fn timed<T>(message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.set_timeout(ANSWER);
     request
@@ -282,7 +309,7 @@ fn store_error(status: Status) -> StoreError {
     let error = ApiError::from(status);
     match (code, error) {
         (Code::DataLoss, error) => StoreError::Corrupt(error.to_string()),
-        (_, ApiError::Refused(why)) => StoreError::Permanent(why),
+        (_, ApiError::Refused(why) | ApiError::Denied(why)) => StoreError::Permanent(why),
         (_, error) => StoreError::Unavailable(error.to_string()),
     }
 }

@@ -1,13 +1,20 @@
 //! Between the messages of the API and the types of the core.
 
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::str::FromStr;
+
 use prost_types::Timestamp as Moment;
 use tonic::Status;
 use tutti_api::v1;
-use tutti_core::ports::query::RunSummary;
+use tutti_core::ids::{LabelName, StepId, StepPath};
+use tutti_core::ports::inbound::views::RunChange;
+use tutti_core::ports::query::{RunCounts, RunSummary};
 use tutti_core::ports::store::EncodedEvent;
 use tutti_core::report::{Monitor, RunView, StepView};
-use tutti_core::run::{RunStatus, StepStatus, blob_of_json, body_json, kind_name};
+use tutti_core::run::{ArtifactRecorded, RunStatus, StepStatus, blob_of_json, body_json, kind_name};
 use tutti_core::time::Timestamp;
+use tutti_core::value::PayloadRef;
 use tutti_core::workflow::Executor;
 
 use super::errors::wrong;
@@ -71,13 +78,13 @@ const fn step_state(status: StepStatus) -> v1::StepState {
     }
 }
 
-fn moment(at: Timestamp) -> Moment {
+pub(crate) fn moment(at: Timestamp) -> Moment {
     let micros = at.as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
     Moment { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
-fn moment_in(at: Option<&Moment>) -> Option<Timestamp> {
+pub(crate) fn moment_in(at: Option<&Moment>) -> Option<Timestamp> {
     let at = at?;
     let micros = at.seconds.checked_mul(1_000_000)?.checked_add(i64::from(at.nanos) / 1_000)?;
     Some(Timestamp::from_micros(micros))
@@ -97,6 +104,9 @@ pub(super) fn summary_out(run: &RunSummary) -> v1::RunSummary {
         updated_at: Some(moment(run.updated_at)),
         ended_at: run.ended_at.map(moment),
         error: run.error.clone().unwrap_or_default(),
+        idempotency_key: run.key.as_ref().map(ToString::to_string).unwrap_or_default(),
+        session_id: run.session.as_ref().map(ToString::to_string).unwrap_or_default(),
+        labels: run.labels.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
     }
 }
 
@@ -115,9 +125,66 @@ pub(super) fn summary_in(run: v1::RunSummary) -> Result<RunSummary, Unread> {
         updated_at: moment_in(run.updated_at.as_ref()).ok_or_else(|| absent("updated_at"))?,
         ended_at: moment_in(run.ended_at.as_ref()),
         error: Some(run.error).filter(|error| !error.is_empty()),
-        key: None,
-        session: None,
-        labels: std::collections::BTreeMap::new(),
+        key: named(&run.idempotency_key)?,
+        session: named(&run.session_id)?,
+        labels: labels_in(run.labels)?,
+    })
+}
+
+/// A name that may be empty.
+pub(super) fn named<T: FromStr<Err: Display>>(text: &str) -> Result<Option<T>, Unread> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|error: T::Err| error.to_string()) }
+}
+
+/// Labels by their names.
+pub(super) fn labels_in(labels: HashMap<String, String>) -> Result<BTreeMap<LabelName, String>, Unread> {
+    let label = |(name, value): (String, String)| match name.parse::<LabelName>() {
+        Ok(name) => Ok((name, value)),
+        Err(error) => Err(error.to_string()),
+    };
+    labels.into_iter().map(label).collect()
+}
+
+/// How many runs there are, by state.
+pub(super) fn counts_out(counts: &RunCounts) -> v1::CountRunsResponse {
+    let count =
+        |(status, count): (&RunStatus, &u64)| v1::StateCount { state: state_out(*status).into(), count: *count };
+    v1::CountRunsResponse { counts: counts.iter().map(count).collect(), total: counts.values().sum() }
+}
+
+pub(super) fn counts_in(counts: &v1::CountRunsResponse) -> Result<RunCounts, Unread> {
+    let count = |count: &v1::StateCount| Ok((state_in(count.state)?.ok_or("a count without a state")?, count.count));
+    counts.counts.iter().map(count).collect()
+}
+
+pub(super) fn change_out(change: &RunChange) -> v1::RunChange {
+    v1::RunChange { run: Some(summary_out(&change.run)), matches: change.matches }
+}
+
+pub(super) fn change_in(change: v1::RunChange) -> Result<RunChange, Unread> {
+    Ok(RunChange { run: summary_in(change.run.ok_or("a change without a run")?)?, matches: change.matches })
+}
+
+pub(super) fn artifact_out(artifact: &ArtifactRecorded) -> v1::Artifact {
+    v1::Artifact {
+        step: artifact.step.to_string(),
+        attempt: artifact.attempt,
+        artifact_id: artifact.artifact.clone(),
+        name: artifact.name.clone(),
+        media_type: artifact.media_type.clone().unwrap_or_default(),
+        size_bytes: artifact.content.len,
+        sha256: artifact.content.hash.to_string(),
+    }
+}
+
+pub(super) fn artifact_in(artifact: v1::Artifact) -> Result<ArtifactRecorded, Unread> {
+    Ok(ArtifactRecorded {
+        step: StepPath::from(&artifact.step.parse::<StepId>().map_err(|error| error.to_string())?),
+        attempt: artifact.attempt,
+        artifact: artifact.artifact_id,
+        name: artifact.name,
+        media_type: Some(artifact.media_type).filter(|kind| !kind.is_empty()),
+        content: PayloadRef { hash: artifact.sha256.parse()?, len: artifact.size_bytes },
     })
 }
 

@@ -13,7 +13,7 @@ use tutti_core::ports::inbound::{RequestError, Violation};
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What the API answers to a refusal.
-pub(super) fn status(error: &RequestError) -> Status {
+pub(crate) fn status(error: &RequestError) -> Status {
     let message = error.to_string();
     match error {
         RequestError::Invalid(violations) => {

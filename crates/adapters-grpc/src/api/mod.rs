@@ -1,15 +1,28 @@
 //! The API of a server, `tutti.v1`: the service over the inbound port, and the client that reads runs of a server as if
 //! they were in a store.
 
-mod caller;
+mod access;
+mod admin;
+mod agents;
+mod auth;
+pub(crate) mod caller;
 mod client;
 mod connect;
-mod convert;
-mod errors;
+pub(crate) mod convert;
+mod data;
+pub(crate) mod errors;
+mod execute;
+mod monitor;
+pub(crate) mod outbox;
+mod rules;
+mod runs;
 mod server;
-mod service;
+mod stream_events;
 mod watch;
+mod workflows;
 
+pub use auth::{Auth, rules};
 pub use client::{ApiClient, ApiError, EventStream};
 pub use connect::ClientTls;
+pub use rules::Rule;
 pub use server::{Api, Inbound, serve};

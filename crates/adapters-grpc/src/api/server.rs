@@ -6,15 +6,31 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::server::NamedService;
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 use tutti_api::MAX_MESSAGE_BYTES;
+use tutti_api::v1::access_service_server::AccessServiceServer;
+use tutti_api::v1::agent_service_server::AgentServiceServer;
+use tutti_api::v1::monitor_service_server::MonitorServiceServer;
 use tutti_api::v1::run_service_server::RunServiceServer;
+use tutti_api::v1::workflow_service_server::WorkflowServiceServer;
 use tutti_core::ports::clock::Clock;
+use tutti_core::ports::inbound::access::Access;
+use tutti_core::ports::inbound::agents::Agents;
+use tutti_core::ports::inbound::health::Health;
 use tutti_core::ports::inbound::runs::Runs;
+use tutti_core::ports::inbound::values::Values;
 use tutti_core::ports::inbound::views::Views;
+use tutti_core::ports::inbound::workflows::Workflows;
 
-use super::service::Service;
+use super::access::AccessApi;
+use super::agents::AgentApi;
+use super::auth::Auth;
+use super::monitor::MonitorApi;
+use super::runs::RunApi;
+use super::workflows::WorkflowApi;
 use crate::serve::{self, ServeError, ServeOptions};
 
 /// What a server's callers may ask of it.
@@ -24,6 +40,16 @@ pub struct Inbound {
     pub runs: Arc<dyn Runs>,
     /// Looks at runs.
     pub views: Arc<dyn Views>,
+    /// Has the values of runs.
+    pub values: Arc<dyn Values>,
+    /// Keeps registered workflows.
+    pub workflows: Arc<dyn Workflows>,
+    /// Knows the agents.
+    pub agents: Arc<dyn Agents>,
+    /// Knows who may call.
+    pub access: Arc<dyn Access>,
+    /// Knows how the server is.
+    pub health: Arc<dyn Health>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -33,18 +59,58 @@ pub struct Api {
     routes: Routes,
     health: HealthReporter,
     closing: CancellationToken,
+    auth: Auth,
+    reflection: bool,
 }
 
+/// The names under which health is told: that of the server as a whole, and those of its services.
+const NAMES: [&str; 6] = [
+    "",
+    RunServiceServer::<RunApi>::NAME,
+    WorkflowServiceServer::<WorkflowApi>::NAME,
+    MonitorServiceServer::<MonitorApi>::NAME,
+    AgentServiceServer::<AgentApi>::NAME,
+    AccessServiceServer::<AccessApi>::NAME,
+];
+
 impl Api {
-    /// The API and `grpc.health.v1`, which says SERVING.
+    /// The API and `grpc.health.v1`, which says SERVING of all of it. Nobody is asked who calls; see [`Api::auth`].
     pub async fn new(inbound: Inbound) -> Self {
         let closing = CancellationToken::new();
-        let service = RunServiceServer::new(Service { inbound, closing: closing.clone() })
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let (health, health_service) = health_reporter();
-        health.set_serving::<RunServiceServer<Service>>().await;
-        Self { routes: Routes::new(health_service).add_service(service), health, closing }
+        for name in NAMES {
+            health.set_service_status(name, ServingStatus::Serving).await;
+        }
+        macro_rules! bounded {
+            ($server:ident, $service:expr) => {
+                $server::new($service)
+                    .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                    .max_encoding_message_size(MAX_MESSAGE_BYTES)
+            };
+        }
+        let access = AccessApi { access: inbound.access.clone() };
+        let routes = Routes::new(health_service)
+            .add_service(bounded!(AgentServiceServer, AgentApi { agents: inbound.agents.clone() }))
+            .add_service(bounded!(AccessServiceServer, access))
+            .add_service(bounded!(WorkflowServiceServer, WorkflowApi { workflows: inbound.workflows.clone() }))
+            .add_service(bounded!(
+                MonitorServiceServer,
+                MonitorApi { inbound: inbound.clone(), closing: closing.clone() }
+            ))
+            .add_service(bounded!(RunServiceServer, RunApi { inbound, closing: closing.clone() }));
+        Self { routes, health, closing, auth: Auth::off(), reflection: false }
+    }
+
+    /// How callers are known. Default: [`Auth::off`].
+    #[must_use]
+    pub fn auth(self, auth: Auth) -> Self {
+        Self { auth, ..self }
+    }
+
+    /// Whether the services describe themselves to callers (`grpc.reflection.v1` and `v1alpha`). Default: false.
+    #[must_use]
+    pub fn reflection(self, reflection: bool) -> Self {
+        Self { reflection, ..self }
     }
 
     /// Serves this and other HTTP routes until `stop` is ready. Then nothing more is accepted, health says NOT_SERVING, the
@@ -59,18 +125,34 @@ impl Api {
         options: ServeOptions,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
-        let Self { routes, health, closing } = self;
+        let Self { mut routes, health, closing, auth, reflection } = self;
+        if reflection {
+            routes = reflecting(routes);
+        }
         let stop = async {
             stop.await;
-            health.set_not_serving::<RunServiceServer<Service>>().await;
+            for name in NAMES {
+                health.set_service_status(name, ServingStatus::NotServing).await;
+            }
             closing.cancel();
         };
         // Only one of the two may answer what neither knows: gRPC, by UNIMPLEMENTED.
-        serve::serve(listener, routes.into_axum_router().merge(http), options, stop).await
+        serve::serve(listener, auth.around(routes.into_axum_router().merge(http)), options, stop).await
     }
 }
 
-/// Serves the API alone: [`Api::serve`] without other routes.
+/// The same services and those that describe them, in both versions that clients ask for.
+fn reflecting(routes: Routes) -> Routes {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(tutti_api::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let readable = "the descriptors were made when this was built";
+    routes.add_service(builder().build_v1().expect(readable)).add_service(builder().build_v1alpha().expect(readable))
+}
+
+/// Serves the API alone, to whoever calls: [`Api::serve`] without other routes.
 ///
 /// # Errors
 /// [`ServeError`] if it cannot begin.

@@ -1,42 +1,23 @@
 //! The stream of a watcher: pages of events from the port, pulled one after another, so that nothing can be missed.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _, stream};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
+use tonic::Status;
 use tutti_api::v1;
 use tutti_api::v1::watch_run_response::Message;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::ports::inbound::views::{EventsRequest, Views};
 
 use super::convert::event_out;
-use super::errors::{info, status};
+use super::errors::status;
+use super::outbox::{self, Answer, Closing, GoOn, HEARTBEAT, Outbox};
 
-/// How long a stream may be silent.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// How long a reader may take nothing before it is sent away.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Messages that wait for the reader, beside what HTTP/2 buffers.
+/// Messages that wait for the reader.
 const BUFFERED: usize = 64;
 
 /// Events read at once.
-const PAGE: usize = 256;
-
-/// What ends a stream early, so that its reader goes on elsewhere or by another connection.
-pub(super) struct Closing {
-    /// The server stops.
-    pub(super) server: CancellationToken,
-    /// The connection has become old.
-    pub(super) connection: CancellationToken,
-}
+pub(super) const PAGE: usize = 256;
 
 /// The events of a run from a number on, to its end.
 ///
@@ -48,66 +29,40 @@ pub(super) async fn stream(
     run: RunId,
     from: u64,
     closing: Closing,
-) -> Result<impl Stream<Item = Result<v1::WatchRunResponse, Status>> + Send + 'static, Status> {
+) -> Result<Answer<v1::WatchRunResponse>, Status> {
     let before = EventsRequest { namespace, run, from: from.max(2) - 1, limit: 1, wait: Duration::ZERO };
     let page = views.events(before.clone()).await.map_err(|error| status(&error))?;
     if from > 1 && page.events.is_empty() {
         return Err(Status::out_of_range(format!("the run has no event {} yet", from - 1)));
     }
-    let (messages, reader) = mpsc::channel(BUFFERED);
-    let (ending, end) = oneshot::channel();
     let request = EventsRequest { from, limit: PAGE, wait: HEARTBEAT, ..before };
-    tokio::spawn(async move {
-        let outcome = tokio::select! {
-            outcome = feed(&*views, request, &messages) => outcome,
-            () = closing.server.cancelled() => Err(Status::unavailable("the server stops; go on at the next one")),
-            () = closing.connection.cancelled() => {
-                Err(Status::unavailable("the connection has become old; go on by another one"))
-            }
-        };
-        // The end comes after everything that was sent.
-        let _ = ending.send(outcome);
-    });
-    let end = stream::once(end).filter_map(|outcome| async move { outcome.ok()?.err().map(Err) });
-    Ok(ReceiverStream::new(reader).map(Ok).chain(end))
+    Ok(outbox::stream(BUFFERED, closing, |outbox| feed(views, request, outbox)))
 }
 
-/// Sends events until the run has ended or the reader is gone.
+/// Sends events until the run has ended.
 async fn feed(
-    views: &dyn Views,
+    views: Arc<dyn Views>,
     mut request: EventsRequest,
-    messages: &mpsc::Sender<v1::WatchRunResponse>,
+    outbox: Outbox<v1::WatchRunResponse>,
 ) -> Result<(), Status> {
     loop {
-        let page = tokio::select! {
-            page = views.events(request.clone()) => page.map_err(|error| status(&error))?,
-            () = messages.closed() => return Ok(()),
-        };
+        let page = views.events(request.clone()).await.map_err(|error| status(&error))?;
         if page.events.is_empty() {
             if page.ended {
                 return Ok(());
             }
             let heartbeat = v1::Heartbeat { last_seq: request.from - 1 };
-            send(messages, Message::Heartbeat(heartbeat), request.from - 1).await?;
+            send(&outbox, Message::Heartbeat(heartbeat), request.from - 1).await?;
         }
         for event in &page.events {
-            send(messages, Message::Event(event_out(event)?), request.from - 1).await?;
+            send(&outbox, Message::Event(event_out(event)?), request.from - 1).await?;
             request.from = event.seq + 1;
         }
     }
 }
 
-async fn send(messages: &mpsc::Sender<v1::WatchRunResponse>, message: Message, sent: u64) -> Result<(), Status> {
-    match timeout(PATIENCE, messages.send(v1::WatchRunResponse { message: Some(message) })).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(Status::cancelled("the reader is gone")),
-        Err(_) => {
-            let last = HashMap::from([(tutti_api::LAST_SEQ.to_owned(), sent.to_string())]);
-            let info = info(tutti_api::SLOW_READER, last);
-            let message = format!("the reader was too slow; go on from event {}", sent + 1);
-            Err(tutti_a2a::error::with_info(Code::Aborted, message, &info))
-        }
-    }
+async fn send(outbox: &Outbox<v1::WatchRunResponse>, message: Message, sent: u64) -> Result<(), Status> {
+    outbox.send(v1::WatchRunResponse { message: Some(message) }, || GoOn::after(sent)).await
 }
 
 #[cfg(test)]
@@ -115,6 +70,10 @@ mod tests {
     use super::*;
     use async_trait::async_trait;
     use bytes::Bytes;
+    use futures::{Stream, StreamExt as _};
+    use tokio::time::timeout;
+    use tokio_util::sync::CancellationToken;
+    use tonic::Code;
     use tutti_core::ports::filter::RunFilter;
     use tutti_core::ports::inbound::RequestError;
     use tutti_core::ports::inbound::views::{Changes, EventPage, ListRequest};
@@ -124,6 +83,8 @@ mod tests {
     use tutti_core::run::blob_of_json;
     use tutti_core::time::Timestamp;
     use tutti_core::value::PayloadRef;
+
+    use crate::api::outbox::PATIENCE;
 
     /// A run with so many events that ends or does not.
     struct Events(u64, bool);

@@ -1,9 +1,11 @@
-//! `tutti.v1.RunService` over the inbound port.
+//! `tutti.v1.RunService` over the inbound ports.
 
-use std::pin::Pin;
+mod artifacts;
+mod changes;
+mod start;
+
 use std::time::Duration;
 
-use futures::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tutti_api::v1;
@@ -11,20 +13,23 @@ use tutti_api::v1::run_service_server::RunService;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::limits::EVENTS_PAGE;
 use tutti_core::ports::filter::RunFilter;
-use tutti_core::ports::inbound::runs::{CommandRequest, StartOptions, StartRequest, WorkflowSource};
+use tutti_core::ports::inbound::runs::CommandRequest;
 use tutti_core::ports::inbound::views::{EventsRequest, ListRequest};
 use tutti_core::ports::query::ListRuns;
+use tutti_core::report::RunView;
 use tutti_core::run::{Command, Order};
 use tutti_core::value::{Json, Payload, PayloadRef};
 
+pub(super) use self::start::{registered, trace_parent};
+
 use super::caller::{caller, namespace, recorded};
-use super::convert::{self, event_out, run_out, summary_out};
+use super::convert::{counts_out, event_out, run_out};
 use super::errors::{page_size, parsed, request_id, run_id, short, some, status, wrong};
-use super::{Inbound, watch};
-use crate::serve::ConnectionClosing;
+use super::outbox::{Answer, Closing};
+use super::{Inbound, data, watch};
 
 /// The service of one server.
-pub(super) struct Service {
+pub(super) struct RunApi {
     pub(super) inbound: Inbound,
     /// Ends the streams of watchers.
     pub(super) closing: CancellationToken,
@@ -53,43 +58,44 @@ macro_rules! ordered {
     }};
 }
 
-impl Service {
+impl RunApi {
     /// Has a command applied: true if the run was as it is wanted before.
     async fn command(&self, ordered: Ordered, command: Command) -> Result<bool, Status> {
         let Ordered { namespace, run, order } = ordered;
         let request = CommandRequest { namespace, run, command, order };
         self.inbound.runs.command(request).await.map_err(|error| status(&error))
     }
+
+    /// The field `filter` of a request.
+    fn filter(&self, text: &str) -> Result<RunFilter, Status> {
+        RunFilter::parse(text, self.inbound.clock.now()).map_err(|reason| wrong("filter", reason))
+    }
+
+    /// A run with its whole history.
+    async fn view(&self, namespace: &Namespace, run: RunId) -> Result<RunView, Status> {
+        self.inbound.views.get(namespace, run).await.map_err(|error| status(&error))
+    }
 }
 
 #[tonic::async_trait]
-impl RunService for Service {
+impl RunService for RunApi {
     async fn start_run(&self, request: Request<v1::StartRunRequest>) -> Result<Response<v1::StartRunResponse>, Status> {
-        let namespace = namespace(&request, &request.get_ref().namespace)?;
-        let by = recorded(&caller(&request), "");
-        let asked = request.into_inner();
-        let options = StartOptions {
-            executor: convert::executor(asked.executor)?,
-            max_concurrent_tasks: Some(asked.max_concurrent_tasks).filter(|width| *width > 0),
-            by,
-            ..StartOptions::default()
-        };
-        let request = StartRequest {
-            namespace,
-            request: request_id(&asked.request_id)?,
-            workflow: WorkflowSource::Text(asked.workflow),
-            inputs: asked.inputs_json,
-            options,
-        };
-        let started = self.inbound.runs.start(request).await.map_err(|error| status(&error))?;
-        Ok(Response::new(v1::StartRunResponse { run_id: started.run.to_string(), existed: started.existed }))
+        start::start(&self.inbound, request).await.map(Response::new)
+    }
+
+    async fn start_and_wait_run(
+        &self,
+        request: Request<v1::StartAndWaitRunRequest>,
+    ) -> Result<Response<v1::StartAndWaitRunResponse>, Status> {
+        let closing = Closing::of(&self.closing, &request);
+        start::start_and_wait(&self.inbound, closing, request).await.map(Response::new)
     }
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
         let namespace = namespace(&request, &request.get_ref().namespace)?;
         let asked = request.into_inner();
         let run = run_id(&asked.run_id)?;
-        let view = self.inbound.views.get(&namespace, run).await.map_err(|error| status(&error))?;
+        let view = self.view(&namespace, run).await?;
         let definition = if asked.include_definition { view.plan().canonical().to_vec() } else { Vec::new() };
         let run =
             run_out(&view, self.inbound.clock.now()).ok_or_else(|| Status::data_loss("the run has no history"))?;
@@ -99,10 +105,9 @@ impl RunService for Service {
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {
         let namespace = namespace(&request, &request.get_ref().namespace)?;
         let asked = request.into_inner();
-        let now = self.inbound.clock.now();
         let query = ListRuns {
             namespace,
-            filter: RunFilter::parse(&asked.filter, now).map_err(|reason| wrong("filter", reason))?,
+            filter: self.filter(&asked.filter)?,
             limit: page_size(asked.page_size)?,
             cursor: some(asked.page_token),
         };
@@ -111,10 +116,30 @@ impl RunService for Service {
             return Err(wrong("run_id_prefix", "stands alone: no filter and no page_token"));
         }
         let page = self.inbound.views.list(ListRequest { query, prefix }).await.map_err(|error| status(&error))?;
-        Ok(Response::new(v1::ListRunsResponse {
-            runs: page.runs.iter().map(summary_out).collect(),
-            next_page_token: page.next.unwrap_or_default(),
-        }))
+        Ok(Response::new(changes::page_out(&page)))
+    }
+
+    async fn count_runs(
+        &self,
+        request: Request<v1::CountRunsRequest>,
+    ) -> Result<Response<v1::CountRunsResponse>, Status> {
+        let namespace = namespace(&request, &request.get_ref().namespace)?;
+        let filter = self.filter(&request.get_ref().filter)?;
+        let counts = self.inbound.views.count(&namespace, &filter).await.map_err(|error| status(&error))?;
+        Ok(Response::new(counts_out(&counts)))
+    }
+
+    type WatchRunsStream = Answer<v1::WatchRunsResponse>;
+
+    async fn watch_runs(
+        &self,
+        request: Request<v1::WatchRunsRequest>,
+    ) -> Result<Response<Self::WatchRunsStream>, Status> {
+        let closing = Closing::of(&self.closing, &request);
+        let namespace = namespace(&request, &request.get_ref().namespace)?;
+        let asked = request.into_inner();
+        let query = ListRuns { namespace, filter: self.filter(&asked.filter)?, ..ListRuns::default() };
+        changes::stream(&self.inbound, query, asked.include_existing, closing).await.map(Response::new)
     }
 
     async fn list_events(
@@ -136,16 +161,15 @@ impl RunService for Service {
         Ok(Response::new(v1::ListEventsResponse { events: events?, ended: page.ended }))
     }
 
-    type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
+    type WatchRunStream = Answer<v1::WatchRunResponse>;
 
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
-        let connection = request.extensions().get::<ConnectionClosing>().map(|closing| closing.0.clone());
-        let closing = watch::Closing { server: self.closing.clone(), connection: connection.unwrap_or_default() };
+        let closing = Closing::of(&self.closing, &request);
         let namespace = namespace(&request, &request.get_ref().namespace)?;
         let asked = request.into_inner();
         let run = run_id(&asked.run_id)?;
-        let stream = watch::stream(self.inbound.views.clone(), namespace, run, asked.from_seq.max(1), closing).await?;
-        Ok(Response::new(Box::pin(stream)))
+        let from = asked.from_seq.max(1);
+        watch::stream(self.inbound.views.clone(), namespace, run, from, closing).await.map(Response::new)
     }
 
     async fn cancel_run(
@@ -199,6 +223,51 @@ impl RunService for Service {
         Ok(Response::new(v1::SignalRunResponse {}))
     }
 
+    async fn get_run_data(
+        &self,
+        request: Request<v1::GetRunDataRequest>,
+    ) -> Result<Response<v1::GetRunDataResponse>, Status> {
+        let namespace = namespace(&request, &request.get_ref().namespace)?;
+        let asked = request.into_inner();
+        let run = run_id(&asked.run_id)?;
+        let view = self.view(&namespace, run).await?;
+        let data = if asked.step.is_empty() {
+            let too_large = || Status::failed_precondition("the data is too large for an answer: get outputs of steps");
+            data::of_run(&*self.inbound.values, &namespace, &view).await?.ok_or_else(too_large)?
+        } else {
+            let step = view.step(artifacts::find_step(&view, &asked.step)?);
+            let none = || Status::failed_precondition(format!("step {} has no output yet", asked.step));
+            data::value(&*self.inbound.values, &namespace, run, step.output.ok_or_else(none)?).await?
+        };
+        Ok(Response::new(v1::GetRunDataResponse { data_json: data.as_str().to_owned(), last_seq: view.seq() }))
+    }
+
+    async fn list_artifacts(
+        &self,
+        request: Request<v1::ListArtifactsRequest>,
+    ) -> Result<Response<v1::ListArtifactsResponse>, Status> {
+        let namespace = namespace(&request, &request.get_ref().namespace)?;
+        let asked = request.into_inner();
+        let view = self.view(&namespace, run_id(&asked.run_id)?).await?;
+        artifacts::list(&view, &asked).map(Response::new)
+    }
+
+    type DownloadArtifactStream = Answer<v1::DownloadArtifactResponse>;
+
+    async fn download_artifact(
+        &self,
+        request: Request<v1::DownloadArtifactRequest>,
+    ) -> Result<Response<Self::DownloadArtifactStream>, Status> {
+        let closing = Closing::of(&self.closing, &request);
+        let namespace = namespace(&request, &request.get_ref().namespace)?;
+        let asked = request.into_inner();
+        let run = run_id(&asked.run_id)?;
+        let view = self.view(&namespace, run).await?;
+        let artifact = artifacts::choose(&view, &asked)?;
+        let place = (&namespace, run);
+        artifacts::download(&self.inbound, place, artifact, asked.offset_bytes, closing).await.map(Response::new)
+    }
+
     async fn get_payload(
         &self,
         request: Request<v1::GetPayloadRequest>,
@@ -208,7 +277,7 @@ impl RunService for Service {
         let run = run_id(&asked.run_id)?;
         let hash = parsed("hash", &asked.hash, "must be 64 hexadecimal digits")?;
         let at = PayloadRef { hash, len: asked.length_bytes };
-        let content = self.inbound.views.payload(&namespace, run, at).await.map_err(|error| status(&error))?;
+        let content = self.inbound.values.payload(&namespace, run, at).await.map_err(|error| status(&error))?;
         Ok(Response::new(v1::GetPayloadResponse { content }))
     }
 }

@@ -1,0 +1,111 @@
+//! A stream to a reader who has to keep up: what waits for it is bounded, and how long it may wait is too. Nothing is
+//! left out silently; who is too slow is sent away and told where to go on.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _, stream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Status};
+
+use super::errors::info;
+use crate::serve::ConnectionClosing;
+
+/// How long a stream may be silent.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long a reader may take nothing before it is sent away.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a service answers with a stream.
+pub(crate) type Answer<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
+
+/// What ends a stream early, so that its reader goes on elsewhere or by another connection.
+pub(crate) struct Closing {
+    /// The server stops.
+    pub(crate) server: CancellationToken,
+    /// The connection has become old.
+    pub(crate) connection: CancellationToken,
+}
+
+impl Closing {
+    /// For the stream that answers a request.
+    pub(crate) fn of<T>(server: &CancellationToken, request: &Request<T>) -> Self {
+        let connection = request.extensions().get::<ConnectionClosing>().map(|closing| closing.0.clone());
+        Self { server: server.clone(), connection: connection.unwrap_or_default() }
+    }
+}
+
+/// Where the messages of one stream go.
+pub(crate) struct Outbox<M>(mpsc::Sender<M>);
+
+/// Where a reader that was sent away goes on: a word for it, and what programs look at.
+pub(crate) struct GoOn {
+    pub(crate) message: String,
+    pub(crate) at: Option<(&'static str, String)>,
+}
+
+impl GoOn {
+    /// After an event.
+    pub(super) fn after(seq: u64) -> Self {
+        Self { message: format!("go on from event {}", seq + 1), at: Some((tutti_api::LAST_SEQ, seq.to_string())) }
+    }
+}
+
+impl<M> Outbox<M> {
+    /// Hands a message over.
+    ///
+    /// # Errors
+    /// A reader that is gone, or was too slow.
+    pub(crate) async fn send(&self, message: M, go_on: impl FnOnce() -> GoOn) -> Result<(), Status> {
+        match timeout(PATIENCE, self.0.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Status::cancelled("the reader is gone")),
+            Err(_) => {
+                let GoOn { message, at } = go_on();
+                let metadata: HashMap<String, String> =
+                    at.into_iter().map(|(name, at)| (name.to_owned(), at)).collect();
+                let message = format!("the reader was too slow; {message}");
+                Err(tutti_a2a::error::with_info(Code::Aborted, message, &info(tutti_api::SLOW_READER, metadata)))
+            }
+        }
+    }
+}
+
+/// The stream of what `feed` hands over, of which at most `buffered` messages wait beside what HTTP/2 buffers. It ends
+/// when `feed` does, after everything that was handed over, and by its error if it has one. `feed` is dropped when the
+/// reader is gone.
+pub(crate) fn stream<M: Send + 'static, F>(
+    buffered: usize,
+    closing: Closing,
+    feed: impl FnOnce(Outbox<M>) -> F,
+) -> Answer<M>
+where
+    F: Future<Output = Result<(), Status>> + Send + 'static,
+{
+    let (messages, reader) = mpsc::channel(buffered);
+    let (ending, end) = oneshot::channel();
+    let gone = messages.clone();
+    let feeding = feed(Outbox(messages));
+    tokio::spawn(async move {
+        let outcome = tokio::select! {
+            outcome = feeding => outcome,
+            () = gone.closed() => return,
+            () = closing.server.cancelled() => Err(Status::unavailable("the server stops; go on at the next one")),
+            () = closing.connection.cancelled() => {
+                Err(Status::unavailable("the connection has become old; go on by another one"))
+            }
+        };
+        // The end comes after everything that was sent.
+        let _ = ending.send(outcome);
+    });
+    let fault = || Err(Status::internal("the server has a fault"));
+    let end =
+        stream::once(end).filter_map(move |outcome| async move { outcome.unwrap_or_else(|_| fault()).err().map(Err) });
+    Box::pin(ReceiverStream::new(reader).map(Ok).chain(end))
+}
