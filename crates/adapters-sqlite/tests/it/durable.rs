@@ -3,9 +3,12 @@
 use bytes::Bytes;
 use rusqlite::Connection;
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
-use tutti_core::ports::payload::PayloadStore as _;
-use tutti_core::ports::query::{ListRuns, RunQuery as _};
-use tutti_core::ports::store::{CommitOutcome, Creation, RunStore as _, Snapshot, StoreError};
+use tutti_core::ids::Namespace;
+use tutti_core::ports::filter::{Condition, RunFilter};
+use tutti_core::ports::payload::PayloadStore;
+use tutti_core::ports::query::{ListRuns, RunQuery};
+use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordKind, RecordStore};
+use tutti_core::ports::store::{CommitOutcome, Creation, KeyClaim, NewRun, RunStore as _, Snapshot, StoreError};
 use tutti_testkit::given::{commit, due_at, new_run, run_id, summary};
 
 #[tokio::test]
@@ -23,9 +26,9 @@ async fn everything_is_there_after_a_restart() {
     store.claim(run_id(2)).await.unwrap();
     store.commit(vec![last.clone()]).await.unwrap();
     store.save_snapshot(run_id(2), snapshot.clone()).await.unwrap();
-    let at = store.put(run_id(2), bytes.clone()).await.unwrap();
+    let at = PayloadStore::put(&store, run_id(2), bytes.clone()).await.unwrap();
     store.claim(run_id(3)).await.unwrap();
-    let page = store.list(ListRuns { limit: 2, ..ListRuns::default() }).await.unwrap();
+    let page = RunQuery::list(&store, ListRuns { limit: 2, ..ListRuns::default() }).await.unwrap();
     let history = store.events(run_id(2), 1, 100).await.unwrap();
     drop(store);
     assert!(!folder.path().join("tutti.db-wal").exists(), "closing tidies up");
@@ -34,14 +37,58 @@ async fn everything_is_there_after_a_restart() {
     assert_eq!(store.create(new_run(1)).await, Ok(Creation::Exists(run_id(1))));
     assert_eq!(store.events(run_id(2), 1, 100).await, Ok(history));
     assert_eq!(store.snapshot(run_id(2)).await, Ok(Some(snapshot)));
-    assert_eq!(store.get(run_id(2), at).await, Ok(Some(bytes)));
+    assert_eq!(PayloadStore::get(&store, run_id(2), at).await, Ok(Some(bytes)));
     assert_eq!(store.definition(summary(run_id(1)).definition).await, Ok(Some(b"a workflow".to_vec())));
     assert_eq!(store.due(due_at(0)).await, Ok([1, 2, 3].map(run_id).to_vec()));
-    let rest = store.list(ListRuns { cursor: page.next, ..ListRuns::default() }).await.unwrap();
+    let rest = RunQuery::list(&store, ListRuns { cursor: page.next, ..ListRuns::default() }).await.unwrap();
     assert_eq!(rest.runs, [summary(run_id(1))], "a cursor outlives the process");
     assert_eq!(store.commit(vec![last]).await, Ok(vec![CommitOutcome::Committed]), "it is known as applied");
     assert_eq!(store.claim(run_id(3)).await.unwrap().unwrap().claims, 2);
     assert_eq!(store.commit(vec![commit(run_id(2), 2, 5, 1)]).await, Ok(vec![CommitOutcome::Committed]));
+}
+
+#[tokio::test]
+async fn keys_and_documents_are_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tutti.db");
+    let claim = |from| Some(KeyClaim { key: "k".parse().unwrap(), from });
+    let mut keyed = NewRun { key: claim(None), ..new_run(1) };
+    keyed.summary.key = Some("k".parse().unwrap());
+    keyed.summary.session = Some("s".parse().unwrap());
+    keyed.summary.labels = [("team".parse().unwrap(), "billing".to_owned())].into();
+    let of_session =
+        ListRuns { filter: RunFilter::default().and(Condition::Session("s".parse().unwrap())), ..ListRuns::default() };
+
+    let store = Sqlite::open(&path, OpenMode::Engine).unwrap();
+    store.create(keyed.clone()).await.unwrap();
+    for (name, revision) in [("a", 0), ("a", 1), ("b", 0), ("gone", 0)] {
+        let written = RecordStore::put(&store, document(name, revision, b"one")).await;
+        assert_eq!(written, Ok(Put::Stored(revision + 1)));
+    }
+    assert_eq!(store.delete(&document("gone", 0, b"").key, 1).await, Ok(true));
+    drop(store);
+
+    let store = Sqlite::open(&path, OpenMode::Engine).unwrap();
+    assert_eq!(RunQuery::list(&store, of_session).await.unwrap().runs, [keyed.summary]);
+    assert_eq!(store.create(NewRun { key: claim(None), ..new_run(2) }).await, Ok(Creation::KeyHeld(run_id(1))));
+    let taken = NewRun { key: claim(Some(run_id(1))), ..new_run(2) };
+    assert_eq!(store.create(taken).await, Ok(Creation::Created));
+    let (a, b) = (document("a", 2, b"one"), document("b", 1, b"one"));
+    let all = ListRecords {
+        kind: a.key.kind,
+        namespace: a.key.namespace.clone(),
+        prefix: String::new(),
+        after: None,
+        limit: 10,
+    };
+    assert_eq!(RecordStore::list(&store, all).await, Ok(vec![a.clone(), b]));
+    assert_eq!(RecordStore::put(&store, document("a", 1, b"two")).await, Ok(Put::Conflict(Some(a))));
+}
+
+/// A document in the default namespace.
+pub fn document(name: &str, revision: u64, body: &'static [u8]) -> Record {
+    let key = RecordKey { kind: RecordKind::Agent, namespace: Namespace::default(), name: name.to_owned() };
+    Record { key, revision, blob: Bytes::from_static(body) }
 }
 
 #[tokio::test]
@@ -50,18 +97,35 @@ async fn what_others_changed_in_the_file_is_noticed() {
     let path = folder.path().join("tutti.db");
     let store = Sqlite::open(&path, OpenMode::Engine).unwrap();
     store.create(new_run(1)).await.unwrap();
-    let at = store.put(run_id(1), Bytes::from_static(b"true")).await.unwrap();
+    let at = PayloadStore::put(&store, run_id(1), Bytes::from_static(b"true")).await.unwrap();
     let other = Connection::open(&path).unwrap();
 
     other.execute("UPDATE payload SET body = x'00000066616c7365'", ()).unwrap();
-    assert!(matches!(store.get(run_id(1), at).await, Err(StoreError::Corrupt(_))));
+    assert!(matches!(PayloadStore::get(&store, run_id(1), at).await, Err(StoreError::Corrupt(_))));
     other.execute("UPDATE payload SET body = x'00'", ()).unwrap();
-    assert!(matches!(store.get(run_id(1), at).await, Err(StoreError::Corrupt(_))));
+    assert!(matches!(PayloadStore::get(&store, run_id(1), at).await, Err(StoreError::Corrupt(_))));
     other.execute("UPDATE payload SET body = x'09000074727565'", ()).unwrap();
-    assert!(matches!(store.get(run_id(1), at).await, Err(StoreError::Permanent(_))), "of a newer build");
+    assert!(
+        matches!(PayloadStore::get(&store, run_id(1), at).await, Err(StoreError::Permanent(_))),
+        "of a newer build"
+    );
     other.execute("UPDATE definition SET body = x'0000007b7d'", ()).unwrap();
     assert!(matches!(store.definition(summary(run_id(1)).definition).await, Err(StoreError::Corrupt(_))));
-    other.execute("UPDATE run_view SET status = 'dancing'", ()).unwrap();
+    RecordStore::put(&store, document("a", 0, b"{}")).await.unwrap();
+    other.execute("UPDATE record SET body = x'0900007b7d'", ()).unwrap();
+    let key = document("a", 1, b"").key;
+    assert!(matches!(RecordStore::get(&store, &key).await, Err(StoreError::Permanent(_))), "of a newer build");
+    assert!(matches!(RecordStore::put(&store, document("a", 1, b"")).await, Err(StoreError::Permanent(_))));
+    other.execute("UPDATE record SET body = x'00'", ()).unwrap();
+    assert!(matches!(RecordStore::get(&store, &key).await, Err(StoreError::Corrupt(_))));
+    for labels in ["[]", "{\"a\": 1}", "{\"a b\": \"c\"}", ""] {
+        other.execute("UPDATE run_view SET labels = ?", [labels]).unwrap();
+        let found = store.find(&"default".parse().unwrap(), run_id(1)).await;
+        assert!(matches!(found, Err(StoreError::Corrupt(_))), "{labels}: {found:?}");
+    }
+    other.execute("UPDATE run_view SET labels = '{}', session = 'a b'", ()).unwrap();
+    assert!(matches!(store.find(&"default".parse().unwrap(), run_id(1)).await, Err(StoreError::Corrupt(_))));
+    other.execute("UPDATE run_view SET status = 'dancing', session = NULL", ()).unwrap();
     assert!(matches!(store.find(&"default".parse().unwrap(), run_id(1)).await, Err(StoreError::Corrupt(_))));
     other.execute("UPDATE run SET epoch = -1", ()).unwrap();
     let refused = store.commit(vec![commit(run_id(1), 1, 2, 1)]).await;

@@ -9,6 +9,7 @@ mod engines;
 mod history;
 mod refusals;
 mod sweep;
+mod upgrade;
 
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
 use tutti_testkit::conformance::store::Subject;

@@ -5,9 +5,12 @@ use std::path::Path;
 use bytes::Bytes;
 use rusqlite::Connection;
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
-use tutti_core::ports::payload::PayloadStore as _;
+use tutti_core::ports::payload::PayloadStore;
+use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::{RunStore as _, Snapshot, StoreError};
 use tutti_testkit::given::{commit, new_run, run_id};
+
+use crate::durable::document;
 
 const BOTH: [OpenMode; 2] = [OpenMode::ReadOnly, OpenMode::Engine];
 
@@ -105,7 +108,9 @@ async fn a_reader_writes_nothing() {
         reader.commit(vec![commit(run, 1, 2, 1)]).await.err(),
         reader.claim(run).await.err(),
         reader.save_snapshot(run, snapshot).await.err(),
-        reader.put(run, Bytes::new()).await.err(),
+        PayloadStore::put(&reader, run, Bytes::new()).await.err(),
+        RecordStore::put(&reader, document("a", 0, b"")).await.err(),
+        reader.delete(&document("a", 0, b"").key, 1).await.err(),
     ];
     for error in refused {
         assert!(matches!(error, Some(StoreError::Permanent(_))), "{error:?}");
