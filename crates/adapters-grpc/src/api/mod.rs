@@ -22,7 +22,9 @@ mod watch;
 mod workflows;
 
 pub use auth::{Auth, rules};
-pub use client::{ApiClient, ApiError, EventStream};
+pub use client::{
+    ApiClient, ApiError, ArtifactDownload, ChangeStream, EventStream, ExecuteStream, Finding, RunsNews, WaitedRun,
+};
 pub use connect::ClientTls;
 pub use rules::Rule;
 pub use server::{Api, Inbound, serve};
