@@ -1,7 +1,7 @@
 //! Filters of runs as statements. What callers wrote is bound, never part of the text.
 
 use rusqlite::types::Value;
-use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ids::{Namespace, RunId, WorkflowId};
 use tutti_core::ports::filter::{Condition, RunFilter};
 use tutti_core::run::RunStatus;
 
@@ -32,7 +32,7 @@ impl Chosen {
                     states.retain(|state| any.contains(state) != term.not);
                     continue;
                 }
-                Condition::Workflow(any) => chosen.one_of("workflow", any.iter().map(|id| id.as_str())),
+                Condition::Workflow(any) => chosen.one_of("workflow", any.iter().map(WorkflowId::as_str)),
                 Condition::Version(version) => format!("version = {}", chosen.bind(version.clone())),
                 Condition::Session(session) => format!("session = {}", chosen.bind(session.as_str().to_owned())),
                 Condition::Key(key) => format!("key = {}", chosen.bind(key.as_str().to_owned())),

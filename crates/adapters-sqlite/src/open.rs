@@ -18,7 +18,7 @@ const OLDEST: i32 = 3_051_003;
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// Statements kept ready by a connection: more than there are.
+/// Statements kept ready by a connection: more than there are, those of filters aside.
 const STATEMENTS: usize = 64;
 
 /// Keeps a second engine away for as long as it lives; the system frees it when the process ends, however it ends.

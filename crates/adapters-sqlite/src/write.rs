@@ -4,7 +4,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tutti_core::ids::{RunId, RunKey, SessionId};
 use tutti_core::ports::query::RunSummary;
-use tutti_core::ports::store::{Claim, Commit, CommitOutcome, Creation, EncodedEvent, NewRun, Snapshot, StoreError};
+use tutti_core::ports::store::{
+    Claim, Commit, CommitOutcome, Creation, EncodedEvent, KeyClaim, NewRun, Snapshot, StoreError,
+};
 use tutti_core::value::Digest;
 
 use crate::error::Outcome;
@@ -24,13 +26,10 @@ pub fn create(db: &Connection, new: &NewRun) -> Outcome<Creation> {
         let text = format!("run {} exists and was created by another request", new.run);
         return Ok(Err(StoreError::Permanent(text)));
     }
-    let claimed = new.key.as_ref().map(|claim| claim.key.as_str());
-    if let Some(claim) = &new.key {
-        let mut holder = db.prepare_cached("SELECT run_id FROM run_key WHERE namespace = ? AND key = ?")?;
-        let holder = holder.query_row((namespace, claimed), rows::run_id).optional()?;
-        if let Some(holder) = holder.filter(|holder| Some(*holder) != claim.from) {
-            return Ok(Ok(Creation::KeyHeld(holder)));
-        }
+    if let Some(claim) = &new.key
+        && let Some(holder) = holder(db, namespace, claim)?
+    {
+        return Ok(Ok(Creation::KeyHeld(holder)));
     }
     let (hash, body) = &new.definition;
     let mut known = db.prepare_cached("SELECT 1 FROM definition WHERE hash = ?")?;
@@ -57,12 +56,9 @@ pub fn create(db: &Connection, new: &NewRun) -> Outcome<Creation> {
         new.request,
         id,
     ))?;
-    if claimed.is_some() {
-        db.prepare_cached(
-            "INSERT INTO run_key (namespace, key, run_id) VALUES (?, ?, ?)
-             ON CONFLICT (namespace, key) DO UPDATE SET run_id = excluded.run_id",
-        )?
-        .execute((namespace, claimed, id))?;
+    if let Some(KeyClaim { key, .. }) = &new.key {
+        let sql = "INSERT OR REPLACE INTO run_key (namespace, key, run_id) VALUES (?, ?, ?)";
+        db.prepare_cached(sql)?.execute((namespace, key.as_str(), id))?;
     }
     db.prepare_cached(
         "INSERT INTO run_view
@@ -75,6 +71,13 @@ pub fn create(db: &Connection, new: &NewRun) -> Outcome<Creation> {
     })?;
     append(db, new.run, 1, &new.events)?;
     Ok(Ok(Creation::Created))
+}
+
+/// The run that keeps a key from being claimed.
+fn holder(db: &Connection, namespace: &str, claim: &KeyClaim) -> rusqlite::Result<Option<RunId>> {
+    let mut named = db.prepare_cached("SELECT run_id FROM run_key WHERE namespace = ? AND key = ?")?;
+    let named = named.query_row((namespace, claim.key.as_str()), rows::run_id).optional()?;
+    Ok(named.filter(|holder| Some(*holder) != claim.from))
 }
 
 /// Appends to runs, each guarded by its own row.
