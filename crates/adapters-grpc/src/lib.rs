@@ -18,6 +18,7 @@ pub mod api;
 mod connect;
 mod discovery;
 mod fault;
+pub mod orchestrator;
 mod output;
 mod peer;
 mod pieces;

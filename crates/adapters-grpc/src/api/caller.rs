@@ -6,12 +6,12 @@ use tutti_core::ids::{InvalidName, Namespace};
 use tutti_core::ports::inbound::access::{Caller, Role};
 
 /// Who calls. A request that did not come through the layer is from somebody who may do nothing but look into `default`.
-pub(super) fn caller<T>(request: &Request<T>) -> Caller {
+pub(crate) fn caller<T>(request: &Request<T>) -> Caller {
     known(request.extensions())
 }
 
 /// As [`caller`], from the extensions of any request.
-pub(super) fn known(extensions: &Extensions) -> Caller {
+pub(crate) fn known(extensions: &Extensions) -> Caller {
     extensions.get().cloned().unwrap_or_else(|| Caller {
         name: String::new(),
         role: Role::Reader,
@@ -24,7 +24,7 @@ pub(super) fn known(extensions: &Extensions) -> Caller {
 ///
 /// # Errors
 /// INVALID_ARGUMENT for what is no name; PERMISSION_DENIED for another namespace than the caller's.
-pub(super) fn namespace<T>(request: &Request<T>, text: &str) -> Result<Namespace, Status> {
+pub(crate) fn namespace<T>(request: &Request<T>, text: &str) -> Result<Namespace, Status> {
     within(&caller(request), text)
 }
 
@@ -44,7 +44,7 @@ pub(super) fn within(caller: &Caller, text: &str) -> Result<Namespace, Status> {
 
 /// Who is recorded as having done something: the caller's name. Callers without one are recorded as what they say of
 /// themselves, or `api`.
-pub(super) fn recorded(caller: &Caller, said: &str) -> String {
+pub(crate) fn recorded(caller: &Caller, said: &str) -> String {
     let name = if caller.name.is_empty() { said } else { &caller.name };
     if name.is_empty() { "api".to_owned() } else { name.to_owned() }
 }

@@ -114,7 +114,7 @@ pub(crate) fn refusal(grpc: bool, status: StatusCode, code: Code, why: &str) -> 
 }
 
 /// The caller's `grpc-timeout` (gRPC over HTTP/2, "Timeout"): at most eight digits and a unit.
-fn allowed(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn allowed(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {

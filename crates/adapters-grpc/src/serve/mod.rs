@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use limits::ServerLimits;
 pub use tls::{PeerCertificate, TlsOptions, TlsVersion};
 
-pub(crate) use self::calls::{is_grpc, refusal};
+pub(crate) use self::calls::{allowed, is_grpc, refusal};
 
 use self::calls::Calls;
 use self::connection::Serving;

@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "what must not fail in a test ends the test")]
 
 mod access;
+mod auth;
 mod conformance;
 mod discovery;
 mod events;
+mod orchestrator;
 mod scripted;
 mod sdk;
 mod serve;

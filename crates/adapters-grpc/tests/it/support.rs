@@ -159,7 +159,7 @@ impl Drop for SdkAgent {
 }
 
 /// The Python that has the SDK.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let python = std::env::var_os("TUTTI_TEST_PYTHON")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/test-venv/bin/python"), PathBuf::from);
     assert!(
