@@ -22,6 +22,10 @@ pub mod rpc {
     tonic::include_proto!("google.rpc");
 }
 
+/// The descriptors of package `lf.a2a.v1` and what it imports: a serialized `google.protobuf.FileDescriptorSet`, for
+/// reflection and for tests that go through every method.
+pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("lf.a2a.v1");
+
 /// The version of the protocol spoken here, as it travels in [`metadata::VERSION`].
 pub const VERSION: &str = "1.0";
 

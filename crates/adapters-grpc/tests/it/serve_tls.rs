@@ -21,13 +21,13 @@ use crate::serve::{Served, head, request};
 use crate::support::PATIENCE;
 
 /// A certificate authority and a folder for what it signs.
-struct Authority {
+pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -36,12 +36,12 @@ impl Authority {
         Self { issuer, folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Writes `NAME.pem` and `NAME.key`; gives the certificate.
-    fn sign(&self, name: &str, names: Vec<SanType>) -> CertificateDer<'static> {
+    pub fn sign(&self, name: &str, names: Vec<SanType>) -> CertificateDer<'static> {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.subject_alt_names = names;
@@ -51,7 +51,7 @@ impl Authority {
         certificate.der().clone()
     }
 
-    fn server(&self) -> TlsOptions {
+    pub fn server(&self) -> TlsOptions {
         self.sign("server", vec![dns("localhost")]);
         TlsOptions::new(self.path("server.pem"), self.path("server.key"))
     }
@@ -60,6 +60,20 @@ impl Authority {
     async fn connect(
         &self,
         server: &Served,
+        client: Option<&str>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.speak(server.connect().await, client, versions).await
+    }
+
+    /// As [`connect`](Self::connect) over a connection that is there, by TLS 1.3.
+    pub async fn handshake(&self, stream: TcpStream, client: Option<&str>) -> std::io::Result<TlsStream<TcpStream>> {
+        self.speak(stream, client, &[&TLS13]).await
+    }
+
+    async fn speak(
+        &self,
+        stream: TcpStream,
         client: Option<&str>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> std::io::Result<TlsStream<TcpStream>> {
@@ -77,7 +91,7 @@ impl Authority {
             }
         };
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, server.connect().await).await
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     fn client(&self, name: Option<&str>) -> ClientTls {
@@ -89,7 +103,7 @@ impl Authority {
     }
 }
 
-fn dns(name: &str) -> SanType {
+pub fn dns(name: &str) -> SanType {
     SanType::DnsName(Ia5String::try_from(name).unwrap())
 }
 
