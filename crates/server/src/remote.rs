@@ -1,9 +1,13 @@
 //! A server as a place where runs are: read like a store.
 
-use std::sync::Arc;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use tutti_adapters_grpc::api::{ApiClient, ApiError};
 use tutti_core::ports::query::{ListRuns, RunQuery};
+use tutti_core::ports::store::StoreError;
 
 use crate::exit::{Failure, Result};
 use crate::store::Reader;
@@ -11,12 +15,56 @@ use crate::store::Reader;
 /// The server that is asked if none is named and one is needed; where `tutti serve` listens by default.
 pub const DEFAULT: &str = "http://127.0.0.1:7780";
 
-/// A client of the server at a URL.
+/// What every client of this process sends, so that none forgets it.
+static TOKEN: OnceLock<Token> = OnceLock::new();
+
+/// A token of the caller. Nothing shows it.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[token]")
+    }
+}
+
+impl FromStr for Token {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        Ok(Self(text.trim().to_owned()))
+    }
+}
+
+impl Token {
+    /// The token in a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is empty.
+    pub fn of_file(path: &Path) -> Result<Self> {
+        let wrong = |why: &dyn fmt::Display| Failure::usage(format!("the token file {} {why}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+        if text.trim().is_empty() { Err(wrong(&"is empty")) } else { Ok(Self(text.trim().to_owned())) }
+    }
+}
+
+/// Has every client of this process send a token.
+pub fn bear(token: Token) {
+    // Said once, by the command line.
+    let _ = TOKEN.set(token);
+}
+
+/// A client of the server at a URL, with the caller's token.
 ///
 /// # Errors
-/// What is no URL.
+/// What is no URL, a token that cannot be sent.
 pub fn client(url: &str) -> Result<ApiClient> {
-    ApiClient::new(url).map_err(|error| Failure::usage(error.to_string()).next(format!("--server {DEFAULT}")))
+    let client = ApiClient::new(url);
+    let client = client.map_err(|error| Failure::usage(error.to_string()).next(format!("--server {DEFAULT}")))?;
+    match TOKEN.get().filter(|token| !token.0.is_empty()) {
+        Some(token) => client.with_token(&token.0).map_err(|error| failure(url, error)),
+        None => Ok(client),
+    }
 }
 
 /// The runs of the server at a URL, to look on.
@@ -26,8 +74,10 @@ pub fn client(url: &str) -> Result<ApiClient> {
 pub async fn reader(url: &str) -> Result<Reader> {
     let client = Arc::new(client(url)?);
     // Asked once, so that a server that is not there is told as such.
-    if let Err(error) = client.list(ListRuns { limit: 1, ..ListRuns::default() }).await {
-        return Err(unreachable(url, &error.to_string()));
+    match client.list(ListRuns { limit: 1, ..ListRuns::default() }).await {
+        Ok(_) => {}
+        Err(StoreError::Permanent(why)) => return Err(failure(url, ApiError::Denied(why))),
+        Err(error) => return Err(unreachable(url, &error.to_string())),
     }
     Ok(Reader { query: client.clone(), payloads: client })
 }
@@ -36,6 +86,9 @@ pub async fn reader(url: &str) -> Result<Reader> {
 pub fn failure(url: &str, error: ApiError) -> Failure {
     match error {
         ApiError::Refused(why) => Failure::usage(why),
+        ApiError::Denied(why) => {
+            Failure::usage(why).next("give a token by TUTTI_TOKEN or --token-file; `tutti token create` makes one")
+        }
         ApiError::Unavailable(why) | ApiError::Interrupted(why) => unreachable(url, &why),
     }
 }

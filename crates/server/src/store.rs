@@ -82,19 +82,45 @@ impl StoreSpec {
         }
     }
 
+    /// Opens the store for what is to be there when this command has ended.
+    ///
+    /// # Errors
+    /// A store that is in use, cannot be used, or goes with this command.
+    pub async fn open_for_keeping(&self) -> Result<Store> {
+        match self {
+            Self::Memory => Err(gone()),
+            Self::Sqlite(_) => self.open().await,
+        }
+    }
+
+    /// Opens the store to look at its documents.
+    ///
+    /// # Errors
+    /// A store that is not there or cannot be used.
+    pub async fn open_documents(&self) -> Result<Arc<dyn RecordStore>> {
+        self.look().await.map(|store| store.records)
+    }
+
     /// Opens the store to look on.
     ///
     /// # Errors
     /// A store that is not there or cannot be used.
     pub async fn open_reader(&self) -> Result<Reader> {
+        self.look().await.map(|store| store.reader())
+    }
+
+    /// Opens the store to look on, whole; nothing can be written.
+    ///
+    /// # Errors
+    /// A store that is not there or cannot be used.
+    pub async fn look(&self) -> Result<Store> {
         match self {
-            Self::Memory => Err(Failure::usage("a store in memory is gone with the command that made it")
-                .next("give `run` and this command the same --store sqlite:PATH")),
+            Self::Memory => Err(gone()),
             Self::Sqlite(path) if !path.exists() => {
                 Err(Failure::unavailable(format!("there is no store at {}", path.display()))
                     .next("tutti run WORKFLOW.yaml makes it; another one is named by --store sqlite:PATH"))
             }
-            Self::Sqlite(path) => open(path.clone(), OpenMode::ReadOnly).await.map(|store| Store::of(store).reader()),
+            Self::Sqlite(path) => open(path.clone(), OpenMode::ReadOnly).await.map(Store::of),
         }
     }
 
@@ -117,6 +143,11 @@ impl Store {
         let store = Arc::new(store);
         Self { runs: store.clone(), payloads: store.clone(), query: store.clone(), records: store }
     }
+}
+
+fn gone() -> Failure {
+    Failure::usage("a store in memory is gone with the command that made it")
+        .next("give `run` and this command the same --store sqlite:PATH")
 }
 
 /// Opening a file reads it, and makes tables the first time.

@@ -46,6 +46,7 @@ impl Key {
                 _ => return Err(self.takes()),
             },
             "integer" => serde_json::from_str(text).map_err(|_| self.takes())?,
+            "array" => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
             _ => {
                 let known = self.choices().into_iter().find(|choice| choice.eq_ignore_ascii_case(text));
                 Value::String(known.unwrap_or_else(|| text.to_owned()))
@@ -67,6 +68,7 @@ impl Key {
         let fits = match self.kind() {
             "boolean" => value.is_boolean(),
             "integer" => value.as_u64().is_some_and(|n| in_range(n as f64)),
+            "array" => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
             _ => value.as_str().is_some_and(|text| choices.is_empty() || choices.iter().any(|choice| choice == text)),
         };
         if fits { Ok(()) } else { Err(self.takes()) }
@@ -83,6 +85,7 @@ impl Key {
         match self.kind() {
             "boolean" => "it takes true or false".to_owned(),
             "integer" => format!("it takes a whole number{range}"),
+            "array" => "it takes a list of texts, in a variable with commas between them".to_owned(),
             _ if self.choices().is_empty() => "it takes a text".to_owned(),
             _ => format!("it takes one of {}", self.choices().join(", ")),
         }

@@ -51,7 +51,7 @@ pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Resu
         return Err(refused(&problems));
     }
     let config: Config = builder.build().and_then(Layers::try_deserialize).map_err(|error| internal(&error))?;
-    let problems = config.tls.problems();
+    let problems = [config.tls.problems(), config.auth.problems(&config.tls)].concat();
     if !problems.is_empty() {
         return Err(refused(&problems));
     }
@@ -192,6 +192,13 @@ mod tests {
         assert_eq!(read.config.server.listen.port(), 2);
         assert_eq!(read.config.execution.parallel_threshold, 7);
         assert_eq!(read.config.execution.mode, super::super::sections::Mode::Basic);
+        let lists = [("TUTTI_AGENTS__POLICY__ALLOW", "10.0.0.0/8, *.agents.example,")];
+        let policy = loaded("[agents.policy]\nallow_private = true", &lists).unwrap().config.agents.policy;
+        assert_eq!(
+            policy.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["10.0.0.0/8", "*.agents.example"]
+        );
+        assert!(policy.allow_private && !policy.allow_loopback);
         assert_eq!(read.origins["server.listen"], "environment TUTTI_SERVER__LISTEN");
         assert!(read.origins["execution.parallel_threshold"].starts_with("file "));
     }
@@ -209,6 +216,11 @@ mod tests {
             ("", &[("ENABLE_PARALLEL_EXECUTION", "maybe")], "it takes true or false"),
             ("[tls]\ncert = \"c.pem\"", &[], "tls.cert is given without tls.key"),
             ("[tls]\nrequire_client_cert = true", &[], "without tls.client_ca"),
+            ("[auth]\nenabled = true\ncertificates = [\"a=boss\"]", &[], "reader, operator, author, admin"),
+            ("[auth]\nenabled = true\ncertificates = [\"a=admin\"]", &[], "without tls.client_ca"),
+            ("[auth]\ncertificates = \"a=admin\"", &[], "it takes a list of texts"),
+            ("", &[("TUTTI_AUTH__CERTIFICATES", "a=admin, b")], "it has no ="),
+            ("[agents.policy]\nallow = [\"10.0.0.0/33\"]", &[], "is no network"),
         ] {
             let told = loaded(file, variables).unwrap_err().to_string();
             assert!(told.contains(words), "{words:?} in {told}");

@@ -4,20 +4,24 @@
 //! section may hold, which values it takes and which variables set it is told by its JSON Schema, from which the checks,
 //! `tutti config` and the reference in `docs/configuration.md` are made.
 
+mod auth;
 mod execution;
 pub mod keys;
 mod load;
 mod sections;
 mod server;
+mod telemetry;
 mod text;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::auth::AuthConfig;
 pub use self::execution::{Explicit, Flags, max_concurrent, server_executor, settled};
 pub use self::load::{Loaded, environment, load};
 pub use self::sections::{AgentsConfig, ExecutionConfig, StoreConfig};
 pub use self::server::{ServerConfig, TlsConfig};
+pub use self::telemetry::{LogFormat, TelemetryConfig};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -29,8 +33,12 @@ pub struct Config {
     pub server: ServerConfig,
     /// TLS of the server.
     pub tls: TlsConfig,
+    /// Who may call the server.
+    pub auth: AuthConfig,
     /// The agents and the connections to them.
     pub agents: AgentsConfig,
     /// How steps are run.
     pub execution: ExecutionConfig,
+    /// Traces, metrics and logs.
+    pub telemetry: TelemetryConfig,
 }

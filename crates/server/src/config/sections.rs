@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tutti_adapters_grpc::GrpcConfig;
+use tutti_adapters_grpc::{Allowed, EndpointPolicy, GrpcConfig};
 use tutti_core::limits::DEFAULT_PARALLEL_THRESHOLD;
+use tutti_core::ports::agent::SecretRef;
 use tutti_core::workflow::Executor;
 use tutti_engine::EngineOptions;
 
@@ -40,12 +41,37 @@ pub struct AgentsConfig {
     /// How long the stream of a task may be silent before the agent is asked about the task, in seconds.
     #[schemars(range(min = 1, max = 86_400))]
     pub idle_timeout_seconds: u64,
+    /// Where agents may be that are registered at a server. Those of an agents file are trusted.
+    pub policy: PolicyConfig,
+}
+
+/// Where agents may be that are registered at a server: in the internet, and where this says. Never at addresses at which
+/// clouds tell their machines secrets, nor at multicast, reserved and unspecified ones.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// Networks and hosts that are allowed though they are private, link-local or loopback: `10.1.0.0/16`, `fd00::/8`,
+    /// `agents.example`, `*.agents.example` for all names below.
+    #[schemars(with = "Vec<String>")]
+    pub allow: Vec<Allowed>,
+    /// Agents may be on this machine.
+    pub allow_loopback: bool,
+    /// Agents may be in private networks: RFC 1918, RFC 6598, unique and site local IPv6.
+    pub allow_private: bool,
+    /// The secrets that they may be given, and the files for TLS, as `env:NAME` and `file:PATH`.
+    #[schemars(with = "Vec<String>")]
+    pub secrets: Vec<SecretRef>,
 }
 
 impl Default for AgentsConfig {
     fn default() -> Self {
         let GrpcConfig { pool_size, idle_timeout, .. } = GrpcConfig::default();
-        Self { file: None, connection_pool_size: pool_size, idle_timeout_seconds: idle_timeout.as_secs() }
+        Self {
+            file: None,
+            connection_pool_size: pool_size,
+            idle_timeout_seconds: idle_timeout.as_secs(),
+            policy: PolicyConfig::default(),
+        }
     }
 }
 
@@ -55,8 +81,17 @@ impl AgentsConfig {
         GrpcConfig {
             pool_size: self.connection_pool_size,
             idle_timeout: Duration::from_secs(self.idle_timeout_seconds),
+            policy: self.policy.policy(),
             ..GrpcConfig::default()
         }
+    }
+}
+
+impl PolicyConfig {
+    /// The policy that it stands for.
+    pub fn policy(&self) -> EndpointPolicy {
+        let Self { allow, allow_loopback, allow_private, secrets } = self.clone();
+        EndpointPolicy { allow, allow_loopback, allow_private, secrets }
     }
 }
 
