@@ -21,7 +21,7 @@ pub use self::execution::{Explicit, Flags, max_concurrent, server_executor, sett
 pub use self::load::{Loaded, environment, load};
 pub use self::sections::{AgentsConfig, ExecutionConfig, StoreConfig};
 pub use self::server::{ServerConfig, TlsConfig};
-pub use self::telemetry::{LogFormat, TelemetryConfig};
+pub use self::telemetry::{LogFormat, OtlpEndpoint, TelemetryConfig};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

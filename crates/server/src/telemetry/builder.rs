@@ -61,6 +61,7 @@ struct OpenAttempt {
 }
 
 /// What every span has, beside what it says about itself.
+#[derive(Clone, Copy)]
 struct Frame {
     id: [u8; 8],
     parent: Option<[u8; 8]>,

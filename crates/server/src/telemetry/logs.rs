@@ -1,6 +1,6 @@
 //! The log: lines on stderr and records by OTLP, both with the trace of the run that they are about.
 
-use std::fmt::{self, Debug, Write as _};
+use std::fmt::{self, Debug};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -23,8 +23,10 @@ use super::runs::{self, Place};
 use crate::config::{LogFormat, TelemetryConfig};
 
 /// What is sent by OTLP: nothing of those who send it, or each record would make the next one.
-const SENT: &str =
-    "info,opentelemetry=off,opentelemetry_sdk=off,opentelemetry_otlp=off,hyper=off,tonic=off,tower=off,h2=off";
+const SENT: &str = "info,opentelemetry=off,hyper=off,tonic=off,tower=off,h2=off";
+
+/// What the SDK says of itself is for those who ask for it.
+const QUIET: &str = "opentelemetry=warn";
 
 /// The fields of an entry that name what it is about: a run, or an attempt by its message id.
 const NAMES: [&str; 2] = ["attempt", "run"];
@@ -38,7 +40,8 @@ static BRIDGE: OnceLock<OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>
 /// # Errors
 /// A filter that is none, in words.
 pub fn start(filter: Option<&str>, config: &TelemetryConfig) -> Result<(), String> {
-    let filter = filter.map(EnvFilter::try_new).transpose().map_err(|error| error.to_string())?;
+    let quiet = |text: &str| if text.contains("opentelemetry") { text.to_owned() } else { format!("{text},{QUIET}") };
+    let filter = filter.map(|text| EnvFilter::try_new(quiet(text))).transpose().map_err(|error| error.to_string())?;
     let lines = filter.map(|filter| lines(config.log_format, std::io::stderr).with_filter(filter));
     let is_sent = config.enabled && config.logs && config.otlp_endpoint.is_some();
     let sent = is_sent.then(|| Sent.with_filter(EnvFilter::new(SENT)));

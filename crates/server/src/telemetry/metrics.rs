@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
+use tutti_adapters_grpc::PoolStats;
 use tutti_core::run::RunCreated;
 
 use super::builder::{Open, word};
@@ -22,17 +23,6 @@ const SECONDS: [f64; 20] = [
 
 /// Bounds of the buckets of shares.
 const SHARES: [f64; 10] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
-
-/// How connections to agents were used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Connections {
-    /// Opened so far.
-    pub opened: u64,
-    /// Requests over one that was opened before.
-    pub reused: u64,
-    /// Held now.
-    pub held: u64,
-}
 
 /// The instruments. Cloning shares them.
 #[derive(Clone)]
@@ -94,9 +84,9 @@ impl Metrics {
     }
 
     /// Tells of connections to agents what `look` finds.
-    pub fn observe_connections(&self, look: impl Fn() -> Connections + Clone + Send + Sync + 'static) {
+    pub fn observe_connections(&self, look: impl Fn() -> PoolStats + Clone + Send + Sync + 'static) {
         let meter = &self.0.meter;
-        let count = |metric: Metric, of: fn(Connections) -> u64| {
+        let count = |metric: Metric, of: fn(PoolStats) -> u64| {
             let look = look.clone();
             let builder = meter.u64_observable_counter(metric.name).with_unit(metric.unit);
             builder.with_description(metric.meaning).with_callback(move |to| to.observe(of(look()), &[])).build();
@@ -105,7 +95,10 @@ impl Metrics {
         count(names::CONNECTIONS_REUSED, |seen| seen.reused);
         let metric = names::CONNECTIONS_HELD;
         let builder = meter.u64_observable_gauge(metric.name).with_unit(metric.unit);
-        builder.with_description(metric.meaning).with_callback(move |to| to.observe(look().held, &[])).build();
+        builder
+            .with_description(metric.meaning)
+            .with_callback(move |to| to.observe(look().channels as u64, &[]))
+            .build();
     }
 
     /// A run was created.

@@ -34,15 +34,15 @@ use opentelemetry_sdk::trace::SpanExporter as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tutti_adapters_grpc::GrpcTransport;
 use tutti_core::ports::observer::{NoObserver, Observer};
 use tutti_core::ports::query::RunQuery;
 
 use self::export::SpanQueue;
-pub use self::metrics::Connections;
 use self::metrics::Metrics;
 use self::observer::{Missed, Note, Queue};
 use self::worker::Worker;
-use crate::config::TelemetryConfig;
+use crate::config::{OtlpEndpoint, TelemetryConfig};
 
 /// How long what is not sent yet may take when the process ends.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -80,7 +80,7 @@ impl Telemetry {
     /// # Errors
     /// An exporter that cannot be made, in words.
     pub fn start(config: &TelemetryConfig, page: Page) -> Result<Self, String> {
-        let endpoint = config.otlp_endpoint.as_ref().map(|endpoint| endpoint.as_str());
+        let endpoint = config.otlp_endpoint.as_ref().map(OtlpEndpoint::as_str);
         let registry = (config.prometheus && page == Page::Shown).then(prometheus::Registry::new);
         let sends = endpoint.is_some() && (config.traces || config.metrics || config.logs);
         if !config.enabled || (!sends && registry.is_none()) {
@@ -135,10 +135,10 @@ impl Telemetry {
         Arc::new(Queue { notes, missed, metrics })
     }
 
-    /// Tells of connections to agents what `look` finds.
-    pub fn observe_connections(&self, look: impl Fn() -> Connections + Clone + Send + Sync + 'static) {
+    /// Tells how connections to agents are used.
+    pub fn observe_agents(&self, transport: Arc<GrpcTransport>) {
         if let Some(active) = &self.0 {
-            active.metrics.observe_connections(look);
+            active.metrics.observe_connections(move || transport.stats());
         }
     }
 

@@ -49,7 +49,11 @@ impl Missed {
     /// Notes a run; false if there is no room for it either.
     pub fn add(&self, run: RunId) -> bool {
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.len() < MAX_MISSED && (runs.insert(run) || true)
+        let has_room = runs.len() < MAX_MISSED;
+        if has_room {
+            runs.insert(run);
+        }
+        has_room
     }
 
     /// Takes what was noted.
@@ -72,7 +76,9 @@ impl Observer for Queue {
         }
         if self.notes.try_send(Note::Recorded(run, event.clone())).is_err() {
             self.metrics.dropped("event", 1);
-            self.missed.add(run);
+            if !self.missed.add(run) {
+                self.metrics.dropped("run", 1);
+            }
         }
     }
 

@@ -16,4 +16,5 @@ mod run;
 mod serve;
 mod stop;
 mod support;
+mod telemetry;
 mod waiting;
