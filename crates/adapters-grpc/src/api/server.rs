@@ -10,6 +10,7 @@ use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
+use tutti_a2a::v1::a2a_service_server::A2aServiceServer;
 use tutti_api::MAX_MESSAGE_BYTES;
 use tutti_api::v1::access_service_server::AccessServiceServer;
 use tutti_api::v1::agent_service_server::AgentServiceServer;
@@ -31,6 +32,7 @@ use super::auth::Auth;
 use super::monitor::MonitorApi;
 use super::runs::RunApi;
 use super::workflows::WorkflowApi;
+use crate::orchestrator::OrchestratorAgent;
 use crate::serve::{self, ServeError, ServeOptions};
 
 /// What a server's callers may ask of it.
@@ -61,9 +63,14 @@ pub struct Api {
     closing: CancellationToken,
     auth: Auth,
     reflection: bool,
+    http: Router,
+    /// The names under which health is told.
+    names: Vec<&'static str>,
+    /// What describes the services.
+    descriptors: Vec<&'static [u8]>,
 }
 
-/// The names under which health is told: that of the server as a whole, and those of its services.
+/// That of the server as a whole, and those of its services.
 const NAMES: [&str; 6] = [
     "",
     RunServiceServer::<RunApi>::NAME,
@@ -74,13 +81,10 @@ const NAMES: [&str; 6] = [
 ];
 
 impl Api {
-    /// The API and `grpc.health.v1`, which says SERVING of all of it. Nobody is asked who calls; see [`Api::auth`].
+    /// The API and `grpc.health.v1`, which says SERVING of all of it once it is served. Nobody is asked who calls; see [`Api::auth`].
     pub async fn new(inbound: Inbound) -> Self {
         let closing = CancellationToken::new();
         let (health, health_service) = health_reporter();
-        for name in NAMES {
-            health.set_service_status(name, ServingStatus::Serving).await;
-        }
         macro_rules! bounded {
             ($server:ident, $service:expr) => {
                 $server::new($service)
@@ -98,7 +102,16 @@ impl Api {
                 MonitorApi { inbound: inbound.clone(), closing: closing.clone() }
             ))
             .add_service(bounded!(RunServiceServer, RunApi { inbound, closing: closing.clone() }));
-        Self { routes, health, closing, auth: Auth::off(), reflection: false }
+        Self {
+            routes,
+            health,
+            closing,
+            auth: Auth::off(),
+            reflection: false,
+            http: Router::new(),
+            names: NAMES.to_vec(),
+            descriptors: vec![tutti_api::FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET],
+        }
     }
 
     /// How callers are known. Default: [`Auth::off`].
@@ -113,6 +126,16 @@ impl Api {
         Self { reflection, ..self }
     }
 
+    /// Offers the server as an A2A agent too: the agent's service, and its card over HTTP. Default: it is none.
+    #[must_use]
+    pub fn agent(mut self, agent: &OrchestratorAgent) -> Self {
+        self.routes = self.routes.add_service(agent.service());
+        self.http = self.http.merge(agent.card());
+        self.names.push(A2aServiceServer::<OrchestratorAgent>::NAME);
+        self.descriptors.push(tutti_a2a::FILE_DESCRIPTOR_SET);
+        self
+    }
+
     /// Serves this and other HTTP routes until `stop` is ready. Then nothing more is accepted, health says NOT_SERVING, the
     /// streams of watchers end with UNAVAILABLE, and calls under way get a moment to finish.
     ///
@@ -125,28 +148,30 @@ impl Api {
         options: ServeOptions,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
-        let Self { mut routes, health, closing, auth, reflection } = self;
+        let Self { mut routes, health, closing, auth, reflection, http: own, names, descriptors } = self;
         if reflection {
-            routes = reflecting(routes);
+            routes = reflecting(routes, &descriptors);
+        }
+        for name in &names {
+            health.set_service_status(*name, ServingStatus::Serving).await;
         }
         let stop = async {
             stop.await;
-            for name in NAMES {
-                health.set_service_status(name, ServingStatus::NotServing).await;
+            for name in &names {
+                health.set_service_status(*name, ServingStatus::NotServing).await;
             }
             closing.cancel();
         };
         // Only one of the two may answer what neither knows: gRPC, by UNIMPLEMENTED.
-        serve::serve(listener, auth.around(routes.into_axum_router().merge(http)), options, stop).await
+        serve::serve(listener, auth.around(routes.into_axum_router().merge(own).merge(http)), options, stop).await
     }
 }
 
 /// The same services and those that describe them, in both versions that clients ask for.
-fn reflecting(routes: Routes) -> Routes {
+fn reflecting(routes: Routes, descriptors: &[&'static [u8]]) -> Routes {
     let builder = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(tutti_api::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        let builder = tonic_reflection::server::Builder::configure();
+        descriptors.iter().fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set))
     };
     let readable = "the descriptors were made when this was built";
     routes.add_service(builder().build_v1().expect(readable)).add_service(builder().build_v1alpha().expect(readable))

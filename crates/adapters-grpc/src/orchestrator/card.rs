@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, VARY};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -32,7 +33,7 @@ pub(super) async fn serve(State(agent): State<OrchestratorAgent>, request: Reque
     let namespace = known(request.extensions()).namespace.unwrap_or_default();
     let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     // HTTP/2 has the name in the URI.
-    let named = request.uri().authority().map(|authority| authority.as_str()).or(named);
+    let named = request.uri().authority().map(Authority::as_str).or(named);
     let Some(address) = agent.options.address.as_deref().or(named) else {
         return (StatusCode::BAD_REQUEST, "the request names no host\n").into_response();
     };

@@ -31,8 +31,8 @@ fn state(task: &v1::Task) -> TaskState {
     tutti_a2a::task::state_of(task)
 }
 
-fn reason(error: Status) -> Option<Reason> {
-    Reason::of(&error)
+fn reason(error: &Status) -> Option<Reason> {
+    Reason::of(error)
 }
 
 fn at_once(mut request: v1::SendMessageRequest) -> v1::SendMessageRequest {
@@ -157,7 +157,7 @@ async fn a_message_is_taken_once() {
 
     let other = client.send_message(spoken(message("m", "", &json!({"do": "echo"})))).await.unwrap_err();
     assert_eq!(violations(&other)[0].0, "message.message_id");
-    assert_eq!(reason(other), Some(Reason::InvalidParams));
+    assert_eq!(reason(&other), Some(Reason::InvalidParams));
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn a_question_waits_for_its_answer() {
         request
     };
     let wrong = client.send_message(spoken(answer("m2", "elsewhere"))).await.unwrap_err();
-    assert_eq!(reason(wrong), Some(Reason::InvalidParams));
+    assert_eq!(reason(&wrong), Some(Reason::InvalidParams));
     let done = task(client.send_message(spoken(answer("m2", "travel/1"))).await.unwrap());
     assert_eq!((state(&done), result(&done)), (TaskState::Completed, json!({"said": "Graz"})));
     let ids: Vec<_> = done.history.iter().map(|message| (message.message_id.as_str(), message.role())).collect();
@@ -191,7 +191,7 @@ async fn a_question_waits_for_its_answer() {
     // Sent again, it is no second answer; another message is too late.
     assert_eq!(task(client.send_message(spoken(answer("m2", ""))).await.unwrap()).id, done.id);
     let late = client.send_message(spoken(answer("m3", ""))).await.unwrap_err();
-    assert_eq!(reason(late), Some(Reason::UnsupportedOperation));
+    assert_eq!(reason(&late), Some(Reason::UnsupportedOperation));
     // Who subscribed saw it all, to the end.
     let seen: Vec<_> = watcher.collect().await;
     let Some(Payload::StatusUpdate(last)) = &seen.last().unwrap().as_ref().unwrap().payload else { panic!("{seen:?}") };
@@ -213,7 +213,7 @@ async fn a_task_that_does_not_wait_takes_no_message_and_is_cancelled_once() {
     until(|| async { world.worker.started() == 1 }).await;
     let mut more = message("m2", "", &json!(1));
     more.message.as_mut().unwrap().task_id = held.id.clone();
-    assert_eq!(reason(client.send_message(spoken(more)).await.unwrap_err()), Some(Reason::UnsupportedOperation));
+    assert_eq!(reason(&client.send_message(spoken(more)).await.unwrap_err()), Some(Reason::UnsupportedOperation));
 
     let cancel = || spoken(v1::CancelTaskRequest { id: held.id.clone(), ..v1::CancelTaskRequest::default() });
     let cancelled = client.cancel_task(cancel()).await.unwrap().into_inner();
@@ -226,10 +226,10 @@ async fn a_task_that_does_not_wait_takes_no_message_and_is_cancelled_once() {
     );
     let subscribe = v1::SubscribeToTaskRequest { id: held.id.clone(), ..v1::SubscribeToTaskRequest::default() };
     let over = client.subscribe_to_task(spoken(subscribe)).await.unwrap_err();
-    assert_eq!(reason(over), Some(Reason::UnsupportedOperation));
+    assert_eq!(reason(&over), Some(Reason::UnsupportedOperation));
     let done = task(client.send_message(spoken(message("m3", "", &json!({"do": "echo", "n": 1})))).await.unwrap());
     let request = v1::CancelTaskRequest { id: done.id, ..v1::CancelTaskRequest::default() };
-    assert_eq!(reason(client.cancel_task(spoken(request)).await.unwrap_err()), Some(Reason::TaskNotCancelable));
+    assert_eq!(reason(&client.cancel_task(spoken(request)).await.unwrap_err()), Some(Reason::TaskNotCancelable));
 }
 
 #[tokio::test]
@@ -296,7 +296,7 @@ async fn tasks_are_listed_by_context_newest_first() {
     ] {
         let error = client.list_tasks(spoken(wrong)).await.unwrap_err();
         assert_eq!(violations(&error)[0].0, field);
-        assert_eq!(reason(error), Some(Reason::InvalidParams));
+        assert_eq!(reason(&error), Some(Reason::InvalidParams));
     }
 }
 
@@ -322,9 +322,9 @@ async fn what_is_not_offered_or_wrong_is_said_in_the_protocols_words() {
     let mut client = world.client().await;
     let unknown = "01932c07-2f3a-7e1d-9b1a-0123456789ab";
     for id in [unknown, "task-1"] {
-        assert_eq!(reason(client.get_task(get(id)).await.unwrap_err()), Some(Reason::TaskNotFound), "{id}");
+        assert_eq!(reason(&client.get_task(get(id)).await.unwrap_err()), Some(Reason::TaskNotFound), "{id}");
     }
-    assert_eq!(reason(client.get_task(get("")).await.unwrap_err()), Some(Reason::InvalidParams));
+    assert_eq!(reason(&client.get_task(get("")).await.unwrap_err()), Some(Reason::InvalidParams));
     for (wrong, field) in [
         (message("", "work", &json!({"do": "echo"})), "message.message_id"),
         (message("m", "", &json!({"do": "echo"})), "metadata.skill_id"),
@@ -337,7 +337,7 @@ async fn what_is_not_offered_or_wrong_is_said_in_the_protocols_words() {
     ] {
         let error = client.send_message(spoken(wrong)).await.unwrap_err();
         assert_eq!(violations(&error)[0].0, field, "{error}");
-        assert_eq!(reason(error), Some(Reason::InvalidParams));
+        assert_eq!(reason(&error), Some(Reason::InvalidParams));
     }
     let unsaid = client.send_message(spoken(message("m", "", &json!({})))).await.unwrap_err();
     assert!(unsaid.message().contains("two, work"), "{}", unsaid.message());
@@ -347,13 +347,13 @@ async fn what_is_not_offered_or_wrong_is_said_in_the_protocols_words() {
         ..v1::SendMessageConfiguration::default()
     });
     let push = client.send_message(spoken(push)).await.unwrap_err();
-    assert_eq!(reason(push), Some(Reason::PushNotificationNotSupported));
+    assert_eq!(reason(&push), Some(Reason::PushNotificationNotSupported));
     let push = client.create_task_push_notification_config(spoken(Default::default())).await.unwrap_err();
-    assert_eq!(reason(push), Some(Reason::PushNotificationNotSupported));
+    assert_eq!(reason(&push), Some(Reason::PushNotificationNotSupported));
     let extended = client.get_extended_agent_card(spoken(Default::default())).await.unwrap_err();
-    assert_eq!(reason(extended), Some(Reason::UnsupportedOperation));
+    assert_eq!(reason(&extended), Some(Reason::UnsupportedOperation));
     let silent = client.get_task(v1::GetTaskRequest::default()).await.unwrap_err();
-    assert_eq!(reason(silent), Some(Reason::VersionNotSupported));
+    assert_eq!(reason(&silent), Some(Reason::VersionNotSupported));
 }
 
 #[tokio::test]
@@ -382,7 +382,7 @@ async fn namespaces_know_nothing_of_each_other() {
         request
     };
     assert_eq!(client.get_task(ask(&red, &of_red.id, "red")).await.unwrap().into_inner().id, of_red.id);
-    assert_eq!(reason(client.get_task(ask(&blue, &of_red.id, "")).await.unwrap_err()), Some(Reason::TaskNotFound));
+    assert_eq!(reason(&client.get_task(ask(&blue, &of_red.id, "")).await.unwrap_err()), Some(Reason::TaskNotFound));
     let denied = client.get_task(ask(&blue, &of_red.id, "red")).await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied);
 }

@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use axum::Router;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tonic::Request;
-use tonic::service::Routes;
 use tonic::transport::Channel;
 use tutti_a2a::card::AgentSkill;
 use tutti_a2a::v1::a2a_service_client::A2aServiceClient;
 use tutti_a2a::v1::{self, part::Content};
 use tutti_adapters_grpc::GrpcTransport;
-use tutti_adapters_grpc::api::Auth;
+use tutti_adapters_grpc::api::{Api, Auth, Inbound};
 use tutti_adapters_grpc::orchestrator::{AgentOptions, OrchestratorAgent};
-use tutti_adapters_grpc::serve::{ServeOptions, serve};
+use tutti_adapters_grpc::serve::ServeOptions;
 use tutti_adapters_memory::MemoryStore;
 use tutti_core::ids::Namespace;
 use tutti_core::ports::agent::AgentAccess;
@@ -30,7 +30,8 @@ use tutti_core::schedule::{StrategyDecision, StrategyReason};
 use tutti_core::time::Timestamp;
 use tutti_core::workflow::Executor;
 use tutti_engine::{
-    AccessService, AgentRecord, Engine, EngineOptions, Ports, Registry, RunService, ServiceOptions, WorkflowService,
+    AccessService, AgentRecord, AgentService, Engine, EngineOptions, Ports, Registry, RunService, ServiceOptions,
+    WorkflowService,
 };
 use tutti_example_agents::kit::{Agent, Chunk, Instruments, Outcome, Server, Skill, SkillError, TaskContext};
 use tutti_testkit::conformance::transport::{ARTIFACT, WORDS};
@@ -105,23 +106,36 @@ impl World {
             payloads: store.clone(),
             query: store.clone(),
             records: store.clone(),
-            agents,
+            agents: agents.clone(),
             clock: clock.clone(),
             observer: Arc::new(NoObserver),
         };
+        let known = AgentService::load(registry.clone(), store.clone(), agents, clock.clone(), Arc::new(|_| Ok(())));
+        let known = known.await.unwrap();
         let engine = Engine::start(ports, registry, EngineOptions::default());
         let describer = Arc::new(|_| Ok(PlanDescription::default()));
         let registered = WorkflowService::new(&engine, describer);
-        let access = Arc::new(AccessService::new(store, clock));
+        let access = Arc::new(AccessService::new(store, clock.clone()));
         let runs =
             Arc::new(RunService::new(engine, Arc::new(|_, executor| decision(executor)), ServiceOptions::default()));
-        let agent = OrchestratorAgent::new(runs.clone(), runs.clone(), runs, Arc::new(registered.clone()), options);
+        let agent =
+            OrchestratorAgent::new(runs.clone(), runs.clone(), runs.clone(), Arc::new(registered.clone()), options);
+        let inbound = Inbound {
+            runs: runs.clone(),
+            views: runs.clone(),
+            values: runs.clone(),
+            workflows: Arc::new(registered.clone()),
+            agents: Arc::new(known),
+            access: access.clone(),
+            health: runs,
+            clock,
+        };
         let auth = if auth { Auth::on(access.clone(), Vec::new()) } else { Auth::off() };
-        let routes = Routes::new(agent.service()).into_axum_router().merge(agent.card());
+        let api = Api::new(inbound).await.agent(&agent).auth(auth);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(serve(listener, auth.around(routes), ServeOptions::default(), async move {
+        tokio::spawn(api.serve(listener, Router::new(), ServeOptions::default(), async move {
             let _ = stopped.await;
         }));
         let world = Self { url, worker, access, workflows: registered, stop: Some(stop) };
