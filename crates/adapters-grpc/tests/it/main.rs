@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what must not fail in a test ends the test")]
 
 mod access;
+mod api;
 mod auth;
 mod conformance;
 mod discovery;
