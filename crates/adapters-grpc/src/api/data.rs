@@ -25,7 +25,7 @@ pub(super) async fn of_run(values: &dyn Values, namespace: &Namespace, view: &Ru
 }
 
 /// A value, wherever it is kept.
-pub(super) async fn value(
+pub(crate) async fn value(
     values: &dyn Values,
     namespace: &Namespace,
     run: RunId,

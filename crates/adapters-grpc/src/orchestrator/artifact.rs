@@ -11,10 +11,11 @@ use tutti_core::ids::{Namespace, RunId};
 use tutti_core::plan::{Plan, StepIndex, run_data};
 use tutti_core::report::RunView;
 use tutti_core::run::ArtifactRecorded;
-use tutti_core::value::{DataTree, Json, Payload, PayloadRef};
+use tutti_core::value::{DataTree, Json};
 
 use super::OrchestratorAgent;
 use super::refusal::of_task;
+use crate::api::data;
 
 /// Id and name of the artifact that is the run's result. Those of steps have a slash in their id.
 pub(super) const RESULT: &str = "result";
@@ -60,7 +61,7 @@ impl OrchestratorAgent {
         run: RunId,
         of: &ArtifactRecorded,
     ) -> Result<Product, Status> {
-        let bytes = self.payload(namespace, run, of.content).await?;
+        let bytes = self.values.payload(namespace, run, of.content).await.map_err(|error| of_task(&error))?;
         let media_type = of.media_type.clone().unwrap_or_default();
         // Only what is text by its type: JSON as text would be a value, and a task's values are its result.
         let body = match media_type.starts_with("text/").then(|| str::from_utf8(&bytes)) {
@@ -80,7 +81,7 @@ impl OrchestratorAgent {
         for step in view.steps() {
             let counts = if writes { !step.step.output.is_empty() } else { is_last(plan, step.index) };
             if let (Some(output), Some(run), true) = (step.output, view.run(), counts) {
-                outputs[step.index as usize] = Some(self.value(namespace, run, output).await?);
+                outputs[step.index as usize] = Some(data::value(&*self.values, namespace, run, output).await?);
             }
         }
         let value = if writes {
@@ -98,21 +99,6 @@ impl OrchestratorAgent {
             v1::Artifact { artifact_id: RESULT.to_owned(), name: RESULT.to_owned(), ..v1::Artifact::default() };
         let (body, media_type) = value_body(&value);
         Ok(Product { artifact, media_type, filename: String::new(), body })
-    }
-
-    /// A value of a run.
-    pub(super) async fn value(&self, namespace: &Namespace, run: RunId, value: &Payload) -> Result<Json, Status> {
-        match value {
-            Payload::Inline(value) => Ok(value.clone()),
-            Payload::Stored(at) => {
-                let bytes = self.payload(namespace, run, *at).await?;
-                Json::parse(bytes).map_err(|error| Status::data_loss(error.to_string()))
-            }
-        }
-    }
-
-    async fn payload(&self, namespace: &Namespace, run: RunId, at: PayloadRef) -> Result<Bytes, Status> {
-        self.values.payload(namespace, run, at).await.map_err(|error| of_task(&error))
     }
 }
 

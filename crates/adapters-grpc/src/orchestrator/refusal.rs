@@ -20,7 +20,7 @@ pub(super) fn of_task(error: &RequestError) -> Status {
     }
 }
 
-/// What a port said of a message that was to start a run.
+/// What a port said of a message that was to start a run. Its parts hold the inputs, whatever the port calls them.
 pub(super) fn of_start(error: &RequestError) -> Status {
     match error {
         RequestError::NotFound(what) => invalid("metadata.skill_id", format!("there is no {what}")),
@@ -28,6 +28,13 @@ pub(super) fn of_start(error: &RequestError) -> Status {
         RequestError::AlreadyExists { .. } => {
             invalid("message.message_id", "was used before, for a message with another content")
         }
+        RequestError::Invalid(violations) => invalid_params(violations.iter().map(|wrong| {
+            let field = wrong
+                .field
+                .strip_prefix("inputs_json")
+                .map_or_else(|| wrong.field.clone(), |rest| format!("inputs{rest}"));
+            (field, wrong.reason.clone())
+        })),
         error => other(error),
     }
 }
@@ -62,7 +69,7 @@ mod tests {
         let twice = RequestError::AlreadyExists { what: "request".to_owned(), existing: digest, given: digest };
         assert_eq!(tutti_a2a::error::violations(&of_start(&twice))[0].0, "message.message_id");
         let wrong = of_start(&RequestError::invalid("inputs_json.a", "is required"));
-        assert_eq!(tutti_a2a::error::violations(&wrong)[0].0, "inputs_json.a");
+        assert_eq!(tutti_a2a::error::violations(&wrong)[0].0, "inputs.a");
         assert_eq!(of_task(&RequestError::Unavailable("later".to_owned())).code(), Code::Unavailable);
     }
 }

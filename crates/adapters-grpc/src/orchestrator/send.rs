@@ -3,7 +3,7 @@
 use tonic::{Request, Status};
 use tutti_a2a::error::Reason;
 use tutti_a2a::task::is_terminal;
-use tutti_a2a::{json, metadata, request as keys, v1};
+use tutti_a2a::{json, request as keys, v1};
 use tutti_core::ids::{Namespace, RequestId, RunId, WorkflowId};
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::{CommandRequest, StartOptions, StartRequest, WorkflowSource};
@@ -19,6 +19,7 @@ use super::labels::{self, Labels, MAX_ID};
 use super::refusal::{invalid, no_push, of_start, of_task};
 use super::task::{context_of, reason_of, state_of};
 use crate::api::caller::{caller, namespace, recorded};
+use crate::api::runs::trace_parent;
 
 /// Where the metadata of a message or its request name the skill; the last is what Tutti itself sends to agents.
 const SKILL: [&str; 3] = ["skill_id", "tutti.workflow", keys::CAPABILITY];
@@ -65,8 +66,7 @@ impl OrchestratorAgent {
     pub(super) async fn accept(&self, request: Request<v1::SendMessageRequest>) -> Result<Accepted, Status> {
         let namespace = namespace(&request, &request.get_ref().tenant)?;
         let who = caller(&request);
-        let trace = request.metadata().get(metadata::TRACEPARENT);
-        let trace_parent = trace.and_then(|trace| trace.to_str().ok()).map(str::to_owned);
+        let trace_parent = trace_parent(request.metadata());
         let asked = request.into_inner();
         if asked.configuration.is_some_and(|wish| wish.task_push_notification_config.is_some()) {
             return Err(no_push());

@@ -20,7 +20,8 @@ use tutti_core::report::RunView;
 use tutti_core::run::{Command, Order};
 use tutti_core::value::{Json, Payload, PayloadRef};
 
-pub(super) use self::start::{registered, trace_parent};
+pub(super) use self::start::registered;
+pub(crate) use self::start::trace_parent;
 
 use super::caller::{caller, namespace, recorded};
 use super::convert::{counts_out, event_out, run_out};

@@ -136,7 +136,7 @@ pub(in super::super) fn registered(field: &str, named: v1::WorkflowReference) ->
 }
 
 /// The caller's `traceparent`. One that cannot be read counts as none (W3C Trace Context, section 3.2).
-pub(in super::super) fn trace_parent(metadata: &MetadataMap) -> Option<String> {
+pub(crate) fn trace_parent(metadata: &MetadataMap) -> Option<String> {
     let text = metadata.get(TRACE_PARENT)?.to_str().ok()?;
     RunTrace::parse(text).map(|_| text.to_owned())
 }

@@ -331,8 +331,8 @@ async fn what_is_not_offered_or_wrong_is_said_in_the_protocols_words() {
         (message("m", "nothing", &json!({})), "metadata.skill_id"),
         (message("m", "a b", &json!({})), "metadata.skill_id"),
         (message("m", "work", &json!([1])), "message.parts"),
-        (message("m", "work", &json!({})), "inputs_json.do"),
-        (message("m", "work", &json!({"do": "echo", "x": 1})), "inputs_json.x"),
+        (message("m", "work", &json!({})), "inputs.do"),
+        (message("m", "work", &json!({"do": "echo", "x": 1})), "inputs.x"),
         (v1::SendMessageRequest::default(), "message"),
     ] {
         let error = client.send_message(spoken(wrong)).await.unwrap_err();

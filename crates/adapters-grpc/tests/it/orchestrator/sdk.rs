@@ -11,9 +11,14 @@ use crate::support::{PATIENCE, python};
 /// Runs a scenario of `sdk_client.py` against a server.
 async fn scenario(name: &str, world: &World) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/orchestrator/sdk_client.py");
+    let lines = client(&[script.to_str().unwrap(), name, &world.url], |_| world.worker.release()).await;
+    assert!(lines.iter().all(|line| line == "release"), "{name}: {lines:?}");
+}
+
+/// Runs Python to its end: the lines it printed, each of which is told at once.
+async fn client(args: &[&str], told: impl Fn(&str)) -> Vec<String> {
     let mut client = tokio::process::Command::new(python())
-        .arg(script)
-        .args([name, &world.url])
+        .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -23,15 +28,32 @@ async fn scenario(name: &str, world: &World) {
     let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
     let (mut stderr, mut errors) = (client.stderr.take().unwrap(), String::new());
     let ending = async {
+        let mut printed = Vec::new();
         while let Some(line) = lines.next_line().await.unwrap() {
-            assert_eq!(line, "release", "{name}");
-            world.worker.release();
+            told(&line);
+            printed.push(line);
         }
         stderr.read_to_string(&mut errors).await.unwrap();
-        client.wait().await.unwrap()
+        (client.wait().await.unwrap(), printed)
     };
-    let status = tokio::time::timeout(PATIENCE, ending).await.expect("the client ends");
-    assert!(status.success(), "{name}: {errors}");
+    let (status, printed) = tokio::time::timeout(PATIENCE, ending).await.expect("the client ends");
+    assert!(status.success(), "{args:?}: {errors}");
+    printed
+}
+
+#[tokio::test]
+async fn the_documented_example_works() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/a2a.md")).unwrap();
+    let example = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let summary = "{id: summary, inputs: {text: {required: true}}, steps: [{id: s, capability: work, input: {text: \
+                   text}, output: {text: summary}}]}";
+    let world = World::start(&[summary]).await;
+    let printed = client(&["-c", &example.replace("http://127.0.0.1:7780", &world.url)], |_| {}).await;
+    assert_eq!(printed[0], "skills: ['summary']");
+    assert_eq!(
+        printed[printed.len() - 2..],
+        ["result [{'summary': 'Tutti runs workflows of many agents.'}]", "100% TASK_STATE_COMPLETED"]
+    );
 }
 
 macro_rules! scenarios {
