@@ -130,19 +130,21 @@ fn half_of_tls_is_refused() {
 }
 
 #[test]
-fn a_server_goes_by_the_file_and_tls_does_not_open_it_to_other_machines() {
+fn a_server_goes_by_the_file_and_neither_tls_nor_auth_alone_opens_it_to_other_machines() {
     let place = Place::new();
     let agents = format!("{EXAMPLE}/agents.yaml");
     let tls = "[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n";
     let public = format!("[server]\nlisten = \"0.0.0.0:0\"\n[agents]\nfile = {agents:?}\n");
-    for (file, whoever) in [
-        (public.clone(), "whoever reaches it"),
-        (format!("{public}{tls}"), "whoever reaches it"),
-        (format!("{public}{tls}client_ca = \"ca.pem\"\n"), "whoever has a certificate of tls.client_ca"),
+    let auth = "[auth]\nenabled = true\n";
+    for (file, lacks) in [
+        (public.clone(), "needs TLS (tls.cert, tls.key) and auth (auth.enabled)\n"),
+        (format!("{public}{tls}"), "needs auth (auth.enabled)\n"),
+        (format!("{public}{tls}client_ca = \"ca.pem\"\n"), "needs auth (auth.enabled)\n"),
+        (format!("{public}{auth}"), "needs TLS (tls.cert, tls.key)\n"),
     ] {
         place.write(FILE, &file);
         let told = refused(&place, &["serve"], &[]);
-        assert!(told.contains("--insecure-public") && told.contains(whoever), "{told}");
+        assert!(told.contains("--insecure-public") && told.contains(lacks), "{told}");
     }
     // The flag beats the file; then the certificates are looked for.
     let Done { code, stderr, .. } = place.tutti(&["serve", "--listen", "127.0.0.1:0"]);

@@ -13,6 +13,7 @@ mod lint;
 mod progress;
 mod restart;
 mod run;
+mod security;
 mod serve;
 mod stop;
 mod support;

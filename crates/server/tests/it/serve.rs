@@ -218,7 +218,9 @@ async fn callers_are_told_which_field_is_wrong() {
     let mut client = server.client().await;
     let good = v1::StartRunRequest {
         request_id: "0b54a9c8-3c8c-4f0e-9a55-6c7d1b6f0002".to_owned(),
-        workflow: "id: w\nsteps: [{id: s, capability: c, depends_on: [x]}]".to_owned(),
+        source: Some(v1::start_run_request::Source::Workflow(
+            "id: w\nsteps: [{id: s, capability: c, depends_on: [x]}]".to_owned(),
+        )),
         ..v1::StartRunRequest::default()
     };
     let fields = |status: tonic::Status| {

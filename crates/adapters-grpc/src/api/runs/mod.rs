@@ -48,6 +48,7 @@ macro_rules! ordered {
     ($request:expr) => {{
         let request = &$request;
         let asked = request.get_ref();
+        let namespace = namespace(request, &asked.namespace)?;
         short("reason", &asked.reason)?;
         short("requested_by", &asked.requested_by)?;
         if asked.reason.trim().is_empty() {
@@ -55,7 +56,7 @@ macro_rules! ordered {
         }
         let by = recorded(&caller(request), &asked.requested_by);
         let order = Order { by, reason: asked.reason.clone(), request: Some(request_id(&asked.request_id)?) };
-        Ordered { namespace: namespace(request, &asked.namespace)?, run: run_id(&asked.run_id)?, order }
+        Ordered { namespace, run: run_id(&asked.run_id)?, order }
     }};
 }
 

@@ -1,6 +1,8 @@
 //! The parts of pages that are made from the product.
 
 use serde_json::{Map, Value};
+use tutti_adapters_grpc::api::{Rule, rules};
+use tutti_core::ports::inbound::access::Role;
 use tutti_core::workflow::schema;
 
 use crate::support::Place;
@@ -15,6 +17,7 @@ pub fn part(name: &str) -> String {
         "commands" => commands(),
         "limits" => limits(),
         "configuration" => configuration(),
+        "roles" => roles(),
         _ => panic!("there is no generated part \"{name}\""),
     }
 }
@@ -149,6 +152,32 @@ fn configuration() -> String {
         let (key, meaning) =
             (setting["key"].as_str().unwrap(), setting["meaning"].as_str().unwrap().replace('|', "\\|"));
         text.push_str(&format!("| `{key}` | {} | {default} | {meaning} |\n", variables.join(", ")));
+    }
+    text
+}
+
+/// Who may call what, by service.
+fn roles() -> String {
+    let mut text = "| Role | Calls |\n|---|---|\n".to_owned();
+    let wanted = std::iter::once(Rule::Public).chain(Role::ALL.iter().copied().map(Rule::Role));
+    for rule in wanted {
+        let mut services: Vec<(&str, Vec<String>)> = Vec::new();
+        for (path, _) in rules().filter(|(_, needed)| *needed == rule) {
+            let (service, call) = path.rsplit_once('/').unwrap();
+            let is_call = service.contains(".v1");
+            let (service, call) = if is_call { (service.trim_start_matches('/'), call) } else { ("HTTP", path) };
+            match services.iter_mut().find(|(name, _)| *name == service) {
+                Some((_, calls)) => calls.push(format!("`{call}`")),
+                None => services.push((service, vec![format!("`{call}`")])),
+            }
+        }
+        let told: Vec<String> =
+            services.iter().map(|(service, calls)| format!("{service}: {}", calls.join(", "))).collect();
+        let role = match rule {
+            Rule::Public => "everybody",
+            Rule::Role(role) => role.as_str(),
+        };
+        text.push_str(&format!("| {role} | {} |\n", told.join("<br>")));
     }
     text
 }

@@ -1,0 +1,299 @@
+//! Who may call a server, by the binary: tokens and roles, namespaces, the policy for agents, and what is never told.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdout, Stdio};
+
+use prost::Message as _;
+use prost_types::{DescriptorProto, FileDescriptorSet};
+use rustix::process::{Pid, Signal, kill_process};
+use tonic::Request;
+use tonic::metadata::MetadataValue;
+use tutti_api::v1;
+use tutti_api::v1::agent_service_client::AgentServiceClient;
+
+use crate::support::{Done, Place, until};
+
+const AUTH: (&str, &str) = ("TUTTI_AUTH__ENABLED", "true");
+
+/// Starts at once and is asked for one thing.
+const AGENTS: &str = "agents:\n  - name: generator-a\n    command: [\"{self}\", example-agent, generator-a, --port, \"{port}\", --idle-exit, 10m]\n";
+
+/// Needs nothing but that agent, and waits for it.
+const WORKFLOW: &str = "id: one\nsteps:\n  - {id: a, capability: data.generate, agent: generator-a}\n";
+
+/// A server under way; killed with its test.
+struct Server {
+    child: Child,
+    url: String,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    /// A server on a free port, with these variables; what it says goes to `serve.log`.
+    fn start(place: &Place, variables: &[(&str, &str)]) -> Self {
+        place.write("agents.yaml", AGENTS);
+        place.write("w.yaml", WORKFLOW);
+        let log = std::fs::File::create(place.path().join("serve.log")).unwrap();
+        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ");
+        let url = url.unwrap_or_else(|| panic!("{line}{}", said(place))).to_owned();
+        Self { child, url, _stdout: stdout }
+    }
+
+    fn tutti(&self, place: &Place, token: Option<&str>, args: &[&str]) -> Done {
+        let token = token.map(|token| ("TUTTI_TOKEN", token));
+        let mut command = place.command(args);
+        command.env("TUTTI_SERVER", &self.url).env_remove("TUTTI_TOKEN").envs(token);
+        Done::of(command.output().unwrap())
+    }
+
+    fn stop(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the server said and logged.
+fn said(place: &Place) -> String {
+    std::fs::read_to_string(place.path().join("serve.log")).unwrap()
+}
+
+/// Makes a token, where no server has the store.
+fn token(place: &Place, args: &[&str]) -> String {
+    place.tutti(&[&["token", "create"], args].concat()).expect(0).stdout.trim().to_owned()
+}
+
+#[test]
+fn a_token_lets_its_bearer_do_what_its_role_allows_until_it_is_revoked() {
+    let place = Place::new();
+    let root = token(&place, &["--role", "admin", "--name", "root"]);
+    let server = Server::start(&place, &[AUTH]);
+    let by = |token: &str, args: &[&str]| server.tutti(&place, Some(token), args);
+    let create = |args: &[&str]| by(&root, &[&["token", "create"], args].concat()).expect(0).stdout.trim().to_owned();
+
+    for args in [&["list"][..], &["submit", "w.yaml"], &["token", "list"], &["agent", "list"]] {
+        let refused = server.tutti(&place, None, args).expect(2);
+        assert!(refused.stderr.contains("TUTTI_TOKEN"), "{args:?}: {}", refused.stderr);
+    }
+    let (reader, operator, author) = (
+        create(&["--role", "reader", "--name", "looker"]),
+        create(&["--role", "operator", "--name", "ops"]),
+        create(&["--role", "author", "--name", "ci", "--expires-in", "30d"]),
+    );
+    by(&reader, &["list"]).expect(0);
+    let refused = by(&reader, &["submit", "w.yaml"]).expect(2);
+    assert!(refused.stderr.contains("needs the role author; the caller is reader"), "{}", refused.stderr);
+    by(&operator, &["submit", "w.yaml"]).expect(2);
+    let run = by(&author, &["submit", "w.yaml"]).expect(0).stdout.trim().to_owned();
+    by(&reader, &["events", &run, "--follow"]).expect(0);
+    by(&author, &["token", "list"]).expect(2);
+    by(&author, &["agent", "add", "x", "https://agent.example"]).expect(2);
+
+    let listed = by(&root, &["token", "list", "-o", "json"]).expect(0);
+    let names: Vec<_> = listed.json()["tokens"].as_array().unwrap().iter().map(|t| t["name"].clone()).collect();
+    assert_eq!(names, ["root", "looker", "ops", "ci"]);
+    for secret in [&root, &reader, &operator, &author] {
+        assert!(secret.starts_with("tutti_") && !listed.stdout.contains(secret.as_str()));
+    }
+    let id = listed.json()["tokens"][1]["id"].as_str().unwrap().to_owned();
+    let asks = by(&root, &["token", "revoke", &id]).expect(2);
+    assert!(asks.stderr.contains("--yes"), "{}", asks.stderr);
+    by(&root, &["token", "revoke", &id, "--yes"]).expect(0);
+    by(&reader, &["list"]).expect(2);
+    assert!(by(&root, &["token", "revoke", &id, "--yes"]).expect(0).stderr.contains("as before"));
+    by(&root, &["token", "revoke", "0123456789abcdef", "--yes"]).expect(2);
+
+    let again = ["token", "create", "--role", "reader", "--request-id", "0b54a9c8-3c8c-4f0e-9a55-6c7d1b6f0009"];
+    by(&root, &again).expect(0);
+    assert!(by(&root, &again).expect(2).stderr.contains("cannot be told again"));
+    let taken = place.tutti(&["token", "create", "--role", "admin"]).expect(69);
+    assert!(taken.stderr.contains("store"), "{}", taken.stderr);
+    place.tutti(&["token", "list"]).expect(0);
+}
+
+#[test]
+fn a_server_without_tokens_says_how_one_is_made() {
+    let place = Place::new();
+    let server = Server::start(&place, &[AUTH]);
+    assert!(said(&place).contains("tutti token create --role admin"), "{}", said(&place));
+    server.stop();
+    let expired = token(&place, &["--role", "admin", "--expires-in", "500ms"]);
+    until("its end", || place.tutti(&["token", "list"]).expect(0).stdout.contains("expired").then_some(()));
+    let server = Server::start(&place, &[AUTH]);
+    assert!(said(&place).contains("tutti token create --role admin"), "one that has expired is none");
+    server.tutti(&place, Some(&expired), &["list"]).expect(2);
+    server.stop();
+    let file = place.write("token", &format!("{}\n", token(&place, &["--role", "admin"])));
+    let server = Server::start(&place, &[AUTH]);
+    assert!(!said(&place).contains("token create"), "{}", said(&place));
+    server.tutti(&place, None, &["list", "--token-file", &file]).expect(0);
+    server.tutti(&place, Some("wrong"), &["list", "--token-file", &file]).expect(0);
+}
+
+#[test]
+fn a_caller_of_a_namespace_stays_in_it_whatever_it_calls() {
+    let place = Place::new();
+    let red = token(&place, &["--role", "admin", "--name", "red-admin", "--namespace", "red"]);
+    let root = token(&place, &["--role", "admin", "--name", "root"]);
+    let server = Server::start(&place, &[AUTH]);
+    let by = |token: &str, args: &[&str]| server.tutti(&place, Some(token), args);
+    let run = by(&red, &["submit", "w.yaml"]).expect(0).stdout.trim().to_owned();
+    assert!(by(&red, &["list", "-o", "name"]).expect(0).stdout.contains(&run));
+    assert!(!by(&root, &["list", "-o", "name"]).expect(0).stdout.contains(&run), "it is not in default");
+    by(&red, &["token", "create", "--role", "reader", "--namespace", "blue"]).expect(2);
+    by(&red, &["token", "create", "--role", "reader"]).expect(0);
+    let tokens = by(&red, &["token", "list", "-o", "json"]).expect(0).json();
+    let namespaces = tokens["tokens"].as_array().unwrap().iter().map(|token| token["namespace"].as_str());
+    assert!(namespaces.eq([Some("red"), Some("red")]), "{tokens}");
+
+    // Every call that names a namespace, with another one than the caller's.
+    let mut calls = 0;
+    for (path, input) in inputs() {
+        let Some(field) = input.field.iter().find(|field| field.name() == "namespace") else { continue };
+        let tag = u8::try_from(field.number() << 3 | 2).unwrap();
+        let status = grpc_status(&server, &red, &path, &[&[tag, 4], &b"blue"[..]].concat());
+        if path.ends_with("CreateNamespace") {
+            assert_eq!(status, "7", "{path}: a caller of one namespace creates none");
+            continue;
+        }
+        assert_eq!(status, "7", "{path} is for another namespace");
+        calls += 1;
+    }
+    assert!(calls > 20, "{calls}");
+}
+
+/// The path and the request of every method of the API.
+fn inputs() -> BTreeMap<String, DescriptorProto> {
+    let files = FileDescriptorSet::decode(tutti_api::FILE_DESCRIPTOR_SET).unwrap().file;
+    let message = |name: &str| {
+        let found = files
+            .iter()
+            .flat_map(|f| f.message_type.iter().map(move |m| (format!(".{}.{}", f.package(), m.name()), m)));
+        found.into_iter().find(|(full, _)| full == name).unwrap().1.clone()
+    };
+    let mut inputs = BTreeMap::new();
+    for file in &files {
+        for service in &file.service {
+            for method in &service.method {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                inputs.insert(path, message(method.input_type()));
+            }
+        }
+    }
+    inputs
+}
+
+/// The status of a call with these bytes as its message, over HTTP/1.1: it stands in the head if nothing was begun.
+fn grpc_status(server: &Server, token: &str, path: &str, message: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let body = [&[0], &length[..], message].concat();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nte: trailers\r\ncontent-type: application/grpc\r\n\
+         authorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.lines().find_map(|line| line.strip_prefix("grpc-status: "));
+    status.unwrap_or_else(|| panic!("{path}: {answer}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registered_agent_obeys_the_policy_and_is_there_after_a_restart() {
+    let place = Place::new();
+    let root = token(&place, &["--role", "admin"]);
+    let server = Server::start(&place, &[AUTH]);
+    let agents = server.tutti(&place, Some(&root), &["agent", "list", "-o", "json"]).expect(0).json();
+    let filed = &agents["agents"][0];
+    assert_eq!((filed["id"].as_str(), filed["from_file"].as_bool()), (Some("generator-a"), Some(true)));
+    let url = filed["url"].as_str().unwrap();
+    let refused = server.tutti(&place, Some(&root), &["agent", "add", "copy", url]).expect(2);
+    assert!(refused.stderr.contains("loopback"), "{}", refused.stderr);
+    for url in ["http://169.254.169.254", "http://[::ffff:127.0.0.1]:9", "http://2130706433", "file:///etc/passwd"] {
+        server.tutti(&place, Some(&root), &["agent", "add", "copy", url]).expect(2);
+    }
+    server.stop();
+
+    let allowed = [AUTH, ("TUTTI_AGENTS__POLICY__ALLOW", "127.0.0.0/8")];
+    let server = Server::start(&place, &allowed);
+    let by = |server: &Server, args: &[&str]| server.tutti(&place, Some(&root), args);
+    let agents = by(&server, &["agent", "list", "-o", "json"]).expect(0).json();
+    let url = agents["agents"][0]["url"].as_str().unwrap().to_owned();
+    by(&server, &["agent", "add", "generator-a", &url]).expect(2);
+    let added = by(&server, &["agent", "add", "copy", &url, "--heartbeat", "1s", "-o", "json"]).expect(0).json();
+    assert_eq!(added["capabilities"], agents["agents"][0]["capabilities"], "those of its card");
+    let healthy = |server: &Server| {
+        let agents = by(server, &["agent", "list", "-o", "json"]).expect(0).json();
+        let copy = agents["agents"].as_array().unwrap().iter().find(|agent| agent["id"] == "copy").cloned();
+        copy.map(|agent| agent["healthy"].as_bool().unwrap())
+    };
+    until("silence", || (healthy(&server) == Some(false)).then_some(()));
+    by(&server, &["agent", "check"]).expect(1);
+    let mut client = AgentServiceClient::connect(server.url.clone()).await.unwrap();
+    let mut beat = Request::new(v1::AgentHeartbeatRequest { agent_id: "copy".to_owned(), ..Default::default() });
+    let bearer: MetadataValue<_> = format!("Bearer {root}").parse().unwrap();
+    beat.metadata_mut().insert("authorization", bearer);
+    client.heartbeat(beat).await.unwrap();
+    // It may have become silent again meanwhile; that it was heard is what counts.
+    let agents = by(&server, &["agent", "list", "-o", "json"]).expect(0).json();
+    assert!(agents["agents"].as_array().unwrap().iter().any(|agent| agent["last_seen_at"].is_string()), "{agents}");
+    server.stop();
+
+    assert_eq!(place.tutti(&["agent", "list", "-o", "json"]).expect(0).json()["agents"][0]["id"], "copy");
+    let server = Server::start(&place, &allowed);
+    assert!(healthy(&server).is_some(), "it is there again");
+    by(&server, &["agent", "remove", "copy", "--yes"]).expect(0);
+    by(&server, &["agent", "remove", "copy", "--yes"]).expect(2);
+    by(&server, &["agent", "remove", "generator-a", "--yes"]).expect(2);
+    assert_eq!(healthy(&server), None);
+}
+
+#[test]
+fn agents_of_a_file_are_looked_at_one_by_one() {
+    let place = Place::new();
+    place.write("agents.yaml", AGENTS);
+    let checked = place.tutti(&["agent", "check", "-o", "json"]).expect(0).json();
+    assert_eq!(
+        (checked["agents"][0]["id"].as_str(), checked["agents"][0]["ok"].as_bool()),
+        (Some("generator-a"), Some(true))
+    );
+    let more = format!("{AGENTS}  - {{name: gone, url: 'http://127.0.0.1:1', capabilities: [x]}}\n");
+    let file = place.write("more.yaml", &more);
+    let told = place.tutti(&["agent", "check", "--agents", &file]).expect(1);
+    assert!(told.stdout.contains("generator-a") && told.stdout.contains("failed"), "{}", told.stdout);
+    place.tutti(&["agent", "check", "http://127.0.0.1:1"]).expect(1);
+    assert!(!place.agents_folder().exists(), "no agent is left");
+}
+
+#[test]
+fn no_token_stands_in_a_log_however_much_is_logged() {
+    let place = Place::new();
+    let root = token(&place, &["--role", "admin"]);
+    let server = Server::start(&place, &[AUTH, ("TUTTI_LOG", "trace")]);
+    let made = server.tutti(&place, Some(&root), &["token", "create", "--role", "reader"]).expect(0);
+    let refused = server.tutti(&place, Some(made.stdout.trim()), &["token", "list"]).expect(2);
+    server.tutti(&place, Some("tutti_0000"), &["list"]).expect(2);
+    server.stop();
+    let log = said(&place);
+    for secret in [root.as_str(), made.stdout.trim(), "tutti_0000"] {
+        assert!(!log.contains(secret), "a token is logged");
+        assert!(!refused.stderr.contains(secret));
+    }
+    assert!(log.contains("token created") && log.contains("denied"), "what happened is logged");
+}
