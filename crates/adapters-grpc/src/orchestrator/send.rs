@@ -5,7 +5,6 @@ use tutti_a2a::error::Reason;
 use tutti_a2a::task::is_terminal;
 use tutti_a2a::{json, request as keys, v1};
 use tutti_core::ids::{Namespace, RequestId, RunId, WorkflowId};
-use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::{CommandRequest, StartOptions, StartRequest, WorkflowSource};
 use tutti_core::ports::inbound::workflows::ListWorkflows;
 use tutti_core::report::RunView;
@@ -17,7 +16,7 @@ use super::OrchestratorAgent;
 use super::input::Said;
 use super::labels::{self, Labels, MAX_ID};
 use super::refusal::{invalid, no_push, of_start, of_task};
-use super::task::{context_of, reason_of, state_of};
+use super::task::{context_of, reason_of, state_of, waiting};
 use crate::api::caller::{caller, namespace, recorded};
 use crate::api::runs::trace_parent;
 
@@ -183,6 +182,11 @@ impl OrchestratorAgent {
         let answer = Said::of(std::mem::take(&mut mail.message.parts))?.answer()?;
         let run = view.run().ok_or_else(|| Status::data_loss("the run has no history"))?;
         let step = mail.text(STEP).unwrap_or_default();
+        let waiting = waiting(&view);
+        if step.is_empty() && waiting.len() > 1 {
+            let reason = format!("is required, one of: {}", waiting.join(", "));
+            return Err(invalid(format!("metadata.{STEP}"), reason));
+        }
         let reason = reason_of(&mail.message.message_id);
         let request = CommandRequest {
             namespace: sender.namespace.clone(),
@@ -190,12 +194,7 @@ impl OrchestratorAgent {
             command: Command::Signal { step, answer: Payload::Inline(answer) },
             order: Order { by: sender.by.clone(), reason, request: Some(sender.request) },
         };
-        self.runs.command(request).await.map_err(|error| match error {
-            RequestError::NotAllowed(why) => {
-                Reason::UnsupportedOperation.status(format!("{why} (metadata.{STEP} names one)"))
-            }
-            error => of_task(&error),
-        })?;
+        self.runs.command(request).await.map_err(|error| of_task(&error))?;
         self.views.get(&sender.namespace, run).await.map_err(|error| of_task(&error))
     }
 }

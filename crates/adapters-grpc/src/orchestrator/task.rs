@@ -249,7 +249,8 @@ fn numbers(summary: &RunSummary) -> serde_json::Map<String, Value> {
     fields
 }
 
-fn waiting(view: &RunView) -> Vec<String> {
+/// The steps that wait for somebody.
+pub(super) fn waiting(view: &RunView) -> Vec<String> {
     view.steps().filter(|step| step.question().is_some()).map(|step| step.id().to_string()).collect()
 }
 

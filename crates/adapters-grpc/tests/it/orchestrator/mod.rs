@@ -17,7 +17,7 @@ use tutti_adapters_grpc::orchestrator::AgentOptions;
 use tutti_core::ports::inbound::access::Role;
 use tutti_testkit::conformance::transport::WORDS;
 
-use self::world::{LARGE, TWO, WORK, World, message, spoken};
+use self::world::{HUGE, LARGE, TWO, WORK, World, message, spoken};
 use crate::support::until;
 
 fn task(response: tonic::Response<v1::SendMessageResponse>) -> v1::Task {
@@ -136,6 +136,79 @@ async fn artifacts_come_in_pieces_and_whole() {
     assert_eq!(names, ["report.md", "chart.png", "result"]);
     assert!(matches!(&whole.artifacts[0].parts[0].content, Some(Content::Text(all)) if *all == text));
     assert_eq!(result(&whole), json!({"n": 1}));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_a_message_is_a_link_and_comes_in_a_stream() {
+    let world = World::start(&[WORK]).await;
+    let mut client = world.client().await;
+    let request = message("m", "", &json!({"do": "much", "text": "x".repeat(4 << 20)}));
+    let mut stream = client.send_streaming_message(spoken(request)).await.unwrap().into_inner();
+    let (mut bytes, mut text, mut id) = (0, String::new(), String::new());
+    while let Some(event) = stream.next().await {
+        match event.unwrap().payload.unwrap() {
+            Payload::Task(task) => id = task.id,
+            Payload::ArtifactUpdate(update) => match update.artifact.unwrap().parts.remove(0).content.unwrap() {
+                Content::Raw(piece) => bytes += piece.len(),
+                Content::Text(piece) => text.push_str(&piece),
+                other => panic!("{other:?}"),
+            },
+            _ => {}
+        }
+    }
+    let made = json!({"text": "x".repeat(4 << 20)});
+    assert_eq!((bytes, serde_json::from_str::<serde_json::Value>(&text).unwrap() == made), (2 * HUGE, true));
+    let whole = client.get_task(get(&id)).await.unwrap().into_inner();
+    let links: Vec<_> = whole.artifacts.iter().map(|artifact| artifact.parts[0].content.as_ref().unwrap()).collect();
+    assert!(matches!(links[0], Content::Raw(all) if all.len() == HUGE));
+    assert_eq!(links[1], &Content::Url(format!("tutti:runs/{id}/artifacts/first/two.bin")));
+    assert!(result(&whole) == made, "what the caller came for is there");
+}
+
+#[tokio::test]
+async fn a_context_is_a_session() {
+    let memo = "{id: memo, share: [n], inputs: {n: {}}, steps: [{id: s, capability: work, input: {n: n, text: {from: \
+                session.n, required: false}}, output: {n: n, text: {to: before, optional: true}}}]}";
+    let world = World::start(&[memo]).await;
+    let mut client = world.client().await;
+    for (n, context, expected) in [
+        (1, "trip-1", json!({"n": 1})),
+        (2, "trip-1", json!({"n": 2, "before": 1})),
+        (3, "trip-2", json!({"n": 3})),
+        (4, "trip/1", json!({"n": 4})),
+    ] {
+        let mut request = message(&format!("m{n}"), "", &json!({"n": n}));
+        request.message.as_mut().unwrap().context_id = context.to_owned();
+        let done = task(client.send_message(spoken(request)).await.unwrap());
+        assert_eq!((result(&done), done.context_id.as_str()), (expected, context));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_says_which_question_it_is_for() {
+    let both = "{id: both, inputs: {do: {}}, steps: [{id: a, capability: work, input: {do: do}, output: {said: a}}, \
+                {id: b, capability: work, input: {do: do}, output: {said: b}}]}";
+    let world = World::start(&[both]).await;
+    let mut client = world.client().await;
+    let asks = task(client.send_message(spoken(message("m", "", &json!({"do": "ask"})))).await.unwrap());
+    assert_eq!(said(&asks), format!("a: {WORDS}\nb: {WORDS}"));
+    let answer = |id: &str, step: &str| {
+        let mut request = message(id, "", &json!(id));
+        let message = request.message.as_mut().unwrap();
+        message.task_id = asks.id.clone();
+        message.metadata = tutti_a2a::json::to_struct(json!({"tutti.step": step}).as_object().unwrap()).ok();
+        request
+    };
+    for unclear in ["", "c"] {
+        let error = client.send_message(spoken(answer("x", unclear))).await.unwrap_err();
+        assert!(error.message().contains("a, b"), "{error}");
+    }
+    let next = task(client.send_message(spoken(answer("of b", "b"))).await.unwrap());
+    assert_eq!((state(&next), said(&next).as_str()), (TaskState::InputRequired, WORDS));
+    // Only one is left.
+    let done = task(client.send_message(spoken(answer("of a", ""))).await.unwrap());
+    assert_eq!((state(&done), result(&done)), (TaskState::Completed, json!({"a": "of a", "b": "of b"})));
+    assert_eq!(done.history.len(), 5);
 }
 
 #[tokio::test]

@@ -165,7 +165,8 @@ impl World {
     }
 
     pub async fn client(&self) -> A2aServiceClient<Channel> {
-        A2aServiceClient::connect(self.url.clone()).await.unwrap()
+        let client = A2aServiceClient::connect(self.url.clone()).await.unwrap();
+        client.max_decoding_message_size(tutti_a2a::MAX_MESSAGE_BYTES)
     }
 
     /// Asks the server to stop.
@@ -189,6 +190,9 @@ pub struct Worker {
     pub started: AtomicUsize,
     pub released: watch::Sender<bool>,
 }
+
+/// Bytes of an artifact of which two do not fit into one message.
+pub const HUGE: usize = 9 << 20;
 
 /// Bytes of the large artifact.
 pub const LARGE: usize = 600_000;
@@ -240,6 +244,11 @@ impl Skill for Work {
                 let (name, pieces) = ARTIFACT;
                 let [first, second, third] = pieces.map(|piece| Chunk::text(name, "text/plain", piece));
                 [first, second.append(), third.append().last()].into_iter().for_each(|piece| context.artifact(piece));
+            }
+            Some("much") => {
+                for name in ["one.bin", "two.bin"] {
+                    context.artifact(Chunk::bytes(name, "", vec![7; HUGE]).last());
+                }
             }
             Some("make") => {
                 context.artifact(Chunk::text("report.md", "text/markdown", "é".repeat(LARGE / 2)).last());
