@@ -8,7 +8,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tutti_adapters_grpc::GrpcTransport;
 use tutti_core::ids::{Capability, RunId};
 use tutti_core::ports::clock::Clock;
-use tutti_core::ports::observer::NoObserver;
 use tutti_core::report::RunView;
 use tutti_core::run::{Command, Order, RunStatus};
 use tutti_core::workflow::Step;
@@ -22,8 +21,9 @@ use crate::exit::{Exit, Failure, Result};
 use crate::interrupts::Interrupts;
 use crate::live::Live;
 use crate::output::say;
-use crate::report::{Ending, Show};
+use crate::report::{Ending, Home, Show};
 use crate::store::{Store, StoreSpec};
+use crate::telemetry::{Page, Telemetry};
 
 /// How often the view is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -49,6 +49,7 @@ pub struct Conductor {
     place: Place,
     transport: Arc<GrpcTransport>,
     execution: ExecutionConfig,
+    telemetry: Telemetry,
     interrupts: Interrupts,
 }
 
@@ -71,7 +72,9 @@ impl Conductor {
         let store = spec.open().await?;
         let transport = Arc::new(GrpcTransport::new(global.config.agents.transport()));
         let execution = global.config.execution.clone();
-        Ok(Self { place: spec.place(), spec, store, transport, execution, interrupts })
+        let telemetry = Telemetry::start(&global.config.telemetry, Page::None).map_err(Failure::usage)?;
+        telemetry.observe_agents(transport.clone());
+        Ok(Self { place: spec.place(), spec, store, transport, execution, telemetry, interrupts })
     }
 
     /// Starts the agents, drives the run to its end, reports, and stops the agents.
@@ -86,6 +89,7 @@ impl Conductor {
         if !leave {
             fleet.stop().await;
         }
+        self.telemetry.stop().await;
         outcome
     }
 
@@ -107,7 +111,7 @@ impl Conductor {
             records: self.store.records.clone(),
             agents: self.transport.clone(),
             clock: Arc::new(SystemClock),
-            observer: Arc::new(NoObserver),
+            observer: self.telemetry.observer(self.store.query.clone()),
         };
         let engine = Engine::start(ports, registry, self.execution.engine());
         let (tell, news) = unbounded_channel();
@@ -124,7 +128,7 @@ impl Conductor {
         {
             self.place.forget_run(created.request);
         }
-        show.ending(ending, &self.store.reader(), &self.spec).await
+        show.ending(ending, &self.store.reader(), Home::Driven(&self.spec)).await
     }
 
     /// Begins the run and follows it, with the news of the agents.

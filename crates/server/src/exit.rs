@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::store::StoreError;
 use tutti_core::run::RunStatus;
 
@@ -13,6 +14,8 @@ pub enum Exit {
     Done,
     /// 1: the run failed.
     RunFailed,
+    /// 1: something that was looked at is not as it should be.
+    Unsound,
     /// 2: the command, a file or a value that it was given is wrong.
     Usage,
     /// 4: the run was cancelled or terminated.
@@ -21,7 +24,7 @@ pub enum Exit {
     Waiting,
     /// 6: an undo failed, an outcome is unknown or the run was set aside; an operator must decide.
     Undecided,
-    /// 69: the store or an agent that is needed to begin cannot be used.
+    /// 69: the store, a server or an agent that is needed cannot be used.
     Unavailable,
     /// 74: the answer could not be written.
     Output,
@@ -45,7 +48,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::RunFailed => 1,
+            Self::RunFailed | Self::Unsound => 1,
             Self::Usage => 2,
             Self::Cancelled => 4,
             Self::Waiting => 5,
@@ -81,6 +84,11 @@ impl Failure {
         Self { exit: Exit::Usage, message: message.into(), next: None }
     }
 
+    /// With this exit code.
+    pub fn of(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), next: None }
+    }
+
     /// The store or an agent cannot be used.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self { exit: Exit::Unavailable, message: message.into(), next: None }
@@ -99,6 +107,11 @@ impl Failure {
     /// What went wrong.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What to do next.
+    pub fn advice(&self) -> Option<&str> {
+        self.next.as_deref()
     }
 
     /// True if there is nothing to say.
@@ -121,6 +134,21 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.message)?;
         self.next.as_ref().map_or(Ok(()), |next| write!(f, "\nnext:  {next}"))
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Unavailable(_) | RequestError::Exhausted { .. } | RequestError::Damaged(_) => {
+                Self::unavailable(error.to_string())
+            }
+            RequestError::Invalid(_)
+            | RequestError::NotFound(_)
+            | RequestError::AlreadyExists { .. }
+            | RequestError::NotAllowed(_)
+            | RequestError::Denied(_) => Self::usage(error.to_string()),
+        }
     }
 }
 

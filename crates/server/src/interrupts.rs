@@ -13,7 +13,8 @@ use crate::output::say;
 pub struct Interrupts(watch::Receiver<Option<u8>>);
 
 impl Interrupts {
-    /// Listens to SIGINT, SIGTERM and SIGHUP from now on.
+    /// Listens to SIGINT, SIGTERM and SIGHUP from now on. The second one ends the process there and then: what is said of
+    /// a run is durable before it is acted on, so that nothing needs a goodbye.
     ///
     /// # Errors
     /// A system that does not let us.

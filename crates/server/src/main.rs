@@ -1,12 +1,14 @@
 //! The tutti binary.
 
 mod agents;
+mod catalogue;
 mod cli;
 mod clock;
 mod conductor;
 mod config;
 mod events;
 mod exit;
+mod guard;
 mod history;
 mod inputs;
 mod interrupts;
@@ -15,14 +17,16 @@ mod load;
 mod output;
 mod remote;
 mod report;
+mod runs;
 mod store;
+mod telemetry;
 mod tree;
+mod watching;
 mod workflow_file;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::Cli;
 use crate::exit::{Exit, Failure, Result};
@@ -40,19 +44,9 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<Exit> {
-    if let Some(filter) = &cli.global().log {
-        start_log(filter)?;
-    }
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::unavailable(format!("the system gives no threads: {error}")))?
         .block_on(cli.execute())
-}
-
-fn start_log(filter: &str) -> Result<()> {
-    let filter =
-        EnvFilter::try_new(filter).map_err(|error| Failure::usage(format!("--log: {error}")).next("--log info"))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    Ok(())
 }

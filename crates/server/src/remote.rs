@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tutti_adapters_grpc::api::{ApiClient, ApiError};
 use tutti_core::ports::query::{ListRuns, RunQuery};
@@ -11,6 +12,7 @@ use tutti_core::ports::store::StoreError;
 
 use crate::exit::{Failure, Result};
 use crate::store::Reader;
+use crate::watching::{Place, Server};
 
 /// The server that is asked if none is named and one is needed; where `tutti serve` listens by default.
 pub const DEFAULT: &str = "http://127.0.0.1:7780";
@@ -80,6 +82,15 @@ pub async fn reader(url: &str) -> Result<Reader> {
         Err(error) => return Err(unreachable(url, &error.to_string())),
     }
     Ok(Reader { query: client.clone(), payloads: client })
+}
+
+/// The server at a URL, to watch its runs; it may be away for so long.
+///
+/// # Errors
+/// As [`reader`].
+pub async fn place(url: &str, patience: Duration) -> Result<Place> {
+    let (url, client) = (url.to_owned(), client(url)?);
+    Ok(Place { reader: reader(&url).await?, server: Some(Server { url, client, patience }) })
 }
 
 /// What a server's refusal means for a command.

@@ -28,21 +28,47 @@ pub struct Ending {
     pub signal: Option<u8>,
 }
 
+/// Where the run is, for what to type next.
+#[derive(Debug, Clone, Copy)]
+pub enum Home<'h> {
+    /// In a store, driven by this command.
+    Driven(&'h StoreSpec),
+    /// In a store that this command looks into.
+    Store(&'h StoreSpec),
+    /// At a server.
+    Server(&'h str),
+}
+
+impl Home<'_> {
+    /// How to name it in a command.
+    pub fn flag(self) -> String {
+        match self {
+            Self::Driven(store) | Self::Store(store) => with_store(store),
+            Self::Server(url) => format!(" --server {url}"),
+        }
+    }
+}
+
 impl Show {
     /// As the flags say.
     pub fn of(args: &ShowArgs, logging: bool) -> Self {
-        Self { progress: args.progress.settled(logging), output: args.output }
+        Self::new(args.progress, args.output, logging)
+    }
+
+    /// Progress and report in these forms.
+    pub fn new(progress: Progress, output: TextOrJson, logging: bool) -> Self {
+        Self { progress: progress.settled(logging), output }
     }
 
     /// Says how a run stands and answers with the report on it.
     ///
     /// # Errors
     /// A report that cannot be made or written.
-    pub async fn ending(&self, ending: Ending, reader: &Reader, store: &StoreSpec) -> Result<Exit> {
+    pub async fn ending(&self, ending: Ending, reader: &Reader, home: Home<'_>) -> Result<Exit> {
         let Ending { view, signal } = ending;
         let exit = match signal.filter(|_| !view.status().is_ended()) {
             Some(signal) => {
-                self.say_interrupted(&view, store);
+                self.say_interrupted(&view, home);
                 return Ok(Exit::Signal(signal));
             }
             None => Exit::of_run(view.status()),
@@ -62,42 +88,53 @@ impl Show {
             Err(failure) if !failure.is_quiet() => return Err(failure),
             _ => {}
         }
-        self.say_next(&view, store);
+        self.say_next(&view, home);
         Ok(exit)
     }
 
-    fn say_interrupted(&self, view: &RunView, store: &StoreSpec) {
+    fn say_interrupted(&self, view: &RunView, home: Home<'_>) {
         let done = view.steps().filter(|step| step.status == StepStatus::Completed).count();
         let all = view.plan().len();
-        match (view.run(), store) {
-            (None, _) => say("stopped before the run began"),
-            (Some(_), StoreSpec::Memory) => {
+        let Some(run) = view.run() else { return say("stopped before the run began") };
+        let flag = home.flag();
+        match home {
+            Home::Driven(StoreSpec::Memory) => {
                 say(format!("stopped with {done} of {all} steps done; a store in memory keeps nothing"));
             }
-            (Some(run), StoreSpec::Sqlite(_)) => {
+            Home::Driven(StoreSpec::Sqlite(_)) => {
                 say(format!("stopped with {done} of {all} steps done; what is done is kept"));
-                say(format!("next:  tutti resume {run}{}", with_store(store)));
+                say(format!("next:  tutti resume {run}{flag}"));
+            }
+            Home::Store(_) | Home::Server(_) => {
+                say(format!("detached with {done} of {all} steps done; the run goes on"));
+                say(format!("next:  tutti watch {run}{flag}"));
             }
         }
     }
 
-    fn say_next(&self, view: &RunView, store: &StoreSpec) {
-        let (Some(run), StoreSpec::Sqlite(_), true) = (view.run(), store, self.progress.is_for_people()) else {
+    fn say_next(&self, view: &RunView, home: Home<'_>) {
+        let Some(run) = view.run().filter(|_| self.progress.is_for_people()) else { return };
+        if matches!(home, Home::Driven(StoreSpec::Memory)) {
             return;
-        };
-        let named = with_store(store);
+        }
+        let flag = home.flag();
         match view.status() {
             RunStatus::Waiting => {
                 for (step, question) in view.steps().filter_map(|step| Some((step.id(), step.question()?.1))) {
                     say(format!("step {step} waits: {}", tutti_core::report::printable(question)));
                 }
-                say("its agent was left running");
-                say(format!("next:  tutti signal {run} ANSWER{named}"));
-                say(format!("then:  tutti resume {run}{named}"));
+                if let Home::Driven(_) = home {
+                    say("its agent was left running");
+                }
+                say(format!("next:  tutti signal {run} ANSWER{flag}"));
+                match home {
+                    Home::Server(_) => say(format!("then:  tutti watch {run}{flag}")),
+                    Home::Driven(_) | Home::Store(_) => say(format!("then:  tutti resume {run}{flag}")),
+                }
             }
             RunStatus::Failed => {
-                say(format!("next:  tutti get {run}{named}"));
-                say(format!("or:    tutti retry {run} --reason WHY{named}"));
+                say(format!("next:  tutti get {run}{flag}"));
+                say(format!("or:    tutti retry {run} --reason WHY{flag}"));
             }
             _ => {}
         }

@@ -13,6 +13,8 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tutti_core::value::Digest;
 
+use super::ServeError;
+
 /// How a server proves who it is, and asks its callers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsOptions {
@@ -43,6 +45,14 @@ impl TlsOptions {
             min_version: TlsVersion::default(),
             reload_interval: Duration::from_secs(10),
         }
+    }
+
+    /// Reads the files and puts them together, as serving does when it begins.
+    ///
+    /// # Errors
+    /// What is wrong with which file.
+    pub fn check(&self) -> Result<(), ServeError> {
+        Files::read(self).and_then(|files| files.config(self)).map(drop).map_err(ServeError::Tls)
     }
 }
 

@@ -37,20 +37,29 @@ pub fn execute(args: &LintArgs, global: &Global) -> Result<Exit> {
             problems
         }
     };
+    let exit = tell(args, &problems)?;
+    if let Some(agents) = agents.filter(|_| exit == Exit::Done) {
+        say_unchecked(&agents);
+    }
+    Ok(exit)
+}
+
+/// Answers with what was found, and ends by it.
+///
+/// # Errors
+/// An answer that cannot be written.
+pub fn tell(args: &LintArgs, problems: &[Problem]) -> Result<Exit> {
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;
     match args.output {
         TextOrJson::Json => {
             let file = args.file.display().to_string();
-            answer_json(&Findings { file, errors, warnings, problems: &problems })?;
+            answer_json(&Findings { file, errors, warnings, problems })?;
         }
         TextOrJson::Text => {
-            answer(&workflow_file::lines(&args.file, &problems))?;
+            answer(&workflow_file::lines(&args.file, problems))?;
             say(format!("{}: {}, {}", args.file.display(), count(errors, "error"), count(warnings, "warning")));
         }
-    }
-    if let Some(agents) = agents.filter(|_| errors == 0) {
-        say_unchecked(&agents);
     }
     Ok(if errors == 0 { Exit::Done } else { Exit::Usage })
 }

@@ -1,33 +1,45 @@
 //! The command line: what may be typed, and a file per command for what it does.
 
+mod agent;
 mod artifacts;
 mod completion;
 mod config;
 mod data;
+mod doctor;
 mod events;
 mod example_agent;
 mod get;
 mod lint;
 mod list;
 mod operate;
-mod plan;
+pub mod plan;
 mod resume;
 mod run;
 mod serve;
 mod submit;
+mod table;
+mod token;
+mod watch;
+mod workflow;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tutti_core::ids::RequestId;
+use tutti_core::ports::clock::Clock;
+use tutti_core::ports::filter::RunFilter;
 use tutti_core::run::Command;
 use tutti_core::workflow::{Executor, OnError};
 
-use crate::config::{Config, environment, load};
-use crate::exit::{Exit, Result};
+use crate::clock::SystemClock;
+use crate::config::{Config, TelemetryConfig, environment, load};
+use crate::exit::{Exit, Failure, Result};
 use crate::live::Progress;
 use crate::store::{Reader, StoreSpec};
+use crate::telemetry::logs;
+use crate::watching::Place;
 use crate::{output, remote};
 
 /// A durable orchestrator for multi-agent workflows.
@@ -54,9 +66,15 @@ pub struct GlobalArgs {
     /// configuration says, then sqlite:.tutti/tutti.db.
     #[arg(long, global = true, value_name = "STORE")]
     store: Option<StoreSpec>,
+    /// The token that says to a server who calls. Other users of this machine see what is typed: better set TUTTI_TOKEN.
+    #[arg(long, global = true, env = "TUTTI_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<remote::Token>,
+    /// A file that holds the token; it comes before TUTTI_TOKEN.
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Log to stderr: error, warn, info, debug or trace, or a filter such as tutti_engine=debug.
     #[arg(long, global = true, env = "TUTTI_LOG", value_name = "LEVEL")]
-    pub log: Option<String>,
+    log: Option<String>,
 }
 
 /// What every command goes by.
@@ -77,7 +95,28 @@ impl GlobalArgs {
     /// A configuration that cannot be used.
     fn configured(self) -> Result<Global> {
         let config = load(self.config.as_deref(), &environment())?.config;
+        self.start_log(&config.telemetry)?;
         Ok(Global { store: self.store.unwrap_or_else(|| config.store.url.clone()), log: self.log, config })
+    }
+
+    /// What says to a server who calls.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    fn token(&self) -> Result<Option<remote::Token>> {
+        match &self.token_file {
+            Some(file) => remote::Token::of_file(file).map(Some),
+            None => Ok(self.token.clone()),
+        }
+    }
+
+    /// Begins to log, if that did not happen yet.
+    ///
+    /// # Errors
+    /// A filter that is none.
+    fn start_log(&self, config: &TelemetryConfig) -> Result<()> {
+        logs::start(self.log.as_deref(), config)
+            .map_err(|error| Failure::usage(format!("--log: {error}")).next("--log info"))
     }
 }
 
@@ -90,23 +129,25 @@ enum Verb {
     /// Be a server: drive the runs of a store, and start, show and cancel them for callers over gRPC.
     Serve(ServeArgs),
     /// Start a workflow at a server; print the id of the run.
-    Submit(SubmitArgs),
-    /// Hold a run: nothing is started, what is under way comes to its end.
-    Pause(OperateArgs),
-    /// End a run; its agents are asked to stop.
-    Cancel(OperateArgs),
-    /// End a run at once; its agents are not asked.
-    Terminate(OperateArgs),
-    /// Let a failed run go on with the steps that are not complete.
-    Retry(OperateArgs),
+    Submit(submit::SubmitArgs),
+    /// Watch runs that go on elsewhere, live: one, or many.
+    Watch(watch::WatchArgs),
+    /// Hold runs: nothing is started, what is under way comes to its end.
+    Pause(operate::OperateArgs),
+    /// End runs; their agents are asked to stop.
+    Cancel(operate::OperateArgs),
+    /// End runs at once; their agents are not asked.
+    Terminate(operate::OperateArgs),
+    /// Let failed runs go on with the steps that are not complete.
+    Retry(operate::OperateArgs),
     /// Answer a step that waits for somebody.
-    Signal(SignalArgs),
+    Signal(operate::SignalArgs),
     /// Check a workflow file; say everything that is wrong with it.
     Lint(LintArgs),
     /// Show the plan of a workflow without running it.
     Plan(PlanArgs),
     /// List runs, newest first.
-    List(ListArgs),
+    List(list::ListArgs),
     /// Show a run: its steps with states, attempts, agents, times and outputs.
     Get(GetArgs),
     /// Show the events of a run.
@@ -115,6 +156,15 @@ enum Verb {
     Data(DataArgs),
     /// List the artifacts of a run, or write one.
     Artifacts(ArtifactsArgs),
+    /// Register, list, show, check and draw workflows.
+    Workflow(workflow::WorkflowArgs),
+    /// Look whether everything is as it should be: a store with its runs, agents, certificates and configuration, or a
+    /// server.
+    Doctor(doctor::DoctorArgs),
+    /// Create, list and revoke the tokens by which a server knows its callers.
+    Token(token::TokenArgs),
+    /// Register, list, check and remove agents.
+    Agent(agent::AgentArgs),
     /// Print the JSON Schema of workflow files.
     Schema,
     /// Print the script by which a shell completes what is typed.
@@ -128,6 +178,21 @@ enum Verb {
     ExampleAgent(ExampleAgentArgs),
 }
 
+impl Verb {
+    /// False for what goes by no configuration.
+    const fn is_configured(&self) -> bool {
+        !matches!(
+            self,
+            Self::Submit(_)
+                | Self::Schema
+                | Self::Completion(_)
+                | Self::Config(_)
+                | Self::Version
+                | Self::ExampleAgent(_)
+        )
+    }
+}
+
 /// What `tutti run --help` says at its end.
 const ENVIRONMENT: &str = "\
 Environment, below flags and what the workflow file says, above the configuration file:
@@ -139,7 +204,7 @@ Environment, below flags and what the workflow file says, above the configuratio
 #[derive(Debug, Args)]
 #[command(after_help = ENVIRONMENT)]
 pub struct RunArgs {
-    /// The workflow, YAML or JSON.
+    /// The workflow, YAML or JSON; at a server also a registered one, as ID or ID@VERSION.
     pub file: PathBuf,
     /// An input: key=value (JSON, else text), key=@FILE (the text of a file), or a JSON file that holds an object of
     /// inputs. May be repeated; later ones win.
@@ -159,12 +224,21 @@ pub struct RunArgs {
     /// A UUID of the caller's: the same one starts one run, however often the command is repeated.
     #[arg(long, value_name = "UUID")]
     pub request_id: Option<RequestId>,
+    /// Let a server run it, and watch it there; the agents are the server's.
+    #[arg(long, env = "TUTTI_SERVER", value_name = "URL", conflicts_with_all = ["agents", "on_error"])]
+    pub server: Option<String>,
+    #[command(flatten)]
+    pub patience: watch::PatienceArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
-    #[command(flatten)]
-    pub run: RunSelector,
+    /// The run: its id, the beginning of it, or `latest`.
+    #[arg(value_name = "RUN", required_unless_present = "filter", conflicts_with = "filter")]
+    pub run: Option<String>,
+    /// At a server, all runs that a filter takes and that are held or set aside; asks first, or needs --yes.
+    #[arg(short, long, value_name = "FILTER")]
+    pub filter: Option<String>,
     #[command(flatten)]
     pub show: ShowArgs,
     /// Let a server go on with it, instead of this command.
@@ -173,6 +247,12 @@ pub struct ResumeArgs {
     /// Why; recorded if a server goes on with it.
     #[arg(long, default_value = "resumed")]
     pub reason: String,
+    /// With a filter, say which runs are meant, and do nothing.
+    #[arg(long, requires = "filter")]
+    pub dry_run: bool,
+    /// With a filter, do not ask.
+    #[arg(short, long, requires = "filter")]
+    pub yes: bool,
 }
 
 /// What `run` and `resume` have in common.
@@ -211,63 +291,6 @@ pub struct ServeArgs {
     pub insecure_public: bool,
 }
 
-#[derive(Debug, Args)]
-pub struct SubmitArgs {
-    /// The workflow, YAML or JSON.
-    pub file: PathBuf,
-    /// An input, as for `run`. Files are read here and sent.
-    #[arg(short, long = "input", value_name = "KEY=VALUE|FILE")]
-    pub inputs: Vec<String>,
-    /// The server.
-    #[arg(long, env = "TUTTI_SERVER", value_name = "URL", default_value = remote::DEFAULT)]
-    pub server: String,
-    /// How steps are run. Default: what the workflow says, then auto.
-    #[arg(long, value_enum)]
-    pub executor: Option<ExecutorArg>,
-    /// Most steps in flight at once. Default: what the workflow says.
-    #[arg(long, value_name = "N", value_parser = crate::config::max_concurrent)]
-    pub max_concurrent: Option<u32>,
-    /// A UUID of the caller's: the same one starts one run, however often the command is repeated.
-    #[arg(long, value_name = "UUID")]
-    pub request_id: Option<RequestId>,
-}
-
-#[derive(Debug, Args)]
-pub struct OperateArgs {
-    #[command(flatten)]
-    pub run: RunSelector,
-    /// Why; recorded in the history of the run.
-    #[arg(long)]
-    pub reason: String,
-    #[command(flatten)]
-    pub source: Source,
-    /// A UUID of the caller's for this request: a run applies one once.
-    #[arg(long, value_name = "UUID")]
-    pub request_id: Option<RequestId>,
-    /// Do not ask before a run is ended.
-    #[arg(short, long)]
-    pub yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct SignalArgs {
-    #[command(flatten)]
-    pub run: RunSelector,
-    /// The answer: JSON, else text; @FILE for what a file holds.
-    pub answer: String,
-    /// The step that waits. Default: the only one.
-    #[arg(long, value_name = "STEP")]
-    pub step: Option<String>,
-    /// Why; recorded in the history of the run.
-    #[arg(long)]
-    pub reason: Option<String>,
-    #[command(flatten)]
-    pub source: Source,
-    /// A UUID of the caller's for this request: a run applies one once.
-    #[arg(long, value_name = "UUID")]
-    pub request_id: Option<RequestId>,
-}
-
 /// Where runs are looked at.
 #[derive(Debug, Args)]
 pub struct Source {
@@ -287,6 +310,31 @@ impl Source {
             None => global.store.open_reader().await,
         }
     }
+
+    /// As [`open`](Self::open), to watch runs; a server may be away for so long.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn place(&self, global: &Global, patience: Duration) -> Result<Place> {
+        match &self.server {
+            Some(url) => remote::place(url, patience).await,
+            None => Ok(Place { reader: global.store.open_reader().await?, server: None }),
+        }
+    }
+}
+
+/// Who is recorded as having asked for something, where a server knows no better.
+pub fn by() -> String {
+    format!("cli:{}", token::user())
+}
+
+/// Reads a filter as it was typed.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn filter(text: &str) -> Result<RunFilter> {
+    RunFilter::parse(text, SystemClock.now())
+        .map_err(|why| Failure::usage(format!("the filter {why}")).next("tutti list --help tells the terms"))
 }
 
 #[derive(Debug, Args)]
@@ -319,27 +367,6 @@ pub struct PlanArgs {
     /// The form of the answer.
     #[arg(short, long, value_enum, default_value_t = PlanForm::Text)]
     pub output: PlanForm,
-}
-
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// The form of the answer.
-    #[arg(short, long, value_enum, default_value_t = ListForm::Table)]
-    pub output: ListForm,
-    /// Only runs in this state, such as running or failed.
-    #[arg(long)]
-    pub state: Option<tutti_core::run::RunStatus>,
-    /// Only runs of this workflow.
-    #[arg(long, value_name = "ID")]
-    pub workflow: Option<tutti_core::ids::WorkflowId>,
-    /// At most so many, 1 to 1000.
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub limit: u16,
-    /// Where the page before ended, as it said.
-    #[arg(long)]
-    pub cursor: Option<String>,
-    #[command(flatten)]
-    pub source: Source,
 }
 
 #[derive(Debug, Args)]
@@ -414,14 +441,6 @@ pub enum PlanForm {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ListForm {
-    Table,
-    Json,
-    Jsonl,
-    Name,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EventsForm {
     Table,
     Jsonl,
@@ -462,22 +481,24 @@ impl From<OnErrorArg> for OnError {
 }
 
 impl Cli {
-    /// What every command understands.
-    pub const fn global(&self) -> &GlobalArgs {
-        &self.global
-    }
-
     /// Does what was typed.
     ///
     /// # Errors
     /// What could not be done.
     pub async fn execute(self) -> Result<Exit> {
         let Self { global, verb } = self;
+        if let Some(token) = global.token()? {
+            remote::bear(token);
+        }
+        if !verb.is_configured() {
+            global.start_log(&TelemetryConfig::default())?;
+        }
         match verb {
             Verb::Run(args) => run::execute(args, global.configured()?).await,
             Verb::Resume(args) => resume::execute(args, global.configured()?).await,
             Verb::Serve(args) => serve::execute(args, global.configured()?).await,
-            Verb::Submit(args) => submit::execute(args).await,
+            Verb::Submit(args) => submit::execute(args, global.log.is_some()).await,
+            Verb::Watch(args) => watch::execute(args, &global.configured()?).await,
             Verb::Pause(args) => operate::execute(Command::Pause, args, &global.configured()?).await,
             Verb::Cancel(args) => operate::execute(Command::Cancel, args, &global.configured()?).await,
             Verb::Terminate(args) => operate::execute(Command::Terminate, args, &global.configured()?).await,
@@ -490,6 +511,10 @@ impl Cli {
             Verb::Events(args) => events::execute(args, &global.configured()?).await,
             Verb::Data(args) => data::execute(&args, &global.configured()?).await,
             Verb::Artifacts(args) => artifacts::execute(args, &global.configured()?).await,
+            Verb::Workflow(args) => workflow::execute(args, &global.configured()?).await,
+            Verb::Doctor(args) => doctor::execute(args, global.configured()).await,
+            Verb::Token(args) => token::execute(args, &global.configured()?).await,
+            Verb::Agent(args) => agent::execute(args, &global.configured()?).await,
             Verb::Schema => output::answer_json(&tutti_core::workflow::schema()).map(|()| Exit::Done),
             Verb::Completion(args) => completion::execute(&args),
             Verb::Config(args) => config::execute(args, global.config),

@@ -1,40 +1,53 @@
 //! `tutti resume`: an interrupted run from where it stood to the report.
 
-use tutti_core::ids::RequestId;
+use tutti_core::ids::{RequestId, RunId};
 use tutti_core::run::{Command, RunStatus};
 
-use super::{Global, OperateArgs, ResumeArgs, Source, operate};
+use super::operate::{self, OperateArgs};
+use super::{Global, ResumeArgs, Source};
 use crate::agents::AgentsFile;
 use crate::conductor::{Begin, Conductor};
 use crate::exit::{Exit, Failure, Result};
 use crate::output::say;
-use crate::report::{Ending, Show};
+use crate::report::{Ending, Home, Show};
 
 /// # Errors
 /// A run that is not there, a store or agents that cannot be used.
 pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
     if let Some(server) = args.server {
-        let (source, request_id) = (Source { server: Some(server) }, None);
-        let operate = OperateArgs { run: args.run, reason: args.reason, source, request_id, yes: true };
+        let operate = OperateArgs {
+            runs: args.run.into_iter().collect(),
+            filter: args.filter,
+            reason: args.reason,
+            source: Source { server: Some(server) },
+            request_id: None,
+            dry_run: args.dry_run,
+            yes: args.yes,
+        };
         return operate::execute(Command::Resume, operate, &global).await;
     }
+    let Some(named) = &args.run else {
+        return Err(
+            Failure::usage("this command drives one run at a time").next("resume many at a server: --server URL")
+        );
+    };
     let show = Show::of(&args.show, global.log.is_some());
     let reader = global.store.open_reader().await?;
-    let run = reader.find(&args.run.run).await?;
+    let run = reader.find(named).await?;
     let view = reader.view(&run).await?;
     let status = view.status();
     if !status.takes_results() && status != RunStatus::Quarantined {
         let why = if status.is_ended() { "has ended" } else { "does not go on" };
         say(format!("run {} {why}: it is {status}", run.run));
-        return show.ending(Ending { view, signal: None }, &reader, &global.store).await;
+        return show.ending(Ending { view, signal: None }, &reader, Home::Driven(&global.store)).await;
     }
-    let agents = agents(&args, &global, view.created().map(|created| created.request))?;
+    let agents = agents(&args, &global, run.run, view.created().map(|created| created.request))?;
     let conductor = Conductor::open(&global).await?;
     Box::pin(conductor.conduct(&agents, Begin::Resume(Box::new(view)), &show)).await
 }
 
 /// The agents file that was given, or the one with which the run began.
-fn agents(args: &ResumeArgs, global: &Global, request: Option<RequestId>) -> Result<AgentsFile> {
+fn agents(args: &ResumeArgs, global: &Global, run: RunId, request: Option<RequestId>) -> Result<AgentsFile> {
     if let Some(given) = &args.show.agents {
         return AgentsFile::read(given);
     }
@@ -42,7 +55,7 @@ fn agents(args: &ResumeArgs, global: &Global, request: Option<RequestId>) -> Res
     let noted = noted.or_else(|| global.config.agents.file.clone());
     let unknown = || {
         Failure::usage("the agents file with which the run began is not known")
-            .next(format!("tutti resume {} --agents FILE", args.run.run))
+            .next(format!("tutti resume {run} --agents FILE"))
     };
     AgentsFile::read(&noted.ok_or_else(unknown)?)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tutti_core::ids::Namespace;
 use tutti_core::plan::Plan;
+use tutti_core::ports::inbound::runs::StartOptions;
 use tutti_core::run::Origin;
 use tutti_core::schedule::StrategyDecision;
 use tutti_core::value::Json;
@@ -11,7 +12,8 @@ use tutti_core::workflow::{Executor, Problem, Workflow, initial_data};
 use tutti_engine::{StartRun, executors};
 use tutti_planner::strategy::choose;
 
-use super::{Global, RunArgs};
+use super::submit::{Submission, submit};
+use super::{Global, RunArgs, by};
 use crate::agents::AgentsFile;
 use crate::clock::SystemClock;
 use crate::conductor::{Begin, Conductor};
@@ -24,6 +26,21 @@ use crate::{inputs, load};
 /// # Errors
 /// Anything given that is wrong, a store or agents that cannot be used.
 pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
+    if let Some(url) = &args.server {
+        let wanted = Submission {
+            workflow: args.file.to_string_lossy().into_owned(),
+            inputs: args.inputs,
+            request: args.request_id,
+            options: StartOptions {
+                executor: args.executor.map(Executor::from),
+                max_concurrent_tasks: args.max_concurrent,
+                by: by(),
+                ..StartOptions::default()
+            },
+        };
+        let show = Show::of(&args.show, global.log.is_some());
+        return submit(wanted, url, Some(show), args.patience).await;
+    }
     let file = WorkflowFile::read(&args.file)?;
     let data = data(&file, &args.inputs)?;
     let agents = agents(&args, &global, &file)?;

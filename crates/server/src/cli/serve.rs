@@ -3,31 +3,40 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
 use tutti_adapters_grpc::GrpcTransport;
-use tutti_adapters_grpc::api;
-use tutti_core::ports::observer::NoObserver;
-use tutti_engine::{Engine, Ports, Registry, RunService, Strategist};
+use tutti_adapters_grpc::api::{Api, Inbound};
+use tutti_engine::{AccessService, AgentService, Engine, Ports, Registry, RunService, Strategist, WorkflowService};
 use tutti_planner::strategy::{SystemLoad, choose};
 
+use super::agent::check_url;
+use super::plan::describe;
 use super::{Global, ServeArgs};
 use crate::agents::{AgentsFile, Fleet};
 use crate::clock::SystemClock;
 use crate::config::{Config, server_executor};
 use crate::exit::{Exit, Failure, Result};
+use crate::guard;
 use crate::interrupts::Interrupts;
 use crate::output::{answer, say};
+use crate::report::with_store;
 use crate::store::Store;
+use crate::telemetry::{Page, Telemetry};
 
 /// # Errors
 /// An address, a store or agents that cannot be used.
 pub async fn execute(args: ServeArgs, global: Global) -> Result<Exit> {
     let mut config = global.config;
+    config.store.url = global.store.clone();
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     config.server.insecure_public |= args.insecure_public;
-    check_address(&config)?;
+    guard::check_address(&config)?;
+    if let Some(tls) = config.server.options(&config.tls).tls {
+        tls.check().map_err(|error| Failure::usage(error.to_string()).next("tutti doctor tells what it is about"))?;
+    }
     // The agents of a folder stand in agents.yaml, beside its workflows.
     let agents = AgentsFile::find(args.agents.as_deref().or(config.agents.file.as_deref()), "workflow.yaml".as_ref())?
         .ok_or_else(|| {
@@ -41,10 +50,13 @@ pub async fn execute(args: ServeArgs, global: Global) -> Result<Exit> {
     })?;
     let store = global.store.open().await?;
     let transport = Arc::new(GrpcTransport::new(config.agents.transport()));
+    let telemetry = Telemetry::start(&config.telemetry, Page::Shown).map_err(Failure::usage)?;
+    telemetry.observe_agents(transport.clone());
     let place = global.store.place();
     let mut fleet = Fleet::new(&place, &agents)?;
-    let outcome = Box::pin(host(&mut fleet, &store, &transport, listener, (&interrupts, &config))).await;
+    let outcome = Box::pin(host(&mut fleet, &store, &transport, listener, (&interrupts, &config, &telemetry))).await;
     fleet.stop().await;
+    telemetry.stop().await;
     outcome
 }
 
@@ -54,7 +66,7 @@ async fn host(
     store: &Store,
     transport: &Arc<GrpcTransport>,
     listener: TcpListener,
-    (interrupts, config): (&Interrupts, &Config),
+    (interrupts, config, telemetry): (&Interrupts, &Config, &Telemetry),
 ) -> Result<Exit> {
     tokio::select! {
         launched = fleet.launch(&**transport) => launched?,
@@ -62,6 +74,16 @@ async fn host(
     }
     let registry = Registry::default();
     fleet.members().iter().for_each(|member| registry.register(member.record()));
+    // Before runs are taken over: they may be with agents that were registered.
+    let agents = AgentService::load(
+        registry.clone(),
+        store.records.clone(),
+        transport.clone(),
+        Arc::new(SystemClock),
+        check_url(config.agents.policy.policy()),
+    )
+    .await?;
+    let access = Arc::new(AccessService::new(store.records.clone(), Arc::new(SystemClock)));
     let ports = Ports {
         store: store.runs.clone(),
         payloads: store.payloads.clone(),
@@ -69,12 +91,13 @@ async fn host(
         records: store.records.clone(),
         agents: transport.clone(),
         clock: Arc::new(SystemClock),
-        observer: Arc::new(NoObserver),
+        observer: telemetry.observer(store.query.clone()),
     };
     let engine = Engine::start(ports, registry, config.execution.engine());
     let (tell, mut news) = unbounded_channel();
     let serving = async {
-        let served = serve(&engine, listener, interrupts, config).await;
+        let served =
+            serve(&engine, (Arc::new(agents), access), (listener, telemetry.routes()), interrupts, config).await;
         if timeout(Duration::from_secs(config.server.drain_seconds), engine.shutdown()).await.is_err() {
             tracing::warn!("the engine did not let go of its runs in time");
         }
@@ -93,7 +116,13 @@ async fn host(
     }
 }
 
-async fn serve(engine: &Engine, listener: TcpListener, interrupts: &Interrupts, config: &Config) -> Result<Exit> {
+async fn serve(
+    engine: &Engine,
+    (agents, access): (Arc<AgentService>, Arc<AccessService>),
+    (listener, http): (TcpListener, Router),
+    interrupts: &Interrupts,
+    config: &Config,
+) -> Result<Exit> {
     let taken = engine.take_over_all().await.map_err(|error| Failure::unavailable(error.to_string()))?;
     if taken > 0 {
         say(format!("runs that go on: {taken}"));
@@ -103,7 +132,20 @@ async fn serve(engine: &Engine, listener: TcpListener, interrupts: &Interrupts, 
         let available_workers = Some(plan.workflow().max_concurrent_tasks);
         choose(plan, server_executor(executor, &execution), SystemLoad { cpu: None, available_workers })
     });
-    let runs = Arc::new(RunService::new(engine.clone(), strategist));
+    let runs = Arc::new(RunService::new(engine.clone(), strategist, config.execution.service()));
+    let execution = config.execution.clone();
+    let workflows = WorkflowService::new(engine, Arc::new(move |workflow| describe(workflow, &execution)));
+    let auth = guard::auth(config, access.clone(), &with_store(&config.store.url)).await?;
+    let inbound = Inbound {
+        runs: runs.clone(),
+        views: runs.clone(),
+        values: runs.clone(),
+        workflows: Arc::new(workflows),
+        agents,
+        access,
+        health: runs,
+        clock: Arc::new(SystemClock),
+    };
     let address = listener.local_addr().map_err(|error| Failure::unavailable(error.to_string()))?;
     let options = config.server.options(&config.tls);
     let scheme = if options.tls.is_some() { "https" } else { "http" };
@@ -112,31 +154,7 @@ async fn serve(engine: &Engine, listener: TcpListener, interrupts: &Interrupts, 
         interrupts.first().await;
         say("stopping: runs under way go on when a server has this store again");
     };
-    api::serve(listener, runs, Arc::new(SystemClock), options, stop)
-        .await
-        .map_err(|error| Failure::unavailable(error.to_string()))?;
+    let api = Api::new(inbound).await.auth(auth);
+    api.serve(listener, http, options, stop).await.map_err(|error| Failure::unavailable(error.to_string()))?;
     Ok(Exit::Done)
-}
-
-/// Nobody is asked who he is: only this machine may call, unless the operator wants it otherwise. TLS hides what is said,
-/// and a client certificate lets in whoever has one; neither says what a caller may do.
-fn check_address(config: &Config) -> Result<()> {
-    let listen = config.server.listen;
-    if listen.ip().is_loopback() {
-        return Ok(());
-    }
-    let whoever = if config.tls.requires_certificate() {
-        "whoever has a certificate of tls.client_ca"
-    } else {
-        "whoever reaches it"
-    };
-    if !config.server.insecure_public {
-        return Err(Failure::usage(format!(
-            "{listen} can be reached from other machines, and a server does not know its callers yet, with TLS or \
-             without: {whoever} may start and cancel runs"
-        ))
-        .next("listen on 127.0.0.1 behind a proxy that checks callers, or accept it by --insecure-public"));
-    }
-    say(format!("warning: {listen} can be reached from other machines: {whoever} may start and cancel runs"));
-    Ok(())
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tutti_adapters_grpc::{Allowed, EndpointPolicy, GrpcConfig};
-use tutti_core::limits::DEFAULT_PARALLEL_THRESHOLD;
+use tutti_core::limits::{DEFAULT_PARALLEL_THRESHOLD, DEFAULT_SESSION_TIMEOUT};
 use tutti_core::ports::agent::SecretRef;
 use tutti_core::workflow::Executor;
-use tutti_engine::EngineOptions;
+use tutti_engine::{EngineOptions, ServiceOptions};
 
 use crate::store::StoreSpec;
 
@@ -107,9 +107,13 @@ pub struct ExecutionConfig {
     #[schemars(extend("x-environment" = "ENABLE_PARALLEL_EXECUTION"))]
     pub parallel: bool,
     /// Independent steps from which a workflow runs them at the same time, if its executor is chosen and its file does not
-    /// say. For `run` and `plan`; a server goes by the workflow.
+    /// say.
     #[schemars(range(min = 1, max = 4_294_967_295_u32), extend("x-environment" = "PARALLEL_THRESHOLD"))]
     pub parallel_threshold: u32,
+    /// A session is over when none of its runs started or ended for so long, in seconds: the next run of it begins with
+    /// nothing.
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub session_timeout_seconds: u64,
     /// Most attempts in flight at once, over all runs.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_in_flight: usize,
@@ -125,6 +129,7 @@ impl Default for ExecutionConfig {
             mode: Mode::Enhanced,
             parallel: true,
             parallel_threshold: DEFAULT_PARALLEL_THRESHOLD,
+            session_timeout_seconds: DEFAULT_SESSION_TIMEOUT.as_secs(),
             max_in_flight,
             lanes,
         }
@@ -135,6 +140,14 @@ impl ExecutionConfig {
     /// How the engine drives runs.
     pub const fn engine(&self) -> EngineOptions {
         EngineOptions { lanes: self.lanes, max_in_flight: self.max_in_flight }
+    }
+
+    /// How runs are served to callers.
+    pub const fn service(&self) -> ServiceOptions {
+        ServiceOptions {
+            session_timeout: Duration::from_secs(self.session_timeout_seconds),
+            parallel_threshold: Some(self.parallel_threshold),
+        }
     }
 }
 

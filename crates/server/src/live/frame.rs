@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tutti_core::ids::{RunId, StepPath};
 use tutti_core::report::{Monitor, RunView, StepView, columns, fit, pad, run_shape, step_shape};
-use tutti_core::run::StepStatus;
+use tutti_core::run::{RunStatus, StepStatus};
 use tutti_core::time::Timestamp;
 
 use super::News;
@@ -46,6 +46,8 @@ pub(super) struct Scene<'s> {
     /// What happened last, newest first.
     pub(super) recent: &'s [(StepStatus, String)],
     pub(super) now: Timestamp,
+    /// What Ctrl-C does.
+    pub(super) hint: &'s str,
 }
 
 /// The beginning of a run's id that holds its time in milliseconds: enough to tell runs apart, and to name one.
@@ -77,6 +79,15 @@ impl Line {
         self
     }
 
+    /// A bar of so many columns within brackets.
+    pub(super) fn bar(self, done: usize, all: usize, length: usize) -> Self {
+        let full = done.min(all) * length / all.max(1);
+        self.and(Style::Plain, "[")
+            .and(Style::Green, "█".repeat(full))
+            .and(Style::Dim, "░".repeat(length - full))
+            .and(Style::Plain, "]")
+    }
+
     /// The line in at most `width` columns, with colours if they are wanted.
     pub(super) fn render(&self, width: usize, colours: bool) -> String {
         let mut text = String::new();
@@ -103,6 +114,16 @@ impl Style {
             Self::Yellow => Some("33"),
             Self::Red => Some("31"),
             Self::Cyan => Some("36"),
+        }
+    }
+
+    pub(super) const fn of_run(status: RunStatus) -> Self {
+        match status {
+            RunStatus::Running => Self::Cyan,
+            RunStatus::Completed => Self::Green,
+            RunStatus::Failed | RunStatus::Stuck | RunStatus::Quarantined => Self::Red,
+            RunStatus::Waiting | RunStatus::Paused => Self::Yellow,
+            RunStatus::Pending | RunStatus::Cancelled | RunStatus::Terminated => Self::Dim,
         }
     }
 
@@ -150,16 +171,13 @@ fn head(scene: &Scene<'_>) -> Line {
     let elapsed = scene.now.since(view.created_at().unwrap_or(scene.now));
     Line::of(Style::Bold, format!("{} {}{version}", short(created.run), created.workflow))
         .and(Style::Plain, format!("  {}  {} {}", clock(elapsed), run_shape(view.status()), view.status()))
-        .and(Style::Dim, format!("  seq {}  (Ctrl-C stops; the run can be resumed)", view.seq()))
+        .and(Style::Dim, format!("  seq {}  ({})", view.seq(), scene.hint))
 }
 
 fn bar(scene: &Scene<'_>, counts: &Counts, width: usize) -> Line {
-    let length = BAR.min(width / 3);
-    let full = counts.done * length / counts.all.max(1);
-    let mut line = Line::of(Style::Plain, "[")
-        .and(Style::Green, "█".repeat(full))
-        .and(Style::Dim, "░".repeat(length - full))
-        .and(Style::Plain, format!("]  {}/{} done", counts.done, counts.all));
+    let mut line = Line::default()
+        .bar(counts.done, counts.all, BAR.min(width / 3))
+        .and(Style::Plain, format!("  {}/{} done", counts.done, counts.all));
     for status in
         [StepStatus::Running, StepStatus::Retrying, StepStatus::Waiting, StepStatus::Failed, StepStatus::Skipped]
     {
@@ -250,7 +268,7 @@ fn recent(scene: &Scene<'_>) -> Option<Line> {
 }
 
 /// A span as `01:12` or `1:01:12`.
-fn clock(span: Duration) -> String {
+pub(super) fn clock(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds / 3600 {
         0 => format!("{:02}:{:02}", seconds / 60, seconds % 60),
@@ -325,7 +343,8 @@ mod tests {
         let news = News { attempt: 1, status: Some("reading".into()), progress: Some(0.456), received: None };
         let news = HashMap::from([(path("b"), news)]);
         let recent = [(StepStatus::Completed, "a 2.00 s".to_owned())];
-        let scene = Scene { view: &view, news: &news, recent: &recent, now: at(10) };
+        let hint = "Ctrl-C stops; the run can be resumed";
+        let scene = Scene { view: &view, news: &news, recent: &recent, now: at(10), hint };
         frame(&scene, width, height).iter().map(|line| line.render(width, false)).collect()
     }
 

@@ -1,5 +1,7 @@
 //! Progress of a run on stderr while it goes on.
 
+mod board;
+mod canvas;
 mod frame;
 mod json;
 mod plain;
@@ -15,7 +17,8 @@ use tutti_core::report::RunView;
 use tutti_core::run::Recorded;
 use tutti_core::time::Timestamp;
 
-pub use tty::restore_terminal;
+pub use board::Board;
+pub use canvas::restore_terminal;
 
 use crate::output::say;
 
@@ -74,10 +77,19 @@ impl Progress {
 }
 
 impl Live {
-    /// Shows a run from what is known of it on.
+    /// Shows a run that this command drives, from what is known of it on.
     pub fn new(progress: Progress, view: RunView) -> Self {
+        Self::with_hint(progress, view, "Ctrl-C stops; the run can be resumed")
+    }
+
+    /// Shows a run that goes on elsewhere, from what is known of it on.
+    pub fn watching(progress: Progress, view: RunView) -> Self {
+        Self::with_hint(progress, view, "Ctrl-C detaches; the run goes on")
+    }
+
+    fn with_hint(progress: Progress, view: RunView, hint: &'static str) -> Self {
         let screen = match progress {
-            Progress::Tty => Screen::Tty(tty::Tty::new()),
+            Progress::Tty => Screen::Tty(tty::Tty::new(hint)),
             Progress::Plain | Progress::Auto => Screen::Plain(plain::Plain::default()),
             Progress::Json => Screen::Json,
             Progress::Quiet => Screen::Quiet,

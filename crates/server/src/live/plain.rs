@@ -113,7 +113,7 @@ fn line(recorded: &Recorded, view: &RunView) -> Option<String> {
 }
 
 /// Time of day, in UTC.
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     rfc3339(at).get(11..19).unwrap_or_default().to_owned()
 }
 
@@ -123,7 +123,7 @@ fn short(view: &RunView) -> String {
 }
 
 /// Text from outside, as one word that shows as it is.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let text: String = printable(text).chars().take(QUOTED).collect();
     let plain = !text.is_empty() && !text.contains([' ', '"', '=']);
     if plain { text } else { format!("\"{}\"", text.replace('"', "'")) }

@@ -1,0 +1,137 @@
+//! Registered workflows, of a server or of a store, with the same words.
+
+use std::sync::Arc;
+
+use tutti_adapters_grpc::GrpcTransport;
+use tutti_adapters_grpc::api::{ApiClient, ApiError, Finding};
+use tutti_core::ids::{Namespace, WorkflowId};
+use tutti_core::ports::inbound::runs::WorkflowSource;
+use tutti_core::ports::inbound::workflows::{
+    ListWorkflows, PlanDescription, RegisterWorkflow, RegisteredWorkflow, WorkflowPage, Workflows,
+};
+use tutti_core::ports::observer::NoObserver;
+use tutti_core::workflow::Problem;
+use tutti_engine::{Ports, Registry, WorkflowService};
+
+use crate::cli::{Global, Source, by, plan};
+use crate::clock::SystemClock;
+use crate::exit::{Failure, Result};
+use crate::remote;
+
+/// What is to be done with a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read it; an engine that has it is not disturbed.
+    Look,
+    /// Write to it; no engine may have it.
+    Write,
+}
+
+/// Registered workflows.
+pub enum Catalogue {
+    /// Those of a server, by its URL.
+    Server(Box<ApiClient>, String),
+    /// Those of a store.
+    Store(Box<WorkflowService>),
+}
+
+impl Catalogue {
+    /// Those of the server, or of the store if no server is named.
+    ///
+    /// # Errors
+    /// A store that cannot be used.
+    pub async fn open(source: &Source, global: &Global, access: Access) -> Result<Self> {
+        if let Some(url) = &source.server {
+            return Ok(Self::Server(Box::new(remote::client(url)?), url.clone()));
+        }
+        let store = match access {
+            Access::Look => global.store.look().await?,
+            Access::Write => global.store.open_for_keeping().await?,
+        };
+        let ports = Ports {
+            store: store.runs,
+            payloads: store.payloads,
+            query: store.query,
+            records: store.records,
+            agents: Arc::new(GrpcTransport::new(global.config.agents.transport())),
+            clock: Arc::new(SystemClock),
+            observer: Arc::new(NoObserver),
+        };
+        let execution = global.config.execution.clone();
+        let describer = Arc::new(move |workflow| plan::describe(workflow, &execution));
+        Ok(Self::Store(Box::new(WorkflowService::over(ports, Registry::default(), describer))))
+    }
+
+    /// Registers a version.
+    ///
+    /// # Errors
+    /// What is wrong with the workflow, or a version that is registered with another content.
+    pub async fn register(&self, text: String) -> Result<RegisteredWorkflow> {
+        let (namespace, request) = (Namespace::default(), SystemClock.request_id());
+        let register = RegisterWorkflow { namespace, request, text, by: by() };
+        match self {
+            Self::Server(client, url) => client.register_workflow(register).await.map_err(of(url)),
+            Self::Store(workflows) => Ok(workflows.register(register).await?),
+        }
+    }
+
+    /// A version with its file; without a version the last one.
+    ///
+    /// # Errors
+    /// A workflow that is not there.
+    pub async fn get(&self, id: &WorkflowId, version: Option<&str>) -> Result<(RegisteredWorkflow, String)> {
+        let namespace = Namespace::default();
+        match self {
+            Self::Server(client, url) => client.workflow(&namespace, id, version).await.map_err(of(url)),
+            Self::Store(workflows) => Ok(workflows.get(&namespace, id, version).await?),
+        }
+    }
+
+    /// A page of versions.
+    ///
+    /// # Errors
+    /// A cursor that was not given out.
+    pub async fn list(&self, list: ListWorkflows) -> Result<WorkflowPage> {
+        match self {
+            Self::Server(client, url) => client.workflows(list).await.map_err(of(url)),
+            Self::Store(workflows) => Ok(workflows.list(list).await?),
+        }
+    }
+
+    /// Everything that is wrong or doubtful with a file, as the server finds it.
+    ///
+    /// # Errors
+    /// A server that cannot be used; a store has no agents to check a file against.
+    pub async fn validate(&self, text: &str) -> Result<Vec<Problem>> {
+        match self {
+            Self::Server(client, url) => {
+                let found = client.validate_workflow(&Namespace::default(), text).await.map_err(of(url))?;
+                Ok(found.into_iter().map(problem).collect())
+            }
+            Self::Store(_) => Err(Failure::usage("a store checks no files").next("tutti lint FILE")),
+        }
+    }
+
+    /// The plan of a workflow.
+    ///
+    /// # Errors
+    /// A workflow that is not there or cannot be used.
+    pub async fn plan(&self, workflow: &WorkflowSource) -> Result<PlanDescription> {
+        let namespace = Namespace::default();
+        match self {
+            Self::Server(client, url) => client.plan_workflow(&namespace, workflow).await.map_err(of(url)),
+            Self::Store(workflows) => Ok(workflows.plan(&namespace, workflow).await?),
+        }
+    }
+}
+
+fn problem(finding: Finding) -> Problem {
+    let Finding { severity, position, step, field, reason } = finding;
+    let mut problem = Problem::in_step(0, "", field, reason);
+    (problem.severity, problem.position, problem.step) = (severity, position, step);
+    problem
+}
+
+fn of(url: &str) -> impl Fn(ApiError) -> Failure {
+    move |error| remote::failure(url, error)
+}
