@@ -149,16 +149,6 @@ impl SpanBuilder {
         self.created.run
     }
 
-    /// How it was created.
-    pub fn created(&self) -> &RunCreated {
-        &self.created
-    }
-
-    /// Where its spans belong.
-    pub const fn trace(&self) -> RunTrace {
-        self.trace
-    }
-
     /// Number of the last event taken in.
     pub const fn seq(&self) -> u64 {
         self.seq

@@ -94,7 +94,10 @@ fn check_tree(spans: &[Span], events: &[Value], run: &str) {
     assert_eq!(find(spans, "plan").parent_span_id, whole.span_id);
     let mut steps = BTreeMap::new();
     for event in events.iter().filter(|event| event["event"] == "AttemptStarted") {
-        steps.entry(event["step"].as_str().unwrap()).or_insert_with(Vec::new).push(event["attempt"].as_u64().unwrap());
+        steps
+            .entry(event["step"].as_str().unwrap())
+            .or_insert_with(Vec::new)
+            .push(event["data"]["attempt"].as_u64().unwrap());
     }
     assert!(!steps.is_empty());
     for (step, attempts) in steps {
@@ -198,8 +201,8 @@ async fn the_log_is_in_the_trace_of_the_run() {
     let (place, receiver, agent) = (Place::new(), Receiver::start().await, Agent::start().await);
     place.write("agents.yaml", &format!("agents: [{{name: witness, url: '{}', capabilities: [see]}}]", agent.url));
     // An input field without a value is left out, and the log says so.
-    let workflow = "id: w\nsteps:\n  - {id: a, capability: see}\n  - id: b\n    capability: see\n    depends_on: [a]\n    \
-                    input: {x: {from: a.none, optional: true}}\n";
+    let workflow = "id: w\nsteps:\n  - {id: a, capability: see, output: {'*': seen}}\n  - id: b\n    capability: see\n    depends_on: [a]\n    \
+                    input: {x: {from: seen.none}}\n";
     let workflow = place.write("w.yaml", workflow);
     let mut command = place.command(&["run", &workflow, "--log", "warn", "-o", "json"]);
     let command = telling(&mut command, &receiver).env("TUTTI_TELEMETRY__LOG_FORMAT", "json");
