@@ -39,6 +39,15 @@ impl Closing {
         let connection = request.extensions().get::<ConnectionClosing>().map(|closing| closing.0.clone());
         Self { server: server.clone(), connection: connection.unwrap_or_default() }
     }
+
+    /// Ready when the stream is to end, with why.
+    pub(super) async fn early(&self) -> &'static str {
+        tokio::select! {
+            biased;
+            () = self.server.cancelled() => "the server stops",
+            () = self.connection.cancelled() => "the connection has become old",
+        }
+    }
 }
 
 /// Where the messages of one stream go.
@@ -94,12 +103,11 @@ where
     let feeding = feed(Outbox(messages));
     tokio::spawn(async move {
         let outcome = tokio::select! {
-            outcome = feeding => outcome,
+            // A server that stops ends its connections too: that it stops is what is worth telling.
+            biased;
             () = gone.closed() => return,
-            () = closing.server.cancelled() => Err(Status::unavailable("the server stops; go on at the next one")),
-            () = closing.connection.cancelled() => {
-                Err(Status::unavailable("the connection has become old; go on by another one"))
-            }
+            early = closing.early() => Err(Status::unavailable(format!("{early}; go on by another connection"))),
+            outcome = feeding => outcome,
         };
         // The end comes after everything that was sent.
         let _ = ending.send(outcome);

@@ -245,3 +245,6 @@ impl StreamEvents {
         (self.view.state().map_or(0, RunState::completed), self.view.plan().len() as u32)
     }
 }
+
+#[cfg(test)]
+mod tests;

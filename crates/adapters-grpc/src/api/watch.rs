@@ -69,7 +69,6 @@ async fn send(outbox: &Outbox<v1::WatchRunResponse>, message: Message, sent: u64
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use bytes::Bytes;
     use futures::{Stream, StreamExt as _};
     use tokio::time::timeout;
     use tokio_util::sync::CancellationToken;
@@ -82,7 +81,6 @@ mod tests {
     use tutti_core::report::RunView;
     use tutti_core::run::blob_of_json;
     use tutti_core::time::Timestamp;
-    use tutti_core::value::PayloadRef;
 
     use crate::api::outbox::PATIENCE;
 
@@ -101,9 +99,6 @@ mod tests {
             unreachable!()
         }
         async fn changes(&self, _: &Namespace, _: &RunFilter) -> Result<Box<dyn Changes>, RequestError> {
-            unreachable!()
-        }
-        async fn payload(&self, _: &Namespace, _: RunId, _: PayloadRef) -> Result<Bytes, RequestError> {
             unreachable!()
         }
         async fn events(&self, request: EventsRequest) -> Result<EventPage, RequestError> {

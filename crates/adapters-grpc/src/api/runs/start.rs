@@ -58,14 +58,13 @@ pub(super) async fn start_and_wait(
     let wait = wait(asked.wait_seconds)?;
     let start = start_request(namespace.clone(), &caller, trace_parent, asked.start.ok_or_else(missing)?)?;
     let StartedRun { run, existed } = inbound.runs.start(start).await.map_err(|error| status(&error))?;
-    let ended = tokio::select! {
-        view = settled(&*inbound.views, &namespace, run, Instant::now() + wait) => view,
-        () = closing.server.cancelled() => Err(Status::unavailable("the server stops; ask again by the same request")),
-        () = closing.connection.cancelled() => {
-            Err(Status::unavailable("the connection has become old; ask again by the same request"))
+    let view = tokio::select! {
+        biased;
+        early = closing.early() => {
+            return Err(Status::unavailable(format!("{early}; the same request waits for the same run")));
         }
+        view = settled(&*inbound.views, &namespace, run, Instant::now() + wait) => view?,
     };
-    let view = ended?;
     let data_json = match view.status().is_ended() {
         true => data::of_run(&*inbound.values, &namespace, &view).await?.map(|data| data.as_str().to_owned()),
         false => None,
