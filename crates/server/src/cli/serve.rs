@@ -9,6 +9,8 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
 use tutti_adapters_grpc::GrpcTransport;
 use tutti_adapters_grpc::api::{Api, Inbound};
+use tutti_adapters_grpc::orchestrator::{AgentOptions, OrchestratorAgent};
+use tutti_adapters_grpc::serve::ServeOptions;
 use tutti_engine::{AccessService, AgentService, Engine, Ports, Registry, RunService, Strategist, WorkflowService};
 use tutti_planner::strategy::{SystemLoad, choose};
 
@@ -154,7 +156,20 @@ async fn serve(
         interrupts.first().await;
         say("stopping: runs under way go on when a server has this store again");
     };
-    let api = Api::new(inbound).await.auth(auth);
+    let agent = agent(&inbound, config, &options);
+    let api = Api::new(inbound).await.agent(&agent).auth(auth);
     api.serve(listener, http, options, stop).await.map_err(|error| Failure::unavailable(error.to_string()))?;
     Ok(Exit::Done)
+}
+
+/// The server as an agent. A message is answered before the server gives up on the call.
+fn agent(inbound: &Inbound, config: &Config, options: &ServeOptions) -> OrchestratorAgent {
+    let agent = AgentOptions {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        bearer: config.auth.enabled,
+        longest_wait: options.limits.request_timeout.mul_f64(0.95),
+        ..AgentOptions::default()
+    };
+    let Inbound { runs, views, values, workflows, .. } = inbound.clone();
+    OrchestratorAgent::new(runs, views, values, workflows, agent)
 }
