@@ -66,28 +66,27 @@ impl Auth {
     }
 
     /// The same routes, for those who may have them. Every request that comes through has its [`Caller`] in its
-    /// extensions, except to what is for all.
+    /// extensions, except of somebody unknown to what is for all.
     pub fn around(self, routes: Router) -> Router {
         Router::new().fallback_service(routes).layer(from_fn_with_state(self, check))
     }
 
+    /// Who calls, if it may; `None` for somebody unknown at what is for all.
     async fn admit(&self, request: &Parts) -> Result<Option<Caller>, Refusal> {
         let path = request.uri.path();
-        let rule = rule(path);
-        if rule == Some(Rule::Public) {
-            return Ok(None);
-        }
         let caller = match &self.0 {
-            None => Caller { name: String::new(), role: Role::Admin, namespace: None },
-            Some(known) => known.caller(request).await?,
+            None => Ok(Caller { name: String::new(), role: Role::Admin, namespace: None }),
+            Some(known) => known.caller(request).await,
         };
-        match rule {
-            Some(Rule::Role(role)) if caller.role < role => {
+        match (rule(path), caller) {
+            (Some(Rule::Public), caller) => Ok(caller.ok()),
+            (_, Err(refusal)) => Err(refusal),
+            (Some(Rule::Role(role)), Ok(caller)) if caller.role < role => {
                 tracing::info!(path, caller = caller.name, role = %caller.role, needs = %role, "denied");
                 Err(Refusal::Denied(format!("this needs the role {role}; the caller is {}", caller.role)))
             }
-            Some(_) => Ok(Some(caller)),
-            None => Err(Refusal::Absent),
+            (Some(Rule::Role(_)), Ok(caller)) => Ok(Some(caller)),
+            (None, Ok(_)) => Err(Refusal::Absent),
         }
     }
 }

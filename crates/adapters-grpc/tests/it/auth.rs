@@ -188,6 +188,8 @@ async fn a_caller_is_told_to_those_who_serve_it_and_http_is_guarded_as_well() {
     assert!(answer.ends_with(r#"reached by a-author author Some("red")"#), "{answer}");
     let card = server.call("/.well-known/agent-card.json", "").await;
     assert!(card.ends_with("reached by anybody"), "{card}");
+    let card = server.call("/.well-known/agent-card.json", "authorization: Bearer tutti_reader\r\n").await;
+    assert!(card.ends_with(r#"reached by a-reader reader Some("red")"#), "it may differ by caller: {card}");
     let metrics = server.call("/metrics", "").await;
     assert!(metrics.starts_with("HTTP/1.1 401 ") && metrics.contains("www-authenticate: Bearer"), "{metrics}");
     let again = server.call("/metrics", "authorization: Bearer tutti_gone\r\n").await;
