@@ -117,3 +117,74 @@ where
         stream::once(end).filter_map(move |outcome| async move { outcome.unwrap_or_else(|_| fault()).err().map(Err) });
     Box::pin(ReceiverStream::new(reader).map(Ok).chain(end))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    fn closing() -> Closing {
+        Closing { server: CancellationToken::new(), connection: CancellationToken::new() }
+    }
+
+    fn nowhere() -> GoOn {
+        GoOn { message: "begin anew".to_owned(), at: None }
+    }
+
+    #[tokio::test]
+    async fn what_was_handed_over_comes_before_the_error() {
+        let stream = stream(8, closing(), |outbox| async move {
+            outbox.send(1, nowhere).await?;
+            outbox.send(2, nowhere).await?;
+            Err(Status::data_loss("no more"))
+        });
+        let seen: Vec<Result<i32, Code>> = stream.map(|item| item.map_err(|status| status.code())).collect().await;
+        assert_eq!(seen, [Ok(1), Ok(2), Err(Code::DataLoss)]);
+    }
+
+    #[tokio::test]
+    async fn a_fault_is_no_good_end() {
+        let feed = |_: Outbox<()>| async { panic!("a fault of this test") };
+        let seen: Vec<_> = stream(1, closing(), feed).collect().await;
+        assert_eq!(seen[0].as_ref().unwrap_err().code(), Code::Internal);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_sent_away_and_told_where_to_go_on() {
+        let mut stream = stream(1, closing(), |outbox| async move {
+            for seq in 1.. {
+                outbox.send(seq, || GoOn::after(seq - 1)).await?;
+            }
+            Ok(())
+        });
+        tokio::time::advance(PATIENCE * 2).await;
+        let _ = timeout(PATIENCE * 2, std::future::pending::<()>()).await;
+        assert_eq!(stream.next().await.unwrap().unwrap(), 1);
+        let error = stream.next().await.unwrap().unwrap_err();
+        let info = tutti_a2a::error::info(&error).unwrap();
+        assert_eq!((error.code(), info.reason.as_str()), (Code::Aborted, tutti_api::SLOW_READER));
+        assert_eq!(info.metadata[tutti_api::LAST_SEQ], "1");
+        assert!(stream.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn who_left_is_fed_no_more() {
+        /// Tells when it is dropped.
+        struct Told(tokio::sync::mpsc::UnboundedSender<()>);
+        impl Drop for Told {
+            fn drop(&mut self) {
+                let _ = self.0.send(());
+            }
+        }
+        let (told, mut dropped) = unbounded_channel();
+        let told = Told(told);
+        let stream: Answer<()> = stream(1, closing(), |outbox| async move {
+            let _told = told;
+            let _outbox = outbox;
+            std::future::pending().await
+        });
+        drop(stream);
+        assert_eq!(timeout(PATIENCE, dropped.recv()).await, Ok(Some(())));
+    }
+}

@@ -91,3 +91,96 @@ async fn send(outbox: &Outbox<v1::WatchRunsResponse>, message: Message) -> Resul
     let go_on = || GoOn { message: "ask again with include_existing".to_owned(), at: None };
     outbox.send(v1::WatchRunsResponse { message: Some(message) }, go_on).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use async_trait::async_trait;
+    use futures::StreamExt as _;
+    use tokio_util::sync::CancellationToken;
+    use tutti_core::ids::RunId;
+    use tutti_core::ports::inbound::views::RunChange;
+    use tutti_core::ports::query::RunSummary;
+    use tutti_core::run::RunStatus;
+    use tutti_core::time::Timestamp;
+    use tutti_core::value::Digest;
+
+    use super::*;
+
+    type Next = Result<Option<Vec<RunChange>>, RequestError>;
+
+    /// What a server tells, one after the other; then nothing more.
+    struct Told(VecDeque<Next>);
+
+    #[async_trait]
+    impl Changes for Told {
+        async fn next(&mut self) -> Next {
+            match self.0.pop_front() {
+                Some(next) => next,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    struct Clocked;
+
+    impl Clock for Clocked {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_micros(7)
+        }
+        fn random(&self) -> u128 {
+            0
+        }
+    }
+
+    fn change(n: u64) -> RunChange {
+        let run = RunSummary {
+            run: RunId::new(n, [0; 10]),
+            workflow: "w".parse().unwrap(),
+            version: String::new(),
+            definition: Digest::of(b""),
+            status: RunStatus::Running,
+            steps: 1,
+            completed: 0,
+            failed: 0,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+            ended_at: None,
+            error: None,
+            key: None,
+            session: None,
+            labels: [].into(),
+        };
+        RunChange { run, matches: true }
+    }
+
+    fn told(next: impl IntoIterator<Item = Next>) -> Answer<v1::WatchRunsResponse> {
+        let changes = Box::new(Told(next.into_iter().collect()));
+        let closing = Closing { server: CancellationToken::new(), connection: CancellationToken::new() };
+        outbox::stream(BUFFERED, closing, |outbox| feed(changes, None, Arc::new(Clocked), outbox))
+    }
+
+    #[tokio::test]
+    async fn many_changes_come_in_batches_and_lost_ones_are_told() {
+        let lost = RequestError::Exhausted { reason: "too much changed".to_owned(), retry_after: None };
+        let mut stream = told([Ok(Some((0..BATCH as u64 + 1).map(change).collect())), Err(lost)]);
+        for expected in [BATCH, 1] {
+            let Some(Message::Changes(batch)) = stream.next().await.unwrap().unwrap().message else { panic!("none") };
+            assert_eq!(batch.changes.len(), expected);
+        }
+        let error = stream.next().await.unwrap().unwrap_err();
+        let reason = tutti_a2a::error::info(&error).unwrap().reason;
+        assert_eq!((error.code(), reason.as_str()), (Code::Aborted, tutti_api::CHANGES_LOST));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_says_that_it_lives_and_one_without_a_server_ends() {
+        let mut silent = told([]);
+        for _ in 0..2 {
+            let Some(Message::Heartbeat(beat)) = silent.next().await.unwrap().unwrap().message else { panic!("none") };
+            assert_eq!(beat.time, Some(moment(Timestamp::from_micros(7))));
+        }
+        assert_eq!(told([Ok(None)]).next().await.unwrap().unwrap_err().code(), Code::Unavailable);
+    }
+}
