@@ -14,7 +14,10 @@ use tutti_a2a::error::{Reason, violations};
 use tutti_a2a::v1::stream_response::Payload;
 use tutti_a2a::v1::{self, TaskState, part::Content, send_message_response};
 use tutti_adapters_grpc::orchestrator::AgentOptions;
+use tutti_core::ids::Namespace;
 use tutti_core::ports::inbound::access::Role;
+use tutti_core::ports::inbound::runs::{CommandRequest, Runs as _};
+use tutti_core::run::{Command, Order};
 use tutti_testkit::conformance::transport::WORDS;
 
 use self::world::{HUGE, LARGE, TWO, WORK, World, message, spoken};
@@ -458,6 +461,36 @@ async fn namespaces_know_nothing_of_each_other() {
     assert_eq!(reason(&client.get_task(ask(&blue, &of_red.id, "")).await.unwrap_err()), Some(Reason::TaskNotFound));
     let denied = client.get_task(ask(&blue, &of_red.id, "red")).await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_run_that_an_operator_holds_is_working_and_says_so() {
+    let world = World::start(&[WORK]).await;
+    let mut client = world.client().await;
+    let request = message("m", "", &json!({"do": "hold", "n": 1}));
+    let mut events = client.send_streaming_message(spoken(request)).await.unwrap().into_inner();
+    let Some(Payload::Task(task)) = events.next().await.unwrap().unwrap().payload else { panic!("no task") };
+    let order = |command| CommandRequest {
+        namespace: Namespace::default(),
+        run: task.id.parse().unwrap(),
+        command,
+        order: Order::new("eve", "the audit"),
+    };
+    world.runs.command(order(Command::Pause)).await.unwrap();
+    let held = loop {
+        let Some(Payload::StatusUpdate(update)) = events.next().await.unwrap().unwrap().payload else { continue };
+        let state = update.metadata.unwrap().fields["run_state"].clone();
+        if tutti_a2a::json::from_proto(&state).unwrap() == "paused" {
+            break update.status.unwrap();
+        }
+    };
+    assert_eq!(held.state(), TaskState::Working);
+    assert!(format!("{:?}", held.message).contains("the audit"), "{held:?}");
+    world.worker.release();
+    world.runs.command(order(Command::Resume)).await.unwrap();
+    let last = events.collect::<Vec<_>>().await.pop().unwrap().unwrap();
+    let Some(Payload::StatusUpdate(update)) = last.payload else { panic!("{last:?}") };
+    assert_eq!(update.status.unwrap().state(), TaskState::Completed);
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ impl Clock for SystemClock {
 pub struct World {
     pub url: String,
     pub worker: Arc<Worker>,
+    pub runs: Arc<RunService>,
     access: Arc<AccessService>,
     workflows: WorkflowService,
     stop: Option<oneshot::Sender<()>>,
@@ -127,7 +128,7 @@ impl World {
             workflows: Arc::new(registered.clone()),
             agents: Arc::new(known),
             access: access.clone(),
-            health: runs,
+            health: runs.clone(),
             clock,
         };
         let auth = if auth { Auth::on(access.clone(), Vec::new()) } else { Auth::off() };
@@ -138,7 +139,7 @@ impl World {
         tokio::spawn(api.serve(listener, Router::new(), ServeOptions::default(), async move {
             let _ = stopped.await;
         }));
-        let world = Self { url, worker, access, workflows: registered, stop: Some(stop) };
+        let world = Self { url, worker, runs, access, workflows: registered, stop: Some(stop) };
         for workflow in workflows {
             world.register(workflow, &Namespace::default()).await;
         }
