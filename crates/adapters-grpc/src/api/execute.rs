@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use tonic::{Request, Status};
 use tutti_api::v1;
 use tutti_api::v1::execute_stream_response::Event as Told;
-use tutti_core::ids::{Namespace, RunId, WorkflowId};
+use tutti_core::ids::{Namespace, RunId, StepPath, WorkflowId};
 use tutti_core::ports::inbound::runs::{
     KeyConflict, KeyPolicy, KeyReuse, StartOptions, StartRequest, StartedRun, WorkflowSource,
 };
 use tutti_core::ports::inbound::views::EventsRequest;
 use tutti_core::ports::inbound::{RequestError, Violation};
-use tutti_core::run::{Recorded, decode};
+use tutti_core::run::{ArtifactRecorded, Recorded, decode};
+use tutti_core::schedule::StrategyDecision;
+use tutti_core::time::Timestamp;
 
 use super::caller::{caller, namespace, recorded};
 use super::convert::{artifact_out, executor_out, moment, state_out};
@@ -151,63 +153,21 @@ impl Telling {
         Ok(())
     }
 
-    fn message(
-        &self,
-        (seq, part): (u64, u32),
-        at: tutti_core::time::Timestamp,
-        told: Told,
-    ) -> v1::ExecuteStreamResponse {
+    fn message(&self, (seq, part): (u64, u32), at: Timestamp, told: Told) -> v1::ExecuteStreamResponse {
         v1::ExecuteStreamResponse { run_id: self.run.to_string(), seq, part, time: Some(moment(at)), event: Some(told) }
     }
 
     async fn told(&self, event: StreamEvent) -> Result<Told, Status> {
-        let view = self.events.view();
-        let elapsed = || match (view.created_at(), view.last_at()) {
-            (Some(from), Some(to)) => to.since(from).as_secs_f64(),
-            _ => 0.0,
-        };
         Ok(match event {
-            StreamEvent::Planning { strategy, levels } => {
-                let workflow = view.plan().workflow();
-                // A word, as it is recorded.
-                let reason = serde_json::to_value(strategy.reason).ok();
-                let reason = reason.and_then(|reason| reason.as_str().map(str::to_owned)).unwrap_or_default();
-                Told::Planning(v1::Planning {
-                    duration_seconds: self.planned.map(|took| took.as_secs_f64()),
-                    strategy: executor_out(strategy.executor).into(),
-                    reason,
-                    workflow: workflow.id.to_string(),
-                    version: workflow.version.clone(),
-                    total_steps: view.plan().len() as u32,
-                    total_levels: levels,
-                })
-            }
+            StreamEvent::Planning { strategy, levels } => Told::Planning(self.planning(&strategy, levels)),
             StreamEvent::TaskStart { step, attempt, agent, capability } => Told::TaskStart(v1::TaskStart {
                 task_id: step.to_string(),
                 agent: agent.to_string(),
                 capability: capability.to_string(),
                 attempt,
             }),
-            StreamEvent::Progress { step, kind, message } => {
-                let (completed_steps, total_steps) = self.events.counts();
-                Told::Progress(v1::Progress {
-                    task_id: step.map(|step| step.to_string()).unwrap_or_default(),
-                    state: progress_state(kind).into(),
-                    message,
-                    progress_percentage: f64::from(completed_steps) * 100.0 / f64::from(total_steps.max(1)),
-                    completed_steps,
-                    total_steps,
-                })
-            }
-            StreamEvent::Artifact(artifact) => {
-                let small = artifact.content.len <= tutti_api::CHUNK_BYTES as u64;
-                let content = match small {
-                    true => Some(self.inbound.values.payload(&self.namespace, self.run, artifact.content).await),
-                    false => None,
-                };
-                let content = content.transpose().map_err(|error| status(&error))?;
-                Told::Artifact(v1::StreamArtifact { artifact: Some(artifact_out(&artifact)), content })
-            }
+            StreamEvent::Progress { step, kind, message } => Told::Progress(self.progress(step, kind, message)),
+            StreamEvent::Artifact(artifact) => Told::Artifact(self.artifact(&artifact).await?),
             StreamEvent::TaskComplete { step, attempt, agent, duration } => Told::TaskComplete(v1::TaskComplete {
                 task_id: step.to_string(),
                 duration_seconds: duration.as_secs_f64(),
@@ -232,17 +192,60 @@ impl Telling {
                 })
             }
             StreamEvent::Result => {
-                let data = data::of_run(&*self.inbound.values, &self.namespace, view).await?;
+                let data = data::of_run(&*self.inbound.values, &self.namespace, self.events.view()).await?;
                 let data_json = data.map(|data| data.as_str().to_owned());
-                Told::Result(v1::RunResult { data_json, elapsed_seconds: elapsed() })
+                Told::Result(v1::RunResult { data_json, elapsed_seconds: self.elapsed() })
             }
             StreamEvent::Failed { status, step, error } => Told::Failed(v1::RunFailure {
                 state: state_out(status).into(),
                 step: step.map(|step| step.to_string()).unwrap_or_default(),
                 error,
-                elapsed_seconds: elapsed(),
+                elapsed_seconds: self.elapsed(),
             }),
         })
+    }
+
+    fn planning(&self, strategy: &StrategyDecision, levels: u32) -> v1::Planning {
+        let plan = self.events.view().plan();
+        // A word, as it is recorded.
+        let reason = serde_json::to_value(strategy.reason).ok();
+        v1::Planning {
+            duration_seconds: self.planned.map(|took| took.as_secs_f64()),
+            strategy: executor_out(strategy.executor).into(),
+            reason: reason.and_then(|reason| reason.as_str().map(str::to_owned)).unwrap_or_default(),
+            workflow: plan.workflow().id.to_string(),
+            version: plan.workflow().version.clone(),
+            total_steps: plan.len() as u32,
+            total_levels: levels,
+        }
+    }
+
+    fn progress(&self, step: Option<StepPath>, kind: ProgressKind, message: String) -> v1::Progress {
+        let (completed_steps, total_steps) = self.events.counts();
+        v1::Progress {
+            task_id: step.map(|step| step.to_string()).unwrap_or_default(),
+            state: progress_state(kind).into(),
+            message,
+            progress_percentage: f64::from(completed_steps) * 100.0 / f64::from(total_steps.max(1)),
+            completed_steps,
+            total_steps,
+        }
+    }
+
+    async fn artifact(&self, artifact: &ArtifactRecorded) -> Result<v1::StreamArtifact, Status> {
+        let mut content = None;
+        if artifact.content.len <= tutti_api::CHUNK_BYTES as u64 {
+            let read = self.inbound.values.payload(&self.namespace, self.run, artifact.content).await;
+            content = Some(read.map_err(|error| status(&error))?);
+        }
+        Ok(v1::StreamArtifact { artifact: Some(artifact_out(artifact)), content })
+    }
+
+    /// Since the run was created, up to the event that is told.
+    fn elapsed(&self) -> f64 {
+        let view = self.events.view();
+        let span = view.created_at().zip(view.last_at()).map(|(from, to)| to.since(from));
+        span.unwrap_or_default().as_secs_f64()
     }
 }
 
