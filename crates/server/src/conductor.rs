@@ -11,7 +11,7 @@ use tutti_core::ports::clock::Clock;
 use tutti_core::report::RunView;
 use tutti_core::run::{Command, Order, RunStatus};
 use tutti_core::workflow::Step;
-use tutti_engine::{Engine, EngineError, Ports, Registry, StartRun, Update, Watch};
+use tutti_engine::{AgentService, AgentState, Engine, EngineError, Ports, Registry, StartRun, Update, Watch};
 
 use crate::agents::{AgentsFile, Fleet, Place};
 use crate::cli::Global;
@@ -103,6 +103,7 @@ impl Conductor {
         }
         let registry = Registry::default();
         fleet.members().iter().for_each(|member| registry.register(member.record()));
+        AgentService::enlist(&registry, &*self.store.records).await?;
         check_offers(&begin, &registry, agents)?;
         let ports = Ports {
             store: self.store.runs.clone(),
@@ -254,9 +255,13 @@ impl Conductor {
 
 /// Refuses a run that no agent can finish: nobody can join while this command runs.
 fn check_offers(begin: &Begin, registry: &Registry, agents: &AgentsFile) -> Result<()> {
-    let list = registry.list();
+    let namespace = match begin {
+        Begin::Start(start) => start.namespace.clone(),
+        Begin::Resume(view) => view.created().map(|created| created.namespace.clone()).unwrap_or_default(),
+    };
+    let list = registry.list_for(&namespace);
     let able = |step: &Step| {
-        list.iter().any(|(record, _)| {
+        list.iter().any(|AgentState { record, .. }| {
             step.agent.as_ref().is_none_or(|pinned| *pinned == record.id)
                 && record.capabilities.contains(&step.capability)
         })
@@ -278,7 +283,7 @@ fn check_offers(begin: &Begin, registry: &Registry, agents: &AgentsFile) -> Resu
     }
     let offered: Vec<String> = list
         .iter()
-        .map(|(record, _)| {
+        .map(|AgentState { record, .. }| {
             let names: Vec<&str> = record.capabilities.iter().map(Capability::as_str).collect();
             format!("  agent {}: {}", record.id, names.join(", "))
         })

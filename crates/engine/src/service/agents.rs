@@ -54,8 +54,7 @@ struct Kept {
 }
 
 impl AgentService {
-    /// The registry, with the agents of the store in it. Those that stand in it already (the agents of a file) come
-    /// before those of the store that have their names.
+    /// The registry, with the agents of the store in it as [`enlist`](Self::enlist) puts them there.
     ///
     /// # Errors
     /// A store that cannot be read.
@@ -66,14 +65,24 @@ impl AgentService {
         clock: Arc<dyn Clock>,
         check_url: CheckUrl,
     ) -> Result<Self, RequestError> {
-        for record in all(&*records, RecordKind::Agent, "").await? {
+        Self::enlist(&registry, &*records).await?;
+        Ok(Self { registry, records, transport, clock, check_url, changing: Mutex::new(()) })
+    }
+
+    /// Puts the agents of a store into a registry, for an engine that nobody registers agents at. Those that stand in it
+    /// already come before those of the store that have their names.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub async fn enlist(registry: &Registry, records: &dyn RecordStore) -> Result<(), RequestError> {
+        for record in all(records, RecordKind::Agent, "").await? {
             let (namespace, id) = parted(&record.key.name)?;
             let kept: Kept = read(&record)?;
             if !registry.register_in(&namespace, kept.record(id.clone()), kept.heartbeat()) {
                 tracing::warn!(agent = %id, %namespace, "left out: an agent of the agents file has its name");
             }
         }
-        Ok(Self { registry, records, transport, clock, check_url, changing: Mutex::new(()) })
+        Ok(())
     }
 
     async fn kept(&self, namespace: &Namespace, agent: &AgentId) -> Result<Option<(Record, Kept)>, RequestError> {

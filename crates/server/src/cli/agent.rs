@@ -190,9 +190,12 @@ async fn add(args: AddArgs, global: &Global) -> Result<Exit> {
     let agent = match &args.source.server {
         Some(url) => {
             let client = remote::client(url)?;
-            client.register_agent(request).await.map_err(|error| remote::failure(url, error))?
+            client.register_agent(request).await.map_err(|error| not_added(remote::failure(url, error)))?
         }
-        None => service(global, global.store.open_for_keeping().await?.records).await?.register(request).await?,
+        None => {
+            let service = service(global, global.store.open_for_keeping().await?.records).await?;
+            service.register(request).await.map_err(|error| not_added(error.into()))?
+        }
     };
     if args.output == TextOrJson::Json {
         answer_json(&shown(&agent, args.source.server.is_some()))?;
@@ -348,6 +351,14 @@ async fn service(global: &Global, records: Arc<dyn RecordStore>) -> Result<Agent
     let transport = Arc::new(GrpcTransport::new(global.config.agents.transport()));
     let check = check_url(global.config.agents.policy.policy());
     Ok(AgentService::load(Registry::default(), records, transport, Arc::new(SystemClock), check).await?)
+}
+
+/// What to do about an agent that may not be where it is.
+fn not_added(failure: Failure) -> Failure {
+    if failure.message().contains("not allowed to be") {
+        return failure.next("allow it by [agents.policy], or name the agent in the agents file");
+    }
+    failure
 }
 
 /// Which URLs may be registered.

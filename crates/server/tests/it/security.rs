@@ -8,12 +8,14 @@ use std::process::{Child, ChildStdout, Stdio};
 use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 use rustix::process::{Pid, Signal, kill_process};
-use tonic::Request;
 use tonic::metadata::MetadataValue;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+use tonic::{Code, Request};
 use tutti_api::v1;
 use tutti_api::v1::agent_service_client::AgentServiceClient;
+use tutti_api::v1::run_service_client::RunServiceClient;
 
-use crate::support::{Done, Place, until};
+use crate::support::{Done, Place, about, until};
 
 const AUTH: (&str, &str) = ("TUTTI_AUTH__ENABLED", "true");
 
@@ -33,10 +35,14 @@ struct Server {
 impl Server {
     /// A server on a free port, with these variables; what it says goes to `serve.log`.
     fn start(place: &Place, variables: &[(&str, &str)]) -> Self {
+        Self::listening(place, &["serve", "--listen", "127.0.0.1:0"], variables)
+    }
+
+    fn listening(place: &Place, args: &[&str], variables: &[(&str, &str)]) -> Self {
         place.write("agents.yaml", AGENTS);
         place.write("w.yaml", WORKFLOW);
         let log = std::fs::File::create(place.path().join("serve.log")).unwrap();
-        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = place.command(args);
         let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -224,7 +230,7 @@ async fn a_registered_agent_obeys_the_policy_and_is_there_after_a_restart() {
     assert_eq!((filed["id"].as_str(), filed["from_file"].as_bool()), (Some("generator-a"), Some(true)));
     let url = filed["url"].as_str().unwrap();
     let refused = server.tutti(&place, Some(&root), &["agent", "add", "copy", url]).expect(2);
-    assert!(refused.stderr.contains("loopback"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("loopback") && refused.stderr.contains("[agents.policy]"), "{}", refused.stderr);
     for url in ["http://169.254.169.254", "http://[::ffff:127.0.0.1]:9", "http://2130706433", "file:///etc/passwd"] {
         server.tutti(&place, Some(&root), &["agent", "add", "copy", url]).expect(2);
     }
@@ -253,15 +259,69 @@ async fn a_registered_agent_obeys_the_policy_and_is_there_after_a_restart() {
     // It may have become silent again meanwhile; that it was heard is what counts.
     let agents = by(&server, &["agent", "list", "-o", "json"]).expect(0).json();
     assert!(agents["agents"].as_array().unwrap().iter().any(|agent| agent["last_seen_at"].is_string()), "{agents}");
+    by(&server, &["agent", "add", "copy", &url]).expect(0);
+    assert_eq!(healthy(&server), Some(true), "replaced by one that need give no signs of life");
     server.stop();
 
     assert_eq!(place.tutti(&["agent", "list", "-o", "json"]).expect(0).json()["agents"][0]["id"], "copy");
+    let run = ["run", "w.yaml", "--agents", "nobody.yaml", "-o", "json"];
+    place.write("nobody.yaml", "agents: [{name: gone, url: 'http://127.0.0.1:1', capabilities: [data.generate]}]\n");
+    place.write("w.yaml", "id: one\nsteps: [{id: a, capability: data.generate, retry: {max_attempts: 1}}]\n");
+    place.tutti(&run).expect(1);
+    assert_eq!(
+        about(&place.events(), "AttemptStarted", "a")[0]["data"]["agent"],
+        "copy",
+        "what is registered is asked"
+    );
+
     let server = Server::start(&place, &allowed);
     assert!(healthy(&server).is_some(), "it is there again");
     by(&server, &["agent", "remove", "copy", "--yes"]).expect(0);
     by(&server, &["agent", "remove", "copy", "--yes"]).expect(2);
     by(&server, &["agent", "remove", "generator-a", "--yes"]).expect(2);
     assert_eq!(healthy(&server), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_tls_and_auth_other_machines_get_in_by_token_or_certificate() {
+    let place = Place::new();
+    let root = token(&place, &["--role", "admin"]);
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = place.write("ca.pem", &params.self_signed(&ca_key).unwrap().pem());
+    let issuer = rcgen::Issuer::new(params, ca_key);
+    for name in ["localhost", "ops.example"] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        place.write(&format!("{name}.pem"), &params.signed_by(&key, &issuer).unwrap().pem());
+        place.write(&format!("{name}.key"), &key.serialize_pem());
+    }
+    place.write(
+        "tutti.toml",
+        "[server]\nlisten = \"0.0.0.0:0\"\n[auth]\nenabled = true\ncertificates = [\"ops.example=operator\"]\n\
+         [tls]\ncert = \"localhost.pem\"\nkey = \"localhost.key\"\nclient_ca = \"ca.pem\"\nrequire_client_cert = false\n",
+    );
+    let server = Server::listening(&place, &["serve"], &[]);
+    let port = server.url.strip_prefix("https://0.0.0.0:").unwrap();
+    let url = format!("https://localhost:{port}");
+    let by = |token: Option<&str>, args: &[&str]| {
+        let mut command = place.command(args);
+        command.env("TUTTI_SERVER", &url).env("SSL_CERT_FILE", &ca).envs(token.map(|token| ("TUTTI_TOKEN", token)));
+        Done::of(command.output().unwrap())
+    };
+    by(Some(&root), &["submit", "w.yaml"]).expect(0);
+    by(None, &["list"]).expect(2);
+
+    let pem = |name: &str| std::fs::read(place.path().join(name)).unwrap();
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(pem("ca.pem")))
+        .identity(Identity::from_pem(pem("ops.example.pem"), pem("ops.example.key")));
+    let channel = Channel::from_shared(url.clone()).unwrap().tls_config(tls).unwrap().connect().await.unwrap();
+    let mut client = RunServiceClient::new(channel);
+    client.list_runs(v1::ListRunsRequest::default()).await.unwrap();
+    let refused = client.start_run(v1::StartRunRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
 }
 
 #[test]

@@ -57,6 +57,7 @@ impl Place {
             "TUTTI_CONFIG",
             "TUTTI_STORE",
             "TUTTI_SERVER",
+            "TUTTI_TOKEN",
             "TUTTI_LOG",
         ] {
             command.env_remove(name);

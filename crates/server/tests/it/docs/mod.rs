@@ -106,6 +106,8 @@ fn run(place: &Place, page: &Page, block: &Block) {
     for name in [
         "TUTTI_CONFIG",
         "TUTTI_STORE",
+        "TUTTI_SERVER",
+        "TUTTI_TOKEN",
         "TUTTI_LOG",
         "ORCHESTRATION_MODE",
         "ENABLE_PARALLEL_EXECUTION",
