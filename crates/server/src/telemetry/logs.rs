@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opentelemetry::InstrumentationScope;
@@ -34,6 +35,9 @@ const NAMES: [&str; 2] = ["attempt", "run"];
 /// Where records go once there is an exporter.
 static BRIDGE: OnceLock<OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>> = OnceLock::new();
 
+/// Whether they do not go there any more.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
 /// Begins to log: on stderr if a level or filter is named, and into what is sent later if that is configured. The first
 /// call counts.
 ///
@@ -55,6 +59,11 @@ pub fn start(filter: Option<&str>, config: &TelemetryConfig) -> Result<(), Strin
 /// Sends what is logged from now on. The first call counts.
 pub fn send(provider: &SdkLoggerProvider) {
     let _ = BRIDGE.set(OpenTelemetryTracingBridge::new(provider));
+}
+
+/// Sends nothing of what is logged from now on.
+pub fn close() {
+    CLOSED.store(true, Ordering::Relaxed);
 }
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
@@ -132,7 +141,9 @@ struct Sent;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Sent {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if let Some(bridge) = BRIDGE.get() {
+        if let Some(bridge) = BRIDGE.get()
+            && !CLOSED.load(Ordering::Relaxed)
+        {
             bridge.on_event(event, context);
         }
     }

@@ -28,12 +28,13 @@ use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SpanExporter as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Timeout, timeout};
 use tutti_adapters_grpc::GrpcTransport;
 use tutti_core::ports::observer::{NoObserver, Observer};
 use tutti_core::ports::query::RunQuery;
@@ -44,8 +45,8 @@ use self::observer::{Missed, Note, Queue};
 use self::worker::Worker;
 use crate::config::{OtlpEndpoint, TelemetryConfig};
 
-/// How long what is not sent yet may take when the process ends.
-const FLUSH: Duration = Duration::from_secs(5);
+/// How long each signal may take to be sent to its end when the process ends; they are sent side by side.
+const FLUSH: Duration = Duration::from_secs(3);
 
 /// What tells operators what happens. Nothing is told, and nothing costs anything, if nobody is there to hear it.
 pub struct Telemetry(Option<Active>);
@@ -152,31 +153,36 @@ impl Telemetry {
     pub async fn stop(self) {
         let Some(active) = self.0 else { return };
         let UnderWay { notes, tasks, .. } = active.under_way.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let flushed = timeout(FLUSH, async {
-            if let Some(notes) = notes {
-                let (done, told) = oneshot::channel();
-                if notes.send(Note::Stop(done)).await.is_ok() {
-                    let _ = told.await;
-                }
+        let told = timeout(FLUSH, async {
+            let Some(notes) = notes else { return };
+            let (done, told) = oneshot::channel();
+            if notes.send(Note::Stop(done)).await.is_ok() {
+                let _ = told.await;
             }
+        });
+        let is_told = told.await.is_ok();
+        logs::close();
+        let meters = aside(move || active.meters.shutdown_with_timeout(FLUSH));
+        let logs = aside(move || active.logs.map_or(Ok(()), |logs| logs.shutdown_with_timeout(FLUSH)));
+        let spans = timeout(FLUSH, async {
             for task in tasks {
                 let _ = task.await;
             }
-            // They wait for threads of their own.
-            let providers = tokio::task::spawn_blocking(move || {
-                let sent = active.meters.shutdown_with_timeout(FLUSH);
-                (sent, active.logs.map(|logs| logs.shutdown_with_timeout(FLUSH)))
-            });
-            if let Ok((sent, logged)) = providers.await {
-                for error in [sent.err(), logged.and_then(Result::err)].into_iter().flatten() {
-                    tracing::debug!(%error, "telemetry was not sent to its end");
-                }
-            }
         });
-        if flushed.await.is_err() {
-            tracing::warn!("what telemetry had not sent yet is lost: its receiver takes too long");
+        let (spans, meters, logs) = tokio::join!(spans, meters, logs);
+        let are_sent = [meters, logs].into_iter().all(|sent| matches!(sent, Ok(Ok(Ok(())))));
+        if !is_told || spans.is_err() || !are_sent {
+            tracing::warn!("telemetry was not sent to its end: its receiver does not answer, or takes too long");
         }
     }
+}
+
+/// Does on a thread of its own what blocks, and may do so for longer than it was told to: the process does not wait for it.
+fn aside(work: impl FnOnce() -> OTelSdkResult + Send + 'static) -> Timeout<oneshot::Receiver<OTelSdkResult>> {
+    let (done, told) = oneshot::channel();
+    // Without a thread nobody tells, and that is told at once.
+    let _ = std::thread::Builder::new().spawn(move || done.send(work()));
+    timeout(FLUSH, told)
 }
 
 /// Who tells. `OTEL_RESOURCE_ATTRIBUTES` is read by the SDK.

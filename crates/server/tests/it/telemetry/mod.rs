@@ -6,6 +6,7 @@ mod receiver;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -255,12 +256,52 @@ async fn a_server_shows_its_metrics_to_prometheus_unless_it_is_told_not_to() {
     assert!(!get(&server.url, "/metrics").contains("tutti_"));
 }
 
-/// The answer to an HTTP/1.1 request, with its head.
+#[test]
+fn a_receiver_that_does_not_answer_holds_nothing_up() {
+    let place = Place::new();
+    let agents = "agents: [{name: counter, command: ['{self}', example-agent, log-counter, --port, '{port}']}]";
+    place.write("agents.yaml", agents);
+    let workflow = "id: w\nsteps: [{id: a, capability: log.count, input: {lines: {value: [1 INFO x]}}}]";
+    let workflow = place.write("w.yaml", workflow);
+    // It takes connections, and says nothing on them.
+    let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", hole.local_addr().unwrap());
+    let mut command = place.command(&["run", &workflow, "--log", "warn"]);
+    let began = Instant::now();
+    let done = command.env("OTEL_EXPORTER_OTLP_ENDPOINT", url).output().unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(0), "{told}");
+    assert!(told.contains("telemetry was not sent to its end"), "{told}");
+    // Three seconds are waited for; the rest is for a machine with much else to do.
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[test]
+fn where_callers_are_checked_metrics_are_for_readers_of_all_namespaces() {
+    let place = Place::new();
+    let token = |more: &[&str]| {
+        let done = place.tutti(&[&["token", "create", "--role", "reader"], more].concat()).expect(0);
+        done.stdout.trim().to_owned()
+    };
+    let (all, one) = (token(&[]), token(&["--namespace", "default"]));
+    let agents = format!("{EXAMPLE}/agents.yaml");
+    let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--agents", &agents]);
+    let server = Server::of(command.env("TUTTI_AUTH__ENABLED", "true"));
+    let status = |token: &str| get_as(&server.url, "/metrics", token)[9..12].to_owned();
+    assert_eq!([status(""), status("nonsense"), status(&one), status(&all)], ["401", "401", "403", "200"]);
+}
+
 fn get(url: &str, path: &str) -> String {
+    get_as(url, path, "")
+}
+
+/// The answer to an HTTP/1.1 request, with its head.
+fn get_as(url: &str, path: &str, token: &str) -> String {
     use std::io::{Read as _, Write as _};
     let authority = url.strip_prefix("http://").unwrap();
     let mut stream = std::net::TcpStream::connect(authority).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n").unwrap();
+    let bearer = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {authority}\r\n{bearer}connection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
