@@ -146,9 +146,10 @@ fn a_server_goes_by_the_file_and_neither_tls_nor_auth_alone_opens_it_to_other_ma
         let told = refused(&place, &["serve"], &[]);
         assert!(told.contains("--insecure-public") && told.contains(lacks), "{told}");
     }
-    // The flag beats the file; then the certificates are looked for.
-    let Done { code, stderr, .. } = place.tutti(&["serve", "--listen", "127.0.0.1:0"]);
-    assert!(code == Some(69) && stderr.contains("c.pem cannot be read"), "{stderr}");
+    // The flag beats the file; then the certificates are looked at, before anybody is told an address.
+    place.write(FILE, &format!("{public}{tls}"));
+    let Done { code, stdout, stderr } = place.tutti(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(code == Some(2) && stdout.is_empty() && stderr.contains("c.pem cannot be read"), "{stdout}{stderr}");
 }
 
 #[tokio::test]
