@@ -157,7 +157,7 @@ async fn serve(
         say("stopping: runs under way go on when a server has this store again");
     };
     let agent = agent(&inbound, config, &options);
-    let api = Api::new(inbound).await.agent(&agent).auth(auth);
+    let api = Api::new(inbound).await.agent(&agent).auth(auth).reflection(config.server.reflection);
     api.serve(listener, http, options, stop).await.map_err(|error| Failure::unavailable(error.to_string()))?;
     Ok(Exit::Done)
 }

@@ -21,6 +21,8 @@ pub struct ServerConfig {
     /// How long calls under way get when the server stops, and after them the engine to let go of its runs, in seconds.
     #[schemars(range(min = 1, max = 3_600))]
     pub drain_seconds: u64,
+    /// The server describes its services to callers (`grpc.reflection.v1` and `v1alpha`), as grpcurl and others ask.
+    pub reflection: bool,
     /// What one server takes from its callers.
     pub limits: ServerLimitsConfig,
 }
@@ -31,6 +33,7 @@ impl Default for ServerConfig {
             listen: (Ipv4Addr::LOCALHOST, 7780).into(),
             insecure_public: false,
             drain_seconds: 3,
+            reflection: false,
             limits: ServerLimitsConfig::default(),
         }
     }
