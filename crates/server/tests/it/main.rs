@@ -3,6 +3,7 @@
 
 mod agents;
 mod bad_input;
+mod clients;
 mod completion;
 mod config;
 mod crash;
