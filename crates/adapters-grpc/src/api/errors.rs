@@ -12,14 +12,18 @@ use tutti_core::ports::inbound::{RequestError, Violation};
 /// When a caller that was refused for want of something may ask again, if nothing better is known.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Longest message of a status, in bytes. It travels in a header, once in the clear and once in the details, and common
+/// clients refuse more than 8 KiB of headers.
+const MAX_MESSAGE: usize = 1_536;
+
+/// Most bytes of fields and reasons in the details of a status; for the same reason.
+const MAX_DETAILS: usize = 2_048;
+
 /// What the API answers to a refusal.
 pub(crate) fn status(error: &RequestError) -> Status {
-    let message = error.to_string();
+    let message = bounded(error.to_string(), MAX_MESSAGE);
     match error {
-        RequestError::Invalid(violations) => {
-            let pair = |violation: &Violation| (violation.field.clone(), violation.reason.clone());
-            tutti_a2a::error::bad_request(message, violations.iter().map(pair))
-        }
+        RequestError::Invalid(violations) => tutti_a2a::error::bad_request(message, named(violations)),
         RequestError::NotFound(_) => Status::new(Code::NotFound, message),
         RequestError::AlreadyExists { existing, given, .. } => {
             let metadata = [(tutti_api::EXISTING_HASH, existing), (tutti_api::GIVEN_HASH, given)];
@@ -34,6 +38,32 @@ pub(crate) fn status(error: &RequestError) -> Status {
         RequestError::Unavailable(_) => Status::new(Code::Unavailable, message),
         RequestError::Damaged(_) => Status::new(Code::DataLoss, message),
     }
+}
+
+/// The first violations, as far as there is room; at least one.
+fn named(violations: &[Violation]) -> Vec<(String, String)> {
+    let mut room = MAX_DETAILS;
+    let mut named = Vec::new();
+    for Violation { field, reason } in violations {
+        let (field, reason) = (bounded(field.clone(), MAX_DETAILS / 4), bounded(reason.clone(), MAX_DETAILS / 2));
+        let size = field.len() + reason.len();
+        if size > room && !named.is_empty() {
+            break;
+        }
+        room = room.saturating_sub(size);
+        named.push((field, reason));
+    }
+    named
+}
+
+/// A text of at most so many bytes.
+fn bounded(mut text: String, max: usize) -> String {
+    const CUT: &str = "…";
+    if text.len() > max {
+        text.truncate(text.floor_char_boundary(max - CUT.len()));
+        text.push_str(CUT);
+    }
+    text
 }
 
 /// A reason for programs, in the domain of this API.
@@ -124,6 +154,23 @@ mod tests {
             assert_eq!(exhausted.code(), Code::ResourceExhausted);
             assert_eq!(tutti_a2a::error::retry_delay(&exhausted), Some(expected));
         }
+    }
+
+    #[test]
+    fn a_refusal_fits_into_the_headers_that_clients_take() {
+        let many = |n: usize, reason: &str| {
+            let violation = |n| Violation { field: format!("workflow.steps[{n}].retry"), reason: reason.to_owned() };
+            status(&RequestError::Invalid((0..n).map(violation).collect()))
+        };
+        for refused in [many(100, "must be a number from 1 to 100"), many(1, &"é".repeat(5_000))] {
+            let headers = refused.clone().into_http::<()>().into_parts().0.headers;
+            let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            assert!(size < 16 * 1024, "{size}");
+            assert!(!tutti_a2a::error::violations(&refused).is_empty() && refused.message().ends_with('…'));
+        }
+        let headers = many(100, "must be a number from 1 to 100").into_http::<()>().into_parts().0.headers;
+        assert!(headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum::<usize>() < 8 * 1024);
+        assert!(!many(3, "is missing").message().contains('…'));
     }
 
     #[test]
