@@ -59,6 +59,9 @@ impl Place {
             "TUTTI_SERVER",
             "TUTTI_TOKEN",
             "TUTTI_LOG",
+            "ENABLE_OBSERVABILITY",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_SERVICE_NAME",
         ] {
             command.env_remove(name);
         }
