@@ -81,11 +81,15 @@ impl Auth {
         match (rule(path), caller) {
             (Some(Rule::Public), caller) => Ok(caller.ok()),
             (_, Err(refusal)) => Err(refusal),
-            (Some(Rule::Role(role)), Ok(caller)) if caller.role < role => {
+            (Some(Rule::Role(role) | Rule::Everywhere(role)), Ok(caller)) if caller.role < role => {
                 tracing::info!(path, caller = caller.name, role = %caller.role, needs = %role, "denied");
                 Err(Refusal::Denied(format!("this needs the role {role}; the caller is {}", caller.role)))
             }
-            (Some(Rule::Role(_)), Ok(caller)) => Ok(Some(caller)),
+            (Some(Rule::Everywhere(_)), Ok(Caller { name, namespace: Some(namespace), .. })) => {
+                tracing::info!(path, caller = name, %namespace, "denied");
+                Err(Refusal::Denied(format!("this is about every namespace; the caller is of {namespace}")))
+            }
+            (Some(Rule::Role(_) | Rule::Everywhere(_)), Ok(caller)) => Ok(Some(caller)),
             (None, Ok(_)) => Err(Refusal::Absent),
         }
     }

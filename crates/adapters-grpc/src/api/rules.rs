@@ -9,6 +9,8 @@ pub enum Rule {
     Public,
     /// Callers of this role and those above it.
     Role(Role),
+    /// The same, if the role is theirs in every namespace: it tells of all of them, or makes others.
+    Everywhere(Role),
 }
 
 const READER: Rule = Rule::Role(Role::Reader);
@@ -54,7 +56,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("/tutti.v1.AccessService/CreateToken", ADMIN),
     ("/tutti.v1.AccessService/ListTokens", ADMIN),
     ("/tutti.v1.AccessService/RevokeToken", ADMIN),
-    ("/tutti.v1.AccessService/CreateNamespace", ADMIN),
+    ("/tutti.v1.AccessService/CreateNamespace", Rule::Everywhere(Role::Admin)),
     ("/tutti.v1.AccessService/ListNamespaces", ADMIN),
     // A message starts a run, or answers one that waits.
     ("/lf.a2a.v1.A2AService/SendMessage", AUTHOR),
@@ -74,5 +76,5 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", READER),
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", READER),
     ("/.well-known/agent-card.json", Rule::Public),
-    ("/metrics", READER),
+    ("/metrics", Rule::Everywhere(Role::Reader)),
 ];

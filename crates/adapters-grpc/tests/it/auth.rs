@@ -29,8 +29,13 @@ impl Access for Tokens {
         if token == "tutti_broken" {
             return Err(RequestError::Damaged("the secret path of the store".to_owned()));
         }
-        let role = token.strip_prefix("tutti_").and_then(|name| name.parse().ok());
-        Ok(role.map(|role: Role| Caller { name: format!("a-{role}"), role, namespace: Some("red".parse().unwrap()) }))
+        let name = token.strip_prefix("tutti_").unwrap_or_default();
+        let (role, namespace) = match name.strip_suffix("_of_red") {
+            Some(role) => (role, Some("red".parse().unwrap())),
+            None => (name, None),
+        };
+        let role = role.parse().ok();
+        Ok(role.map(|role: Role| Caller { name: format!("a-{role}"), role, namespace }))
     }
     async fn create_token(&self, _: CreateToken) -> Result<CreatedToken, RequestError> {
         unreachable!("only asked who calls")
@@ -142,12 +147,15 @@ async fn every_call_is_for_those_who_may_and_for_nobody_else() {
     let server = Guarded::start(on(), None).await;
     for (path, rule) in &rules {
         for role in Role::ALL {
-            let expected = match rule {
-                Rule::Role(needed) if role < needed => Outcome::Denied,
-                Rule::Public | Rule::Role(_) => Outcome::Through,
+            let (everywhere, of_red) = match rule {
+                Rule::Role(needed) | Rule::Everywhere(needed) if role < needed => (Outcome::Denied, Outcome::Denied),
+                Rule::Everywhere(_) => (Outcome::Through, Outcome::Denied),
+                Rule::Public | Rule::Role(_) => (Outcome::Through, Outcome::Through),
             };
-            let token = format!("Bearer tutti_{role}");
-            assert_eq!(server.grpc(path, Some(&token)).await, expected, "{path} for {role}");
+            for (token, expected) in [(format!("tutti_{role}"), everywhere), (format!("tutti_{role}_of_red"), of_red)] {
+                let outcome = server.grpc(path, Some(&format!("Bearer {token}"))).await;
+                assert_eq!(outcome, expected, "{path} by {token}");
+            }
         }
         // Nobody; a token that is not known, is revoked or has expired; what is no token.
         let stranger = if *rule == Rule::Public { Outcome::Through } else { Outcome::Unauthenticated };
@@ -184,11 +192,11 @@ async fn what_stands_nowhere_is_for_nobody() {
 async fn a_caller_is_told_to_those_who_serve_it_and_http_is_guarded_as_well() {
     let path = "/tutti.v1.RunService/GetRun";
     let server = Guarded::start(on(), None).await;
-    let answer = server.call(path, "authorization: bearer tutti_author\r\n").await;
+    let answer = server.call(path, "authorization: bearer tutti_author_of_red\r\n").await;
     assert!(answer.ends_with(r#"reached by a-author author Some("red")"#), "{answer}");
     let card = server.call("/.well-known/agent-card.json", "").await;
     assert!(card.ends_with("reached by anybody"), "{card}");
-    let card = server.call("/.well-known/agent-card.json", "authorization: Bearer tutti_reader\r\n").await;
+    let card = server.call("/.well-known/agent-card.json", "authorization: Bearer tutti_reader_of_red\r\n").await;
     assert!(card.ends_with(r#"reached by a-reader reader Some("red")"#), "it may differ by caller: {card}");
     let metrics = server.call("/metrics", "").await;
     assert!(metrics.starts_with("HTTP/1.1 401 ") && metrics.contains("www-authenticate: Bearer"), "{metrics}");

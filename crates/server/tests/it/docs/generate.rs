@@ -159,7 +159,8 @@ fn configuration() -> String {
 /// Who may call what, by service.
 fn roles() -> String {
     let mut text = "| Role | Calls |\n|---|---|\n".to_owned();
-    let wanted = std::iter::once(Rule::Public).chain(Role::ALL.iter().copied().map(Rule::Role));
+    let of_roles = Role::ALL.iter().flat_map(|role| [Rule::Role(*role), Rule::Everywhere(*role)]);
+    let wanted = std::iter::once(Rule::Public).chain(of_roles);
     for rule in wanted {
         let mut services: Vec<(&str, Vec<String>)> = Vec::new();
         for (path, _) in rules().filter(|(_, needed)| *needed == rule) {
@@ -174,9 +175,13 @@ fn roles() -> String {
         let told: Vec<String> =
             services.iter().map(|(service, calls)| format!("{service}: {}", calls.join(", "))).collect();
         let role = match rule {
-            Rule::Public => "everybody",
-            Rule::Role(role) => role.as_str(),
+            Rule::Public => "everybody".to_owned(),
+            Rule::Role(role) => role.to_string(),
+            Rule::Everywhere(role) => format!("{role} in every namespace"),
         };
+        if told.is_empty() {
+            continue;
+        }
         text.push_str(&format!("| {role} | {} |\n", told.join("<br>")));
     }
     text
