@@ -40,7 +40,7 @@ struct Instruments {
     commit_duration: Histogram<f64>,
     commit_runs: Counter<u64>,
     commit_events: Counter<u64>,
-    commit_bytes: Counter<u64>,
+    commit_size: Counter<u64>,
     spans_created: Counter<u64>,
     spans_exported: Counter<u64>,
     dropped: Counter<u64>,
@@ -74,7 +74,7 @@ impl Metrics {
             commit_duration: histogram(&meter, names::COMMIT_DURATION, &SECONDS),
             commit_runs: counter(&meter, names::COMMIT_RUNS),
             commit_events: counter(&meter, names::COMMIT_EVENTS),
-            commit_bytes: counter(&meter, names::COMMIT_BYTES),
+            commit_size: counter(&meter, names::COMMIT_SIZE),
             spans_created: counter(&meter, names::SPANS_CREATED),
             spans_exported: counter(&meter, names::SPANS_EXPORTED),
             dropped: counter(&meter, names::DROPPED),
@@ -152,7 +152,7 @@ impl Metrics {
         self.0.commit_duration.record(note.seconds, &[KeyValue::new(key::RESULT, word)]);
         self.0.commit_runs.add(note.commits.len() as u64, &[]);
         self.0.commit_events.add(note.commits.iter().map(|(_, commit)| commit.events).sum(), &[]);
-        self.0.commit_bytes.add(note.commits.iter().map(|(_, commit)| commit.bytes).sum(), &[]);
+        self.0.commit_size.add(note.commits.iter().map(|(_, commit)| commit.bytes).sum(), &[]);
     }
 
     /// A span was made.

@@ -90,7 +90,7 @@ metrics! {
     COMMIT_DURATION = "tutti.commit.duration", "s", "Calls of the store that commit a batch: how long they took";
     COMMIT_RUNS = "tutti.commit.runs", "{run}", "Runs in the batches that the store was asked to commit";
     COMMIT_EVENTS = "tutti.commit.events", "{event}", "Events in them";
-    COMMIT_BYTES = "tutti.commit.bytes", "By", "Bytes of these events";
+    COMMIT_SIZE = "tutti.commit.size", "By", "Bytes of these events";
     CONNECTIONS_OPENED = "tutti.agent.connections.opened", "{connection}", "Connections to agents that were opened";
     CONNECTIONS_REUSED = "tutti.agent.connections.reused", "{request}", "Requests that went over a connection opened before";
     CONNECTIONS_HELD = "tutti.agent.connections.held", "{connection}", "Channels to agents that are held for reuse";

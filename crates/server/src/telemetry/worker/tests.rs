@@ -60,7 +60,7 @@ impl Bench {
     }
 
     /// Ends the worker; what it told beside what was asked for.
-    async fn rest(mut self) -> Vec<String> {
+    async fn rest(&mut self) -> Vec<String> {
         let (done, stopped) = tokio::sync::oneshot::channel();
         self.queue.notes.send(Note::Stop(done)).await.ok().unwrap();
         stopped.await.unwrap();
@@ -165,4 +165,16 @@ async fn of_a_reopened_run_only_what_is_new_is_told() {
         assert_eq!(bench.told().await, ["attempt bob", "step a", "run demo"], "since {since}");
         assert_eq!(bench.rest().await, [""; 0]);
     }
+}
+
+#[tokio::test]
+async fn a_run_whose_caller_does_not_keep_the_trace_is_counted_and_not_sent() {
+    let mut history = History::new(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"));
+    history = history.start("a", 1).complete("a", 1).and(Event::RunCompleted(RunCompleted {}));
+    let mut bench = Bench::new(&history, 100, 0).await;
+    bench.tell(&history.0);
+    bench.begin();
+    assert_eq!(bench.rest().await, [""; 0]);
+    assert_eq!(bench.metric("tutti_runs_ended_total"), Some(1.0));
+    assert_eq!(bench.metric("tutti_telemetry_spans_created_total"), None);
 }

@@ -245,6 +245,7 @@ async fn a_server_shows_its_metrics_to_prometheus_unless_it_is_told_not_to() {
         "tutti_plan_decisions_total{",
         "tutti_commit_duration_seconds_count{tutti_result=\"completed\"}",
         "tutti_commit_events_total",
+        "tutti_commit_size_bytes_total",
         "tutti_agent_connections_opened_total",
         "process_cpu_time_seconds_total",
         "process_memory_usage_bytes",
