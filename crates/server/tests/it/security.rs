@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Request};
@@ -322,6 +323,30 @@ async fn with_tls_and_auth_other_machines_get_in_by_token_or_certificate() {
     client.list_runs(v1::ListRunsRequest::default()).await.unwrap();
     let refused = client.start_run(v1::StartRunRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+}
+
+#[test]
+fn an_agent_of_a_namespace_gets_no_run_of_another() {
+    let place = Place::new();
+    let (root, red) = (token(&place, &["--role", "admin"]), token(&place, &["--role", "admin", "--namespace", "red"]));
+    let server = Server::start(&place, &[AUTH, ("TUTTI_AGENTS__POLICY__ALLOW_LOOPBACK", "true")]);
+    let by = |token: &str, args: &[&str]| server.tutti(&place, Some(token), args);
+    let agents = by(&red, &["agent", "list", "-o", "json"]).expect(0).json();
+    by(&red, &["agent", "add", "mine", agents["agents"][0]["url"].as_str().unwrap()]).expect(0);
+    assert!(!by(&root, &["agent", "list"]).expect(0).stdout.contains("mine"));
+    by(&root, &["agent", "add", "mine", agents["agents"][0]["url"].as_str().unwrap()]).expect(2);
+    place.write(
+        "mine.yaml",
+        "id: mine\nsteps: [{id: a, capability: data.generate, agent: mine, retry: {max_attempts: 1}}]\n",
+    );
+    let first = |token: &str| {
+        let run = by(token, &["submit", "mine.yaml"]).expect(0).stdout.trim().to_owned();
+        let events = by(token, &["events", &run, "--follow", "-o", "jsonl"]).stdout;
+        let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        events.iter().any(|event| event["event"] == "AttemptStarted" && event["data"]["agent"] == "mine")
+    };
+    assert!(first(&red), "its own agent is asked");
+    assert!(!first(&root), "nobody is asked that is of another namespace");
 }
 
 #[test]
