@@ -33,7 +33,7 @@ pub struct ListArgs {
     #[arg(short, long, value_enum, default_value_t = ListForm::Table)]
     output: ListForm,
     /// Only runs that a filter takes, such as 'state:failed since:24h'.
-    #[arg(short, long, value_name = "FILTER")]
+    #[arg(short, long, value_name = "FILTER", allow_hyphen_values = true)]
     filter: Option<String>,
     /// Only runs in this state, such as running or failed.
     #[arg(long)]

@@ -237,7 +237,7 @@ pub struct ResumeArgs {
     #[arg(value_name = "RUN", required_unless_present = "filter", conflicts_with = "filter")]
     pub run: Option<String>,
     /// At a server, all runs that a filter takes and that are held or set aside; asks first, or needs --yes.
-    #[arg(short, long, value_name = "FILTER")]
+    #[arg(short, long, value_name = "FILTER", allow_hyphen_values = true)]
     pub filter: Option<String>,
     #[command(flatten)]
     pub show: ShowArgs,

@@ -35,7 +35,7 @@ pub struct OperateArgs {
     #[arg(value_name = "RUN", required_unless_present = "filter", conflicts_with = "filter")]
     pub runs: Vec<String>,
     /// All runs that a filter takes and that allow it; asks before it does anything, or needs --yes.
-    #[arg(short, long, value_name = "FILTER")]
+    #[arg(short, long, value_name = "FILTER", allow_hyphen_values = true)]
     pub filter: Option<String>,
     /// Why; recorded in the history of the run.
     #[arg(long)]

@@ -40,7 +40,7 @@ pub struct WatchArgs {
     #[arg(value_name = "RUN", required_unless_present = "filter", conflicts_with = "filter")]
     runs: Vec<String>,
     /// All runs that a filter takes, now and later, such as 'state:running,failed workflow:invoice'.
-    #[arg(short, long, value_name = "FILTER")]
+    #[arg(short, long, value_name = "FILTER", allow_hyphen_values = true)]
     filter: Option<String>,
     /// How progress is shown.
     #[arg(long, value_enum, default_value_t = Progress::Auto)]

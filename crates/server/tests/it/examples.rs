@@ -242,3 +242,11 @@ fn operations() {
     assert_eq!(ran.step("report")["artifacts"][0]["hash"], digest);
     assert_eq!(ran.data["archived"]["name"], json!(format!("2025-01-06-{}.md", &digest[..8])));
 }
+
+#[test]
+fn sessions() {
+    // Without a session there is nothing to go on with; `sessions.rs` tests the rest.
+    let ran = Ran::completed("sessions", &[]);
+    assert_eq!(ran.levels(), [vec!["read"], vec!["count"]]);
+    assert_eq!(ran.data["tally"]["lines"], 4);
+}

@@ -51,11 +51,16 @@ impl Host {
         Self { child, url, _stdout: stdout }
     }
 
-    /// A server where this one was.
+    /// Kills this server, and starts one where it was.
     pub fn again(self, place: &Place) -> Self {
+        self.again_with(place, &[])
+    }
+
+    /// The same, with more flags.
+    pub fn again_with(self, place: &Place, more: &[&str]) -> Self {
         let address = self.url.strip_prefix("http://").unwrap().to_owned();
         drop(self);
-        Self::with(place, &["--listen", &address])
+        Self::with(place, &[&["--listen", &address], more].concat())
     }
 
     pub fn signal(&self, signal: Signal) {

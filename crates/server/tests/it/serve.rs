@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -14,6 +15,7 @@ use tutti_api::v1;
 use tutti_api::v1::run_service_client::RunServiceClient;
 use tutti_api::v1::watch_run_response::Message;
 
+use crate::host::{Host, said};
 use crate::support::{Done, EXAMPLE, Place, about, until, workflow};
 
 /// A server under way; killed with its test.
@@ -282,4 +284,47 @@ async fn a_watch_and_a_description_say_the_same_and_a_stopping_server_says_so() 
 
     let next = Server::start(&place);
     assert_eq!(next.follow(&place, &open, "1").last().unwrap()["event"], "RunCompleted");
+}
+
+#[test]
+fn a_second_signal_stops_at_once_and_nothing_is_lost() {
+    let place = Place::with_delay(60_000);
+    // An agent that works for a minute, and does not let go when it is asked to.
+    let stubborn = "agents:\n  - name: all\n    command: [bash, -c, \"trap '' TERM; exec -a agent '{self}' example-agent log-counter --port {port}\"]\n    capabilities: [log.count]\n";
+    place.write("agents.yaml", stubborn);
+    place.write("tutti.toml", "[server]\ndrain_seconds = 60\n");
+    let mut host = Host::start(&place);
+    let run = host.submit(&place, &[]);
+    until("the first step", || (!about(&place.events(), "TaskAssigned", "one").is_empty()).then_some(()));
+    let watching = host.start_tutti(&place, &["watch", "-f", "state:running", "--progress", "json"]);
+    watching.answers(&[&run]);
+    host.signal(Signal::TERM);
+    until("the farewell", || said(&place).contains("stopping: ").then_some(()));
+    let asked = Instant::now();
+    host.signal(Signal::INT);
+    assert_eq!(host.end(), Some(130));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(said(&place).contains("stopped at once"), "{}", said(&place));
+    // The run stands where it stood, and a server goes on with it, by the agent that works on it.
+    assert_eq!(place.tutti(&["list", "-o", "name", "-f", "state:running"]).expect(0).stdout.trim(), run);
+    assert_eq!(place.agent_pids().len(), 1);
+    let host = host.again(&place);
+    assert!(said(&place).contains("runs that go on: 1"), "{}", said(&place));
+    host.tutti(&place, &["terminate", &run, "--reason", "seen", "--yes"]).expect(0);
+}
+
+#[test]
+fn the_threshold_of_the_configuration_counts_for_files_that_do_not_say() {
+    let place = Place::new();
+    place.write("tutti.toml", "[execution]\nparallel_threshold = 2\n");
+    let host = Host::start(&place);
+    let step = |id: &str| format!("- {{id: {id}, capability: log.count, input: {{lines: lines}}}}\n");
+    let file = |head: &str| {
+        format!("id: two\n{head}inputs: {{lines: {{default: [a INFO b]}}}}\nsteps:\n{}{}", step("a"), step("b"))
+    };
+    for (head, executor) in [("", "parallel"), ("parallel_threshold: 3\n", "basic")] {
+        place.write("two.yaml", &file(head));
+        let report = host.tutti(&place, &["submit", "two.yaml", "--wait", "-o", "json"]).expect(0).json();
+        assert_eq!(report["executor"], executor, "{head}");
+    }
 }
