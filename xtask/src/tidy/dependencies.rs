@@ -59,7 +59,7 @@ const ROOMS: &[Room] = &[
 ];
 
 /// What the tests of every package may use besides.
-const TESTS_MAY_USE: &[&str] = &["tutti-testkit", "tutti-adapters-memory", "tutti-example-agents"];
+const TESTS_MAY_USE: &[&str] = &["tutti-testkit", "tutti-engine", "tutti-adapters-memory", "tutti-example-agents"];
 
 /// What would bring a runtime, input and output, a clock or randomness into the heart.
 const NOT_IN_CORE: &[&str] = &[
