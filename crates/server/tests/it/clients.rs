@@ -4,10 +4,11 @@ mod guide;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -15,7 +16,7 @@ use serde_json::Value;
 use crate::support::{Place, until};
 
 /// Longest that the Python side of a test may take, in seconds; only a failing test comes near it.
-const PATIENCE: &str = "90";
+const PATIENCE: &str = "180";
 
 /// The folder of the example whose runs are many: four steps on three levels, two agents.
 const DIAMOND: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/diamond");
@@ -81,24 +82,25 @@ impl Python {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/clients").join(name)
     }
 
-    fn command(program: &str, args: &[&str]) -> Command {
+    fn start(folder: &Path, program: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(python());
         // Nothing is written beside the sources.
-        command.arg("-B").arg(Self::program(program)).args(args).stdin(Stdio::null());
-        command
-    }
-
-    fn start(program: &str, args: &[&str]) -> Self {
-        let mut child = Self::command(program, args).stdout(Stdio::piped()).spawn().unwrap();
+        command.arg("-B").arg(Self::program(program)).args(args).current_dir(folder).envs(variables.iter().copied());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Self { child, stdout }
     }
 
-    /// The next line that it says; a program that ends instead has told stderr why.
-    fn line(&mut self) -> Value {
+    /// The next line that it says: empty if it ends instead, and has told stderr why.
+    fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+        line
+    }
+
+    /// Ends the wait for a line.
+    fn go_on(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
     /// Waits for its end, which must be a good one: the lines that were left.
@@ -106,7 +108,7 @@ impl Python {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         assert!(self.child.wait().unwrap().success(), "{rest}");
-        rest.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        lines(&rest)
     }
 }
 
@@ -137,7 +139,10 @@ fn root() -> PathBuf {
 /// An address of this machine whose port is free and stays so for a while: it lies below those that the system gives to
 /// whoever asks for any, so that nobody gets it while its server is dead.
 fn lasting_address() -> String {
-    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    /// Tests of one process begin to look at different ports, as those of several do.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(16).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+    let first = 20_000 + u16::try_from(begin % 10_000).unwrap();
     let ports = (first..30_000).chain(20_000..first);
     let free = ports.map(|port| format!("127.0.0.1:{port}")).find(|address| TcpListener::bind(address).is_ok());
     free.expect("one of ten thousand ports is free")
@@ -181,8 +186,8 @@ fn killed_with_fifty_runs_under_way_every_watcher_goes_on_and_every_run_complete
     let mut args = vec!["--root", &root, "--address", &address, "--workflow", &workflow, "--runs", &runs];
     args.extend(["--patience", PATIENCE]);
     args.extend(submitted.iter().flat_map(|run| ["--watch", run]));
-    let mut watchers = Python::start("watchers.py", &args);
-    assert_eq!(watchers.line()["under_way"], RUNS, "{}", server.log());
+    let mut watchers = Python::start(place.path(), "watchers.py", &args, &[]);
+    assert_eq!(watchers.line(), format!("{{\"under_way\": {RUNS}}}\n"), "{}", server.log());
 
     assert_eq!(server.end(Signal::KILL), None, "ended by the signal");
     let before = states(&place, &[]);

@@ -13,6 +13,7 @@ plus its code.
 """
 
 import sys
+from pathlib import Path
 
 import grpc
 from google.protobuf import json_format, message_factory
@@ -61,8 +62,8 @@ def connect(flags, address):
     if "-plaintext" in flags:
         channel = grpc.insecure_channel(address)
     else:
-        with open(flags["-cacert"][0], "rb") as roots:
-            channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(roots.read()))
+        roots = Path(flags["-cacert"][0]).read_bytes() if "-cacert" in flags else None
+        channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(roots))
     headers = [header.split(":", 1) for header in flags.get("-H", [])]
     return grpc.intercept_channel(channel, Metadata([(name.strip().lower(), value.strip()) for name, value in headers]))
 

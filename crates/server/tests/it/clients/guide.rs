@@ -1,7 +1,8 @@
 //! The guide of the API: each of its examples is run, against real servers.
 //!
 //! What that proves. Python blocks are executed as they stand, in one session, with stubs that the page's own command made
-//! of `proto/`. Shell blocks are executed by `sh` as they stand, with the real `tutti`. Only addresses are exchanged.
+//! of `proto/`. Shell blocks are executed by `sh` as they stand, with the real `tutti`. Only addresses are exchanged. Then the
+//! loops of the page that read streams are tried on a server that is killed.
 //!
 //! What it does not. The program grpcurl is no part of the tests: a stand-in (`grpcurl.py`) makes exactly the call that is
 //! written, by the server's reflection and protobuf's JSON, so that a wrong service, method, member or value fails, and so
@@ -13,11 +14,12 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tutti_a2a::card::AgentSkill;
 use tutti_example_agents::kit::{Agent, Instruments, Outcome, Server as AgentServer, Skill, SkillError, TaskContext};
 
-use super::{PATIENCE, Python, Server, python, root};
+use super::{PATIENCE, Python, Server, lasting_address, python, root};
 use crate::support::Place;
 
 /// Asks whether it may until it is told.
@@ -53,7 +55,8 @@ fn run(agent: &str) {
     let shop = std::fs::read_to_string(root().join("examples/business-process/agents.yaml")).unwrap();
     open.write("agents.yaml", &format!("{shop}{legal}"));
     open.write("tutti.toml", "[server]\nreflection = true\n[agents.policy]\nallow_loopback = true\n");
-    let server = Server::start(&open, &["--listen", "127.0.0.1:0"]);
+    let address = lasting_address();
+    let server = Server::start(&open, &["--listen", &address]);
 
     // A server that knows its callers, and its first token.
     closed.write("agents.yaml", &format!("agents:\n{legal}"));
@@ -70,17 +73,22 @@ fn run(agent: &str) {
     open.write("ca.pem", &authority);
     let (page, programs) = (root().join("docs/api.md").display().to_string(), programs(&open));
     let instead = [
-        format!("127.0.0.1:7780={}", server.address),
+        format!("127.0.0.1:7780={address}"),
         format!("tutti.example.com:443=localhost:{port}"),
         format!("https://legal.example.com={agent}"),
     ];
     let mut args = vec![&*page, "--programs", &programs, "--patience", PATIENCE];
     args.extend(instead.iter().flat_map(|pair| ["--instead", pair]));
-    let mut command = Python::command("guide.py", &args);
-    command.current_dir(open.path()).env("TUTTI_TOKEN", token.trim());
-    let done = command.output().unwrap();
-    let [said, erred] = [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-    assert!(done.status.success(), "{said}\n{erred}\n{}", server.log());
+    let mut guide = Python::start(open.path(), "guide.py", &args, &[("TUTTI_TOKEN", token.trim())]);
+    let printed = || std::fs::read_to_string(open.path().join("guide.log")).unwrap_or_default();
+    assert_eq!(guide.line(), "under way\n", "{}\n{}", printed(), server.log());
+
+    // The loops of the page, and a server that dies.
+    assert_eq!(server.end(Signal::KILL), None, "ended by the signal");
+    guide.go_on();
+    let server = Server::start(&open, &["--listen", &address]);
+    guide.end();
+    assert_eq!(server.end(Signal::TERM), Some(0), "drained");
 }
 
 /// Writes a certificate for `localhost` and its key: the authority that signed it.
