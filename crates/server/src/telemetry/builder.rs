@@ -29,6 +29,8 @@ pub struct SpanBuilder {
     steps: HashMap<StepPath, OpenStep>,
     /// Sum of the durations of the steps that are complete.
     worked: Duration,
+    /// When the first attempt began, and the last step ended.
+    worked_within: Option<(Timestamp, Timestamp)>,
     moments: Vec<(&'static str, Timestamp)>,
     has_ended: bool,
     open: Open,
@@ -82,6 +84,7 @@ impl SpanBuilder {
             began_at: first.at,
             steps: HashMap::new(),
             worked: Duration::ZERO,
+            worked_within: None,
             moments: Vec::new(),
             has_ended: false,
             open: Open { in_flight: 0, spans: 1 },
@@ -173,6 +176,7 @@ impl SpanBuilder {
             is_suspended: false,
             moments: Vec::new(),
         };
+        self.worked_within.get_or_insert((at, at));
         let open = &mut self.open;
         let step = self.steps.entry(path.clone()).or_insert_with(|| {
             open.spans += 1;
@@ -225,6 +229,9 @@ impl SpanBuilder {
         if *outcome == Outcome::Completed {
             self.worked += at.since(start);
         }
+        if let Some((_, until)) = &mut self.worked_within {
+            *until = at;
+        }
         let id = span_id(&self.key(path, 0).operation_id());
         let frame = Frame { id, parent: Some(self.run_span()), start, end: at };
         let capability = self.capability(path);
@@ -244,9 +251,9 @@ impl SpanBuilder {
         }
         self.has_ended = true;
         self.open = Open::default();
-        let took = at.since(self.began_at).as_secs_f64();
         let is_whole = state == RunStatus::Completed && self.generation == 0 && !self.worked.is_zero();
-        let efficiency = is_whole.then(|| 1.0 - took / self.worked.as_secs_f64());
+        let took = self.worked_within.filter(|_| is_whole).map(|(from, until)| until.since(from));
+        let efficiency = took.map(|took| 1.0 - took.as_secs_f64() / self.worked.as_secs_f64());
         let created = &self.created;
         let about = About::Run { workflow: created.workflow.clone(), state, efficiency };
         let (name, id) = (format!("run {}", created.workflow), self.run_span());
@@ -269,6 +276,7 @@ impl SpanBuilder {
         self.generation = generation;
         self.began_at = at;
         self.worked = Duration::ZERO;
+        self.worked_within = None;
         self.has_ended = false;
         self.open = Open { in_flight: 0, spans: 1 };
     }

@@ -82,7 +82,7 @@ metrics! {
     RUNS_ENDED = "tutti.runs.ended", "{run}", "Runs that ended, by the state in which they did";
     RUNS_ACTIVE = "tutti.runs.active", "{run}", "Runs that this process drives and that have not ended";
     RUN_DURATION = "tutti.run.duration", "s", "From the creation of a run, or its reopening, to its end";
-    RUN_EFFICIENCY = "tutti.run.parallel_efficiency", "1", "1 - duration of a completed run / sum of its steps' durations";
+    RUN_EFFICIENCY = "tutti.run.parallel_efficiency", "1", "1 - first attempt to last step's end of a completed run / sum of its steps' durations";
     PLANS = "tutti.plan.decisions", "{run}", "Runs by the executor that they got, and why";
     STEPS_ENDED = "tutti.steps.ended", "{step}", "Steps that ended, by capability and result";
     ATTEMPT_DURATION = "tutti.attempt.duration", "s", "Attempts that ended, by agent and result: how long they took";

@@ -42,7 +42,8 @@ pub enum About {
         workflow: WorkflowId,
         /// The state in which it ended.
         state: RunStatus,
-        /// 1 − duration ÷ sum of the steps' durations, of a completed run.
+        /// Of a completed run, 1 − time from the first attempt to the end of the last step ÷ sum of the steps' durations, as
+        /// in its report.
         efficiency: Option<f64>,
     },
     /// The choice of an executor.

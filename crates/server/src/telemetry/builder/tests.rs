@@ -52,8 +52,7 @@ fn every_step_is_part_of_its_run_and_every_attempt_of_its_step() {
     assert_eq!((attempts[0].outcome.clone(), seconds(attempts[0])), (Outcome::Failed(failure()), (2, 4)));
     assert_eq!(attribute(attempts[0], key::TASK), Some(&"t1".into()));
     assert_eq!(attribute(attempts[0], key::ERROR), Some(&"UNAVAILABLE".into()));
-    // One step of 4 s in a run of 6 s.
-    assert_eq!(attribute(whole, key::EFFICIENCY), Some(&Value::Share(-0.5)));
+    assert_eq!(attribute(whole, key::EFFICIENCY), Some(&Value::Share(0.0)), "one step after the other");
 }
 
 #[test]

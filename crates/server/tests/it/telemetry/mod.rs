@@ -19,7 +19,7 @@ use tutti_core::ids::RunId;
 use tutti_core::trace::{RunTrace, span_id};
 
 use self::agent::Agent;
-use self::receiver::{Receiver, text};
+use self::receiver::{Receiver, number, text};
 use crate::support::{EXAMPLE, Place, about, until, workflow};
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -167,6 +167,10 @@ async fn killed_in_the_middle_every_step_of_the_run_has_its_span() {
     let spans = trace_of(&receiver, &run);
     check_tree(&spans, &events, &run);
     assert_eq!(spans.iter().filter(|span| span.name.starts_with("step ")).count(), 8);
+    let report = place.tutti(&["get", &run, "-o", "json"]).expect(0).json();
+    let whole = find(&spans, "run data-science");
+    let share = number(&whole.attributes, "tutti.run.parallel_efficiency").expect("it is told of completed runs");
+    assert!((share - report["totals"]["parallel_efficiency"].as_f64().unwrap()).abs() < 1e-9, "as the report says");
     let own = run.parse::<RunId>().unwrap().as_uuid();
     assert_eq!(*spans[0].trace_id, own.as_bytes()[..], "a run without a caller's trace begins its own");
 }

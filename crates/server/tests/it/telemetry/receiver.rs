@@ -83,6 +83,12 @@ pub fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     attributes.iter().find(|attribute| attribute.key == key).and_then(|attribute| plain(attribute.value.as_ref()?))
 }
 
+/// The number of an attribute.
+pub fn number(attributes: &[KeyValue], key: &str) -> Option<f64> {
+    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?.value.as_ref()?;
+    if let Value::DoubleValue(number) = value { Some(*number) } else { None }
+}
+
 fn plain(value: &AnyValue) -> Option<&str> {
     match value.value.as_ref()? {
         Value::StringValue(text) => Some(text),
