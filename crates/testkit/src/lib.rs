@@ -1,8 +1,11 @@
 //! What tests of several packages share: conformance suites for the ports, a simulator with faults, runs whose owners die at
-//! every point, properties of arbitrary input, values to call stores with, and a measure of a store's rate.
+//! every point, properties of arbitrary input, values to call stores with, a measure of a store's rate, and PostgreSQL
+//! servers to throw away.
 
 pub mod conformance;
 pub mod given;
+#[cfg(unix)]
+pub mod postgres;
 pub mod properties;
 pub mod rate;
 pub mod scripted;

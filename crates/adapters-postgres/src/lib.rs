@@ -1,0 +1,261 @@
+//! The store ports on a PostgreSQL database.
+//!
+//! A commit is one statement and its own transaction, for many runs, each guarded by its own row; what was acknowledged is as
+//! durable as the server's own commits are. The tables are made by [`migrate`], so that an engine needs no right to make
+//! any. One engine at a time drives the runs of a database; any number of processes read beside it.
+
+mod address;
+mod columns;
+mod commit;
+mod connections;
+mod create;
+mod error;
+mod filter;
+mod frame;
+mod lock;
+mod open;
+mod read;
+mod records;
+mod rows;
+mod schema;
+mod text;
+mod write;
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::payload::PayloadStore;
+use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
+use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
+use tutti_core::ports::store::{
+    Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
+};
+use tutti_core::value::{Digest, PayloadRef};
+
+pub use crate::address::Address;
+use crate::address::Purpose;
+use crate::connections::{Connections, Work, connect};
+use crate::create::Asked;
+use crate::lock::EngineLock;
+pub use crate::schema::Migrated;
+
+/// Most connections that write: a commit carries many runs, so that few are needed.
+const WRITERS: usize = 12;
+
+/// Most connections that read.
+const READERS: usize = 8;
+
+/// Longest that a call may take, somewhat more than the database lets its statement take.
+const LONGEST: (Duration, Duration) = (Duration::from_secs(25), Duration::from_secs(65));
+
+/// Most definitions of which this process remembers that they are kept.
+const REMEMBERED: usize = 1_000;
+
+/// What a database is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// To run workflows: keeps other engines away.
+    Engine,
+    /// To look at it, beside a running engine or without one. Calls that would write are refused.
+    ReadOnly,
+}
+
+/// Runs, histories, payloads and documents in one PostgreSQL database. Calls need a tokio runtime.
+#[derive(Debug)]
+pub struct Postgres {
+    readers: Connections,
+    writers: Option<Connections>,
+    /// Definitions that were seen to be kept.
+    definitions: Mutex<HashSet<Digest>>,
+    _lock: Option<EngineLock>,
+}
+
+impl Postgres {
+    /// Opens a database.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another engine has the database; [`StoreError::Unavailable`] if it cannot be reached, or only
+    /// reads; [`StoreError::Permanent`] if it is older than PostgreSQL 15, keeps texts in another encoding than UTF-8, can
+    /// lose what it acknowledged and the address does not allow that, or if its tables are older or newer than this build's.
+    pub async fn open(address: &Address, mode: OpenMode) -> Result<Self, StoreError> {
+        Self::open_at(address, mode).await.map_err(|error| about(address, error))
+    }
+
+    async fn open_at(address: &Address, mode: OpenMode) -> Result<Self, StoreError> {
+        let purpose = if mode == OpenMode::Engine { Purpose::Write } else { Purpose::Read };
+        let mut db = connect(&address.session(purpose)).await?;
+        open::check_server(&mut db).await?;
+        schema::check(&mut db).await?;
+        let readers = Connections::new(address.session(Purpose::Read), READERS, LONGEST.1);
+        let (writers, lock) = match mode {
+            OpenMode::ReadOnly => (None, None),
+            OpenMode::Engine => {
+                open::check_writes(&mut db, address.allows_unsafe_durability()).await?;
+                let lock = EngineLock::take(address.session(Purpose::Lock)).await?;
+                (Some(Connections::new(address.session(Purpose::Write), WRITERS, LONGEST.0)), Some(lock))
+            }
+        };
+        Ok(Self { readers, writers, definitions: Mutex::default(), _lock: lock })
+    }
+
+    async fn write<A, T>(&self, asked: A, work: Work<A, T>) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let refused = || StoreError::Permanent("it was opened for reading only".to_owned());
+        self.writers.as_ref().ok_or_else(refused)?.run(asked, work).await
+    }
+
+    fn knows(&self, definition: Digest) -> bool {
+        self.definitions.lock().unwrap_or_else(PoisonError::into_inner).contains(&definition)
+    }
+
+    fn remember(&self, definition: Digest) {
+        let mut known = self.definitions.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(definition);
+    }
+}
+
+/// Makes the tables of a database, or brings them to this build's version. Of several processes at once, one does it and the
+/// others wait. Engines of this and of older builds may run meanwhile.
+///
+/// # Errors
+/// [`StoreError`] as for [`Postgres::open`]; [`StoreError::Permanent`] also if the database belongs to another program, or
+/// the role may not make tables.
+pub async fn migrate(address: &Address) -> Result<Migrated, StoreError> {
+    let migrated = async {
+        let mut db = connect(&address.session(Purpose::Migrate)).await?;
+        open::check_server(&mut db).await?;
+        schema::migrate(&mut db).await
+    };
+    migrated.await.map_err(|error| about(address, error))
+}
+
+#[async_trait]
+impl RunStore for Postgres {
+    async fn create(&self, new: NewRun) -> Result<Creation, StoreError> {
+        new.check()?;
+        let hash = new.definition.0;
+        let asked = Asked { new, definition_is_kept: self.knows(hash) };
+        let creation = self.write(asked, |db, asked| Box::pin(create::create(db, asked))).await?;
+        if creation == Creation::Created {
+            self.remember(hash);
+        }
+        Ok(creation)
+    }
+
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        Commit::check_all(&commits)?;
+        if commits.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(commits, |db, commits| Box::pin(commit::commit(db, commits))).await
+    }
+
+    async fn claim(&self, run: RunId) -> Result<Option<Claim>, StoreError> {
+        self.write(run, |db, run| Box::pin(write::claim(db, run))).await
+    }
+
+    async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {
+        self.readers.read(query, |db, query| Box::pin(read::due(db, query))).await
+    }
+
+    async fn save_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.write((run, snapshot), |db, asked| Box::pin(write::save_snapshot(db, asked))).await
+    }
+
+    async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError> {
+        self.readers.read(run, |db, run| Box::pin(read::snapshot(db, run))).await
+    }
+}
+
+#[async_trait]
+impl RunQuery for Postgres {
+    async fn list(&self, query: ListRuns) -> Result<RunPage, StoreError> {
+        self.readers.read(query, |db, query| Box::pin(read::list(db, query))).await
+    }
+
+    async fn count(&self, namespace: &Namespace, filter: &RunFilter) -> Result<RunCounts, StoreError> {
+        let asked = (namespace.clone(), filter.clone());
+        self.readers.read(asked, |db, asked| Box::pin(read::count(db, asked))).await
+    }
+
+    async fn find(&self, namespace: &Namespace, run: RunId) -> Result<Option<RunSummary>, StoreError> {
+        self.readers.read((namespace.clone(), run), |db, asked| Box::pin(read::find(db, asked))).await
+    }
+
+    async fn find_by_prefix(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, StoreError> {
+        let asked = (namespace.clone(), prefix.to_owned(), limit);
+        self.readers.read(asked, |db, asked| Box::pin(read::find_by_prefix(db, asked))).await
+    }
+
+    async fn events(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.readers.read((run, from, limit), |db, asked| Box::pin(read::events(db, asked))).await
+    }
+
+    async fn definition(&self, hash: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers.read(hash, |db, hash| Box::pin(read::definition(db, hash))).await
+    }
+}
+
+#[async_trait]
+impl PayloadStore for Postgres {
+    async fn put(&self, run: RunId, bytes: Bytes) -> Result<PayloadRef, StoreError> {
+        // Hashing and copying megabytes would hold up other tasks.
+        let prepared = tokio::task::spawn_blocking(move || (PayloadRef::to(&bytes), frame::wrap(&bytes).freeze()));
+        let prepared =
+            prepared.await.map_err(|error| StoreError::Unavailable(format!("a write was given up: {error}")));
+        let (at, framed) = prepared?;
+        self.write((run, at.hash, framed), |db, asked| Box::pin(write::put(db, asked))).await?;
+        Ok(at)
+    }
+
+    async fn get(&self, run: RunId, at: PayloadRef) -> Result<Option<Bytes>, StoreError> {
+        self.readers.read((run, at), |db, asked| Box::pin(read::payload(db, asked))).await
+    }
+}
+
+#[async_trait]
+impl RecordStore for Postgres {
+    async fn put(&self, record: Record) -> Result<Put, StoreError> {
+        records::check(&record)?;
+        self.write(record, |db, record| Box::pin(records::put(db, record))).await
+    }
+
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        self.readers.read(key.clone(), |db, key| Box::pin(records::get(db, key))).await
+    }
+
+    async fn list(&self, query: ListRecords) -> Result<Vec<Record>, StoreError> {
+        self.readers.read(query, |db, query| Box::pin(records::list(db, query))).await
+    }
+
+    async fn delete(&self, key: &RecordKey, revision: u64) -> Result<bool, StoreError> {
+        self.write((key.clone(), revision), |db, asked| Box::pin(records::delete(db, asked))).await
+    }
+}
+
+fn about(address: &Address, error: StoreError) -> StoreError {
+    let with = |text: String| format!("{address}: {text}");
+    match error {
+        StoreError::Unavailable(text) => StoreError::Unavailable(with(text)),
+        StoreError::Permanent(text) => StoreError::Permanent(with(text)),
+        StoreError::Corrupt(text) => StoreError::Corrupt(with(text)),
+        StoreError::InUse(text) => StoreError::InUse(with(text)),
+        StoreError::BadCursor => StoreError::BadCursor,
+    }
+}

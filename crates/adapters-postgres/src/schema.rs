@@ -1,0 +1,99 @@
+//! The tables, and how databases of older versions come to have them.
+
+use std::borrow::Cow;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{PgConnection, Row as _, SqlSafeStr as _};
+use tutti_core::ports::store::StoreError;
+
+use crate::error::classify;
+
+/// Which migrations a database has.
+const TABLE: &str = "tutti_migration";
+
+macro_rules! migrations {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../migrations/postgres/", $name, ".sql")))),+]
+    };
+}
+
+/// All of them by name and statements, in order; the first is version 1. Released ones never change: add another.
+const MIGRATIONS: &[(&str, &str)] = migrations!["0001_store", "0002_history"];
+
+/// What [`migrate`](crate::migrate) did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migrated {
+    /// Version of the tables before; 0 if there were none.
+    pub from: usize,
+    /// Version of the tables now.
+    pub to: usize,
+}
+
+/// Brings a database to this build's tables. Of several at once, one does it and the others wait.
+pub async fn migrate(db: &mut PgConnection) -> Result<Migrated, StoreError> {
+    let from = applied(db, MIGRATIONS).await?;
+    migrator(MIGRATIONS).run_direct(None, &mut *db, false).await.map_err(failed)?;
+    Ok(Migrated { from, to: MIGRATIONS.len() })
+}
+
+/// Checks that a database has this build's tables.
+pub async fn check(db: &mut PgConnection) -> Result<(), StoreError> {
+    match applied(db, MIGRATIONS).await? {
+        0 => Err(StoreError::Permanent("it has no tables yet: `tutti migrate` makes them".to_owned())),
+        version if version < MIGRATIONS.len() => Err(StoreError::Permanent(format!(
+            "it has version {version} of the tables and this build needs version {}: `tutti migrate` brings it there",
+            MIGRATIONS.len()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn migrator(migrations: &[(&'static str, &'static str)]) -> Migrator {
+    let migrations = (1..).zip(migrations).map(|(version, (name, sql))| {
+        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    // Of our own: other programs may keep theirs by the same means.
+    migrator.dangerous_set_table_name(TABLE);
+    migrator
+}
+
+/// How many migrations a database has; refuses one that is newer or got there another way.
+async fn applied(db: &mut PgConnection, migrations: &[(&'static str, &'static str)]) -> Result<usize, StoreError> {
+    let error = |error: sqlx::Error| classify(&error);
+    let known = sqlx::query("SELECT to_regclass($1) IS NOT NULL").bind(TABLE).fetch_one(&mut *db).await;
+    if !known.and_then(|row| row.try_get(0)).map_err(error)? {
+        return Ok(0);
+    }
+    let rows = sqlx::query("SELECT version, description, checksum FROM tutti_migration ORDER BY version")
+        .fetch_all(&mut *db)
+        .await
+        .and_then(|rows| rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect());
+    let rows: Vec<(i64, String, Vec<u8>)> = rows.map_err(error)?;
+    if rows.len() > migrations.len() {
+        return Err(StoreError::Permanent(format!(
+            "it was written by a newer version of Tutti: it has version {} of the tables, this build knows up to {}",
+            rows.len(),
+            migrations.len()
+        )));
+    }
+    for (ours, (version, name, sum)) in migrator(migrations).iter().zip(&rows) {
+        if *version != ours.version || *sum != *ours.checksum {
+            return Err(StoreError::Permanent(format!(
+                "its tables were changed by \"{name}\" (version {version}), which is not this build's \"{}\"",
+                ours.description
+            )));
+        }
+    }
+    Ok(rows.len())
+}
+
+fn failed(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => match classify(&error) {
+            StoreError::Permanent(text) => StoreError::Permanent(format!("its tables could not be made: {text}")),
+            other => other,
+        },
+        other => StoreError::Permanent(other.to_string()),
+    }
+}
