@@ -28,6 +28,8 @@ pub enum Exit {
     Unavailable,
     /// 74: the answer could not be written.
     Output,
+    /// 77: the caller may not do that.
+    Denied,
     /// 128 + the number of the signal that stopped the command.
     Signal(u8),
 }
@@ -55,6 +57,7 @@ impl Exit {
             Self::Undecided => 6,
             Self::Unavailable => 69,
             Self::Output => 74,
+            Self::Denied => 77,
             Self::Signal(number) => 128 + number,
         }
     }
@@ -146,8 +149,8 @@ impl From<RequestError> for Failure {
             RequestError::Invalid(_)
             | RequestError::NotFound(_)
             | RequestError::AlreadyExists { .. }
-            | RequestError::NotAllowed(_)
-            | RequestError::Denied(_) => Self::usage(error.to_string()),
+            | RequestError::NotAllowed(_) => Self::usage(error.to_string()),
+            RequestError::Denied(_) => Self::of(Exit::Denied, error.to_string()),
         }
     }
 }

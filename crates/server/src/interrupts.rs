@@ -37,7 +37,9 @@ impl Interrupts {
                 let number = u8::try_from(signal.as_raw()).unwrap_or_default();
                 if asked {
                     restore_terminal();
-                    say("stopped at once; agents that were started may still run, the next run or resume finds them");
+                    say(
+                        "stopped at once; agents that were started may still run, the next command that needs them finds them",
+                    );
                     std::process::exit(i32::from(Exit::Signal(number).code()));
                 }
                 asked = true;

@@ -10,7 +10,7 @@ use tutti_adapters_grpc::api::{ApiClient, ApiError};
 use tutti_core::ports::query::{ListRuns, RunQuery};
 use tutti_core::ports::store::StoreError;
 
-use crate::exit::{Failure, Result};
+use crate::exit::{Exit, Failure, Result};
 use crate::store::Reader;
 use crate::watching::{Place, Server};
 
@@ -97,9 +97,8 @@ pub async fn place(url: &str, patience: Duration) -> Result<Place> {
 pub fn failure(url: &str, error: ApiError) -> Failure {
     match error {
         ApiError::Refused(why) => Failure::usage(why),
-        ApiError::Denied(why) => {
-            Failure::usage(why).next("give a token by TUTTI_TOKEN or --token-file; `tutti token create` makes one")
-        }
+        ApiError::Denied(why) => Failure::of(Exit::Denied, why)
+            .next("give a token by TUTTI_TOKEN or --token-file; `tutti token create` makes one"),
         ApiError::Unavailable(why) | ApiError::Interrupted(why) => unreachable(url, &why),
     }
 }

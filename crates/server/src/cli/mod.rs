@@ -22,12 +22,10 @@ mod token;
 mod watch;
 mod workflow;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tutti_core::ids::RequestId;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::run::Command;
@@ -46,7 +44,7 @@ use crate::{output, remote};
 ///
 /// Answers go to stdout, talk goes to stderr. Exit codes: 0 done, 1 run failed, 2 wrong use or bad input, 4 cancelled,
 /// 5 waiting for a person, 6 an operator must decide, 69 store or server or agent unavailable, 74 answer not written,
-/// 130 stopped by Ctrl-C.
+/// 77 not allowed, 130 stopped by Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "tutti", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
@@ -123,11 +121,11 @@ impl GlobalArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run a workflow and report on it.
-    Run(RunArgs),
+    Run(run::RunArgs),
     /// Let an interrupted run go on where it stood.
-    Resume(ResumeArgs),
+    Resume(resume::ResumeArgs),
     /// Be a server: drive the runs of a store, and start, show and cancel them for callers over gRPC.
-    Serve(ServeArgs),
+    Serve(serve::ServeArgs),
     /// Start a workflow at a server; print the id of the run.
     Submit(submit::SubmitArgs),
     /// Watch runs that go on elsewhere, live: one, or many.
@@ -193,68 +191,6 @@ impl Verb {
     }
 }
 
-/// What `tutti run --help` says at its end.
-const ENVIRONMENT: &str = "\
-Environment, below flags and what the workflow file says, above the configuration file:
-  ORCHESTRATION_MODE         basic, enhanced (chosen from the graph and the load) or parallel
-  ENABLE_PARALLEL_EXECUTION  false: one step at a time, whatever the workflow file says
-  PARALLEL_THRESHOLD         independent steps from which a run is parallel, if it is chosen
-  CONNECTION_POOL_SIZE       most connections to agents that are kept";
-
-#[derive(Debug, Args)]
-#[command(after_help = ENVIRONMENT)]
-pub struct RunArgs {
-    /// The workflow, YAML or JSON; at a server also a registered one, as ID or ID@VERSION.
-    pub file: PathBuf,
-    /// An input: key=value (JSON, else text), key=@FILE (the text of a file), or a JSON file that holds an object of
-    /// inputs. May be repeated; later ones win.
-    #[arg(short, long = "input", value_name = "KEY=VALUE|FILE")]
-    pub inputs: Vec<String>,
-    #[command(flatten)]
-    pub show: ShowArgs,
-    /// How steps are run. Default: what the workflow says, then ORCHESTRATION_MODE, then auto.
-    #[arg(long, value_enum)]
-    pub executor: Option<ExecutorArg>,
-    /// Most steps in flight at once. Default: what the workflow says.
-    #[arg(long, value_name = "N", value_parser = crate::config::max_concurrent)]
-    pub max_concurrent: Option<u32>,
-    /// What a failed step means for the rest. Default: what the workflow says, then what the executor does.
-    #[arg(long, value_enum)]
-    pub on_error: Option<OnErrorArg>,
-    /// A UUID of the caller's: the same one starts one run, however often the command is repeated.
-    #[arg(long, value_name = "UUID")]
-    pub request_id: Option<RequestId>,
-    /// Let a server run it, and watch it there; the agents are the server's.
-    #[arg(long, env = "TUTTI_SERVER", value_name = "URL", conflicts_with_all = ["agents", "on_error"])]
-    pub server: Option<String>,
-    #[command(flatten)]
-    pub patience: watch::PatienceArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct ResumeArgs {
-    /// The run: its id, the beginning of it, or `latest`.
-    #[arg(value_name = "RUN", required_unless_present = "filter", conflicts_with = "filter")]
-    pub run: Option<String>,
-    /// At a server, all runs that a filter takes and that are held or set aside; asks first, or needs --yes.
-    #[arg(short, long, value_name = "FILTER", allow_hyphen_values = true)]
-    pub filter: Option<String>,
-    #[command(flatten)]
-    pub show: ShowArgs,
-    /// Let a server go on with it, instead of this command.
-    #[arg(long, env = "TUTTI_SERVER", value_name = "URL")]
-    pub server: Option<String>,
-    /// Why; recorded if a server goes on with it.
-    #[arg(long, default_value = "resumed")]
-    pub reason: String,
-    /// With a filter, say which runs are meant, and do nothing.
-    #[arg(long, requires = "filter")]
-    pub dry_run: bool,
-    /// With a filter, do not ask.
-    #[arg(short, long, requires = "filter")]
-    pub yes: bool,
-}
-
 /// What `run` and `resume` have in common.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
@@ -275,20 +211,6 @@ pub struct RunSelector {
     /// The run: its id, the beginning of it, or `latest`.
     #[arg(value_name = "RUN")]
     pub run: String,
-}
-
-#[derive(Debug, Args)]
-pub struct ServeArgs {
-    /// The address to listen on; port 0 takes a free one. The address is printed on stdout. Default: what the configuration
-    /// says, then 127.0.0.1:7780.
-    #[arg(long, value_name = "ADDRESS")]
-    pub listen: Option<SocketAddr>,
-    /// The agents. Default: what the configuration says, then agents.yaml in this folder.
-    #[arg(long, value_name = "FILE")]
-    pub agents: Option<PathBuf>,
-    /// Listen on an address that other machines reach, though callers are not checked.
-    #[arg(long)]
-    pub insecure_public: bool,
 }
 
 /// Where runs are looked at.

@@ -1,15 +1,40 @@
 //! `tutti resume`: an interrupted run from where it stood to the report.
 
+use clap::Args;
 use tutti_core::ids::{RequestId, RunId};
 use tutti_core::run::{Command, RunStatus};
 
 use super::operate::{self, OperateArgs};
-use super::{Global, ResumeArgs, Source};
+use super::{Global, ShowArgs, Source};
 use crate::agents::AgentsFile;
 use crate::conductor::{Begin, Conductor};
 use crate::exit::{Exit, Failure, Result};
 use crate::output::say;
 use crate::report::{Ending, Home, Show};
+
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The run: its id, the beginning of it, or `latest`.
+    #[arg(value_name = "RUN", required_unless_present = "filter", conflicts_with = "filter")]
+    run: Option<String>,
+    /// At a server, all runs that a filter takes and that are held or set aside; asks first, or needs --yes.
+    #[arg(short, long, value_name = "FILTER", allow_hyphen_values = true)]
+    filter: Option<String>,
+    #[command(flatten)]
+    show: ShowArgs,
+    /// Let a server go on with it, instead of this command.
+    #[arg(long, env = "TUTTI_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// Why; recorded if a server goes on with it.
+    #[arg(long, default_value = "resumed")]
+    reason: String,
+    /// With a filter, say which runs are meant, and do nothing.
+    #[arg(long, requires = "filter")]
+    dry_run: bool,
+    /// With a filter, do not ask.
+    #[arg(short, long, requires = "filter")]
+    yes: bool,
+}
 
 /// # Errors
 /// A run that is not there, a store or agents that cannot be used.

@@ -1,8 +1,10 @@
 //! `tutti run`: a workflow from its file to the report.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use tutti_core::ids::Namespace;
+use clap::Args;
+use tutti_core::ids::{Namespace, RequestId};
 use tutti_core::plan::Plan;
 use tutti_core::ports::inbound::runs::StartOptions;
 use tutti_core::run::Origin;
@@ -13,7 +15,8 @@ use tutti_engine::{StartRun, executors};
 use tutti_planner::strategy::choose;
 
 use super::submit::{Submission, submit};
-use super::{Global, RunArgs, by};
+use super::watch::PatienceArgs;
+use super::{ExecutorArg, Global, OnErrorArg, ShowArgs, by};
 use crate::agents::AgentsFile;
 use crate::clock::SystemClock;
 use crate::conductor::{Begin, Conductor};
@@ -22,6 +25,44 @@ use crate::exit::{Exit, Failure, Result};
 use crate::report::Show;
 use crate::workflow_file::{WorkflowFile, lines};
 use crate::{inputs, load};
+
+/// What `tutti run --help` says at its end.
+const ENVIRONMENT: &str = "\
+Environment, below flags and what the workflow file says, above the configuration file:
+  ORCHESTRATION_MODE         basic, enhanced (chosen from the graph and the load) or parallel
+  ENABLE_PARALLEL_EXECUTION  false: one step at a time, whatever the workflow file says
+  PARALLEL_THRESHOLD         independent steps from which a run is parallel, if it is chosen
+  CONNECTION_POOL_SIZE       most connections to agents that are kept";
+
+#[derive(Debug, Args)]
+#[command(after_help = ENVIRONMENT)]
+pub struct RunArgs {
+    /// The workflow, YAML or JSON; at a server also a registered one, as ID or ID@VERSION.
+    file: PathBuf,
+    /// An input: key=value (JSON, else text), key=@FILE (the text of a file), or a JSON file that holds an object of
+    /// inputs. May be repeated; later ones win.
+    #[arg(short, long = "input", value_name = "KEY=VALUE|FILE")]
+    inputs: Vec<String>,
+    #[command(flatten)]
+    show: ShowArgs,
+    /// How steps are run. Default: what the workflow says, then ORCHESTRATION_MODE, then auto.
+    #[arg(long, value_enum)]
+    executor: Option<ExecutorArg>,
+    /// Most steps in flight at once. Default: what the workflow says.
+    #[arg(long, value_name = "N", value_parser = crate::config::max_concurrent)]
+    max_concurrent: Option<u32>,
+    /// What a failed step means for the rest. Default: what the workflow says, then what the executor does.
+    #[arg(long, value_enum)]
+    on_error: Option<OnErrorArg>,
+    /// A UUID of the caller's: the same one starts one run, however often the command is repeated.
+    #[arg(long, value_name = "UUID")]
+    request_id: Option<RequestId>,
+    /// Let a server run it, and watch it there; the agents are the server's.
+    #[arg(long, env = "TUTTI_SERVER", value_name = "URL", conflicts_with_all = ["agents", "on_error"])]
+    server: Option<String>,
+    #[command(flatten)]
+    patience: PatienceArgs,
+}
 
 /// # Errors
 /// Anything given that is wrong, a store or agents that cannot be used.

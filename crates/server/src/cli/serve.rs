@@ -1,9 +1,12 @@
 //! `tutti serve`: an engine as a service.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
@@ -14,9 +17,9 @@ use tutti_adapters_grpc::serve::ServeOptions;
 use tutti_engine::{AccessService, AgentService, Engine, Ports, Registry, RunService, Strategist, WorkflowService};
 use tutti_planner::strategy::{SystemLoad, choose};
 
+use super::Global;
 use super::agent::check_url;
 use super::plan::describe;
-use super::{Global, ServeArgs};
 use crate::agents::{AgentsFile, Fleet};
 use crate::clock::SystemClock;
 use crate::config::{Config, server_executor};
@@ -28,6 +31,20 @@ use crate::report::with_store;
 use crate::store::Store;
 use crate::telemetry::{Page, Telemetry};
 
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The address to listen on; port 0 takes a free one. The address is printed on stdout. Default: what the configuration
+    /// says, then 127.0.0.1:7780.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// The agents. Default: what the configuration says, then agents.yaml in this folder.
+    #[arg(long, value_name = "FILE")]
+    agents: Option<PathBuf>,
+    /// Listen on an address that other machines reach, though callers are not checked.
+    #[arg(long)]
+    insecure_public: bool,
+}
+
 /// # Errors
 /// An address, a store or agents that cannot be used.
 pub async fn execute(args: ServeArgs, global: Global) -> Result<Exit> {
@@ -36,14 +53,16 @@ pub async fn execute(args: ServeArgs, global: Global) -> Result<Exit> {
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     config.server.insecure_public |= args.insecure_public;
     guard::check_address(&config)?;
+    guard::settle_policy(&mut config);
     if let Some(tls) = config.server.options(&config.tls).tls {
         tls.check().map_err(|error| Failure::usage(error.to_string()).next("tutti doctor tells what it is about"))?;
     }
     // The agents of a folder stand in agents.yaml, beside its workflows.
     let agents = AgentsFile::find(args.agents.as_deref().or(config.agents.file.as_deref()), "workflow.yaml".as_ref())?
-        .ok_or_else(|| {
-            Failure::usage("there is no agents.yaml in this folder").next("name the agents file by --agents FILE")
-        })?;
+        .unwrap_or_else(|| {
+            say("no agents.yaml in this folder: agents are those that are registered, by `tutti agent add`");
+            AgentsFile::none()
+        });
     let interrupts = Interrupts::listen()?;
     let listen = config.server.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| {

@@ -92,7 +92,7 @@ fn a_token_lets_its_bearer_do_what_its_role_allows_until_it_is_revoked() {
     let create = |args: &[&str]| by(&root, &[&["token", "create"], args].concat()).expect(0).stdout.trim().to_owned();
 
     for args in [&["list"][..], &["submit", "w.yaml"], &["token", "list"], &["agent", "list"]] {
-        let refused = server.tutti(&place, None, args).expect(2);
+        let refused = server.tutti(&place, None, args).expect(77);
         assert!(refused.stderr.contains("TUTTI_TOKEN"), "{args:?}: {}", refused.stderr);
     }
     let (reader, operator, author) = (
@@ -101,13 +101,13 @@ fn a_token_lets_its_bearer_do_what_its_role_allows_until_it_is_revoked() {
         create(&["--role", "author", "--name", "ci", "--expires-in", "30d"]),
     );
     by(&reader, &["list"]).expect(0);
-    let refused = by(&reader, &["submit", "w.yaml"]).expect(2);
+    let refused = by(&reader, &["submit", "w.yaml"]).expect(77);
     assert!(refused.stderr.contains("needs the role author; the caller is reader"), "{}", refused.stderr);
-    by(&operator, &["submit", "w.yaml"]).expect(2);
+    by(&operator, &["submit", "w.yaml"]).expect(77);
     let run = by(&author, &["submit", "w.yaml"]).expect(0).stdout.trim().to_owned();
     by(&reader, &["events", &run, "--follow"]).expect(0);
-    by(&author, &["token", "list"]).expect(2);
-    by(&author, &["agent", "add", "x", "https://agent.example"]).expect(2);
+    by(&author, &["token", "list"]).expect(77);
+    by(&author, &["agent", "add", "x", "https://agent.example"]).expect(77);
 
     let listed = by(&root, &["token", "list", "-o", "json"]).expect(0);
     let names: Vec<_> = listed.json()["tokens"].as_array().unwrap().iter().map(|t| t["name"].clone()).collect();
@@ -119,7 +119,7 @@ fn a_token_lets_its_bearer_do_what_its_role_allows_until_it_is_revoked() {
     let asks = by(&root, &["token", "revoke", &id]).expect(2);
     assert!(asks.stderr.contains("--yes"), "{}", asks.stderr);
     by(&root, &["token", "revoke", &id, "--yes"]).expect(0);
-    by(&reader, &["list"]).expect(2);
+    by(&reader, &["list"]).expect(77);
     assert!(by(&root, &["token", "revoke", &id, "--yes"]).expect(0).stderr.contains("as before"));
     by(&root, &["token", "revoke", "0123456789abcdef", "--yes"]).expect(2);
 
@@ -141,7 +141,7 @@ fn a_server_without_tokens_says_how_one_is_made() {
     until("its end", || place.tutti(&["token", "list"]).expect(0).stdout.contains("expired").then_some(()));
     let server = Server::start(&place, &[AUTH]);
     assert!(said(&place).contains("tutti token create --role admin"), "one that has expired is none");
-    server.tutti(&place, Some(&expired), &["list"]).expect(2);
+    server.tutti(&place, Some(&expired), &["list"]).expect(77);
     server.stop();
     let file = place.write("token", &format!("{}\n", token(&place, &["--role", "admin"])));
     let server = Server::start(&place, &[AUTH]);
@@ -160,7 +160,7 @@ fn a_caller_of_a_namespace_stays_in_it_whatever_it_calls() {
     let run = by(&red, &["submit", "w.yaml"]).expect(0).stdout.trim().to_owned();
     assert!(by(&red, &["list", "-o", "name"]).expect(0).stdout.contains(&run));
     assert!(!by(&root, &["list", "-o", "name"]).expect(0).stdout.contains(&run), "it is not in default");
-    by(&red, &["token", "create", "--role", "reader", "--namespace", "blue"]).expect(2);
+    by(&red, &["token", "create", "--role", "reader", "--namespace", "blue"]).expect(77);
     by(&red, &["token", "create", "--role", "reader"]).expect(0);
     let tokens = by(&red, &["token", "list", "-o", "json"]).expect(0).json();
     let namespaces = tokens["tokens"].as_array().unwrap().iter().map(|token| token["namespace"].as_str());
@@ -312,7 +312,7 @@ async fn with_tls_and_auth_other_machines_get_in_by_token_or_certificate() {
         Done::of(command.output().unwrap())
     };
     by(Some(&root), &["submit", "w.yaml"]).expect(0);
-    by(None, &["list"]).expect(2);
+    by(None, &["list"]).expect(77);
 
     let pem = |name: &str| std::fs::read(place.path().join(name)).unwrap();
     let tls = ClientTlsConfig::new()
@@ -372,8 +372,8 @@ fn no_token_stands_in_a_log_however_much_is_logged() {
     let root = token(&place, &["--role", "admin"]);
     let server = Server::start(&place, &[AUTH, ("TUTTI_LOG", "trace")]);
     let made = server.tutti(&place, Some(&root), &["token", "create", "--role", "reader"]).expect(0);
-    let refused = server.tutti(&place, Some(made.stdout.trim()), &["token", "list"]).expect(2);
-    server.tutti(&place, Some("tutti_0000"), &["list"]).expect(2);
+    let refused = server.tutti(&place, Some(made.stdout.trim()), &["token", "list"]).expect(77);
+    server.tutti(&place, Some("tutti_0000"), &["list"]).expect(77);
     server.stop();
     let log = said(&place);
     for secret in [root.as_str(), made.stdout.trim(), "tutti_0000"] {
