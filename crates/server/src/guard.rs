@@ -50,6 +50,13 @@ pub fn check_address(config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// Lets registered agents be on this machine where that gives a caller nothing: whoever may call a server that listens on
+/// loopback and asks nobody can reach them as well. What the operator says counts first.
+pub fn settle_policy(config: &mut Config) {
+    let nearby = config.server.listen.ip().is_loopback() && !config.auth.enabled;
+    config.agents.policy.allow_loopback.get_or_insert(nearby);
+}
+
 /// How callers are known. Where nobody could be, it is told how somebody can.
 ///
 /// # Errors

@@ -57,12 +57,7 @@ impl Problem {
     }
 
     /// An error about one step.
-    pub fn in_step(
-        index: usize,
-        id: impl fmt::Display,
-        field: impl Into<String>,
-        reason: impl Into<String>,
-    ) -> Self {
+    pub fn in_step(index: usize, id: impl fmt::Display, field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { step: Some(id.to_string()), step_index: Some(index), ..Self::error(field, reason) }
     }
 

@@ -133,6 +133,12 @@ impl AgentsFile {
         beside.map(|path| Self::read(&path)).transpose()
     }
 
+    /// A file without agents, in this folder.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { path: PathBuf::from(NAMES[0]), agents: Vec::new() }
+    }
+
     /// Reads an agents file.
     ///
     /// # Errors

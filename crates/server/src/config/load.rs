@@ -198,7 +198,7 @@ mod tests {
             policy.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["10.0.0.0/8", "*.agents.example"]
         );
-        assert!(policy.allow_private && !policy.allow_loopback);
+        assert!(policy.allow_private && policy.allow_loopback.is_none());
         assert_eq!(read.origins["server.listen"], "environment TUTTI_SERVER__LISTEN");
         assert!(read.origins["execution.parallel_threshold"].starts_with("file "));
     }

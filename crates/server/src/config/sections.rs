@@ -54,8 +54,9 @@ pub struct PolicyConfig {
     /// `agents.example`, `*.agents.example` for all names below.
     #[schemars(with = "Vec<String>")]
     pub allow: Vec<Allowed>,
-    /// Agents may be on this machine.
-    pub allow_loopback: bool,
+    /// Agents may be on this machine. Not set: only if the server listens on loopback and asks nobody who calls, since
+    /// then its callers are on this machine themselves.
+    pub allow_loopback: Option<bool>,
     /// Agents may be in private networks: RFC 1918, RFC 6598, unique and site local IPv6.
     pub allow_private: bool,
     /// The secrets that they may be given, and the files for TLS, as `env:NAME` and `file:PATH`.
@@ -91,7 +92,7 @@ impl PolicyConfig {
     /// The policy that it stands for.
     pub fn policy(&self) -> EndpointPolicy {
         let Self { allow, allow_loopback, allow_private, secrets } = self.clone();
-        EndpointPolicy { allow, allow_loopback, allow_private, secrets }
+        EndpointPolicy { allow, allow_loopback: allow_loopback.unwrap_or(false), allow_private, secrets }
     }
 }
 

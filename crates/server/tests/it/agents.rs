@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::host::Talking;
 use crate::support::{EXAMPLE, Place, until};
 
 /// A workflow of one step.
@@ -80,4 +81,22 @@ fn another_agent_takes_over_when_one_cannot_be_reached() {
         report["steps"][0]["attempt_log"].as_array().unwrap().iter().map(|a| &a["agent"]).collect();
     assert_eq!(asked, ["a-dead", "b-alive"]);
     assert!(begun.elapsed().as_secs() < 30, "another agent is asked at once");
+}
+
+#[test]
+fn a_server_of_this_machine_needs_no_agents_file_and_takes_agents_that_are_registered() {
+    let place = Place::new();
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (address, near) = (free(), free());
+    let port = near.rsplit(':').next().unwrap();
+    let _agent = place.start(&["example-agent", "generator-b", "--port", port]);
+    until("the agent", || std::net::TcpStream::connect(&near).ok());
+    let server = Talking::start(&place, &["serve", "--listen", &address]);
+    server.answers(&["listening on"]);
+    server.says(&["tutti agent add"]);
+    let url = format!("http://{address}");
+    let tutti = |args: &[&str]| place.tutti(&[args, &["--server", &url]].concat());
+    tutti(&["agent", "add", "near", &format!("http://{near}")]).expect(0);
+    let run = tutti(&["submit", &one_step(&place), "--wait", "-o", "json"]).expect(0);
+    assert!(run.stdout.contains("near"), "{}", run.stdout);
 }
