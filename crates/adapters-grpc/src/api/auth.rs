@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, ORIGIN, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tonic::Code;
@@ -75,7 +75,7 @@ impl Auth {
     async fn admit(&self, request: &Parts) -> Result<Option<Caller>, Refusal> {
         let path = request.uri.path();
         let caller = match &self.0 {
-            None => Ok(Caller { name: String::new(), role: Role::Admin, namespace: None }),
+            None => here(&request.headers),
             Some(known) => known.caller(request).await,
         };
         match (rule(path), caller) {
@@ -109,7 +109,9 @@ impl Known {
             None => {
                 let certificate = request.extensions.get::<PeerCertificate>().ok_or(Refusal::Nobody)?;
                 let known = self.certificates.iter().find(|(name, _)| certificate.names.contains(name));
-                known.map(|(_, caller)| caller.clone()).ok_or(Refusal::Nobody)
+                let (_, caller) = known.ok_or(Refusal::Nobody)?;
+                no_page(&request.headers)?;
+                Ok(caller.clone())
             }
         }
     }
@@ -123,6 +125,21 @@ pub fn rules() -> impl Iterator<Item = (&'static str, Rule)> {
 fn rule(path: &str) -> Option<Rule> {
     static BY_PATH: LazyLock<HashMap<&str, Rule>> = LazyLock::new(|| RULES.iter().copied().collect());
     BY_PATH.get(path).copied()
+}
+
+/// Who calls where nobody is asked: whoever can reach the server.
+fn here(headers: &HeaderMap) -> Result<Caller, Refusal> {
+    no_page(headers)?;
+    Ok(Caller { name: String::new(), role: Role::Admin, namespace: None })
+}
+
+/// Refuses what a web page asks for. A browser reaches this machine and shows its certificates for any page that it has
+/// open, but no page knows a token. Browsers say so with everything that can change something (Fetch, 3.2: `origin`).
+fn no_page(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.contains_key(ORIGIN) {
+        return Err(Refusal::Denied("a web page has to send a token".to_owned()));
+    }
+    Ok(())
 }
 
 /// The token of a request (RFC 6750, 2.1); `None` if it bears none.

@@ -213,6 +213,13 @@ async fn a_caller_is_told_to_those_who_serve_it_and_http_is_guarded_as_well() {
     let open = Guarded::start(Auth::off(), None).await;
     let answer = open.call(path, "").await;
     assert!(answer.ends_with("reached by  admin None"), "{answer}");
+    // What a browser sends for any page that it has open, even by another name for this machine.
+    for page in ["origin: https://evil.example\r\n", "origin: null\r\nauthorization: Bearer x\r\n"] {
+        assert!(open.call(path, page).await.starts_with("HTTP/1.1 403 "), "{page}");
+    }
+    assert!(open.call("/.well-known/agent-card.json", "origin: https://a.example\r\n").await.contains("reached by"));
+    let known = "origin: https://a.example\r\nauthorization: Bearer tutti_reader\r\n";
+    assert!(server.call(path, known).await.contains("reached by a-reader"), "a page that has a token");
 }
 
 #[tokio::test]
@@ -235,6 +242,8 @@ async fn a_certificate_stands_for_a_caller_and_a_token_comes_before_it() {
     assert!(call(Some("ci"), "authorization: Bearer tutti_admin\r\n").await.contains("reached by a-admin"));
     let gone = call(Some("ci"), "authorization: Bearer tutti_gone\r\n").await;
     assert!(gone.starts_with("HTTP/1.1 401 "), "a token that counts no more is not made good: {gone}");
+    let page = call(Some("ci"), "origin: https://evil.example\r\n").await;
+    assert!(page.starts_with("HTTP/1.1 403 "), "a browser shows its certificate for any page: {page}");
     for stranger in [None, Some("other")] {
         assert!(call(stranger, "").await.starts_with("HTTP/1.1 401 "), "{stranger:?}");
     }
