@@ -190,6 +190,11 @@ name!(
 );
 
 name!(
+    /// A server among those that share a store; it keeps its id when it is started again.
+    ServerId,
+    "server id"
+);
+name!(
     /// Runs that share a context, as their callers name it.
     SessionId,
     "session id"

@@ -20,7 +20,7 @@ use tutti_core::value::{Digest, Json, Payload};
 
 use crate::committer;
 use crate::dispatcher::{AttemptContext, AttemptFigures, Registry, Tally};
-use crate::driver::{AdoptRun, CreateRun, DriveError, Driver, Message, Progress};
+use crate::driver::{AdoptRun, Asker, CreateRun, DriveError, Driver, Message, Progress};
 use crate::hub::{Changed, Hub, Watch};
 use crate::lane::Lane;
 use crate::loader::{TakeOver, load};
@@ -261,7 +261,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`]; [`EngineError::Quarantined`].
     pub async fn take_over(&self, run: RunId) -> Result<(), EngineError> {
-        self.adopt(run, TakeOver::Automatic, None).await
+        self.adopt(run, TakeOver::Automatic, None, None).await
     }
 
     /// Takes over every run of the store that can go on by itself, in pages; how many. One that cannot be taken over is
@@ -297,7 +297,7 @@ impl Engine {
     /// [`EngineError`]; [`EngineError::Rejected`] if the run's state does not allow it.
     pub async fn command(&self, run: RunId, command: Command, order: Order) -> Result<(), EngineError> {
         match self.input(run, command.clone(), order.clone()).await? {
-            Err(DriveError::NotLive(_)) => self.adopt(run, TakeOver::ByOperator, Some((command, order))).await,
+            Err(DriveError::NotLive(_)) => self.adopt(run, TakeOver::ByOperator, Some((command, order)), None).await,
             outcome => outcome.map_err(EngineError::from),
         }
     }
@@ -305,7 +305,7 @@ impl Engine {
     async fn input(&self, run: RunId, command: Command, order: Order) -> Result<Result<(), DriveError>, EngineError> {
         let (reply, answer) = oneshot::channel();
         let reply = Box::new(move |outcome| drop(reply.send(outcome)));
-        self.send(run, Message::Input(run, Input::Command { command, order }, Some(reply)))?;
+        self.send(run, Message::Input(run, Input::Command { command, order }, Asker::Caller(reply)))?;
         answer.await.map_err(|_| EngineError::ShuttingDown)
     }
 
@@ -322,7 +322,13 @@ impl Engine {
         answer.await.map_err(|_| EngineError::ShuttingDown)
     }
 
-    async fn adopt(&self, run: RunId, why: TakeOver, command: Option<(Command, Order)>) -> Result<(), EngineError> {
+    async fn adopt(
+        &self,
+        run: RunId,
+        why: TakeOver,
+        command: Option<(Command, Order)>,
+        posted: Option<RequestId>,
+    ) -> Result<(), EngineError> {
         // One at a time, so that no run is taken over by two callers at once.
         let _turn = self.0.adopting.lock().await;
         if self.progress(run).await?.is_some() {
@@ -334,7 +340,7 @@ impl Engine {
         let ports = &self.0.ports;
         let (now, id) = (ports.clock.now(), ports.clock.random());
         let loaded = load(&*ports.store, &*ports.query, run, why, now, id).await?;
-        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command };
+        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command, posted };
         let (reply, answer) = oneshot::channel();
         let reply = Box::new(move |outcome| drop(reply.send(outcome)));
         self.send(run, Message::Adopt(Box::new(adopt), reply))?;

@@ -20,7 +20,7 @@ use tutti_core::value::Json;
 use tutti_core::workflow::Priority;
 
 use crate::dispatcher::{AttemptContext, AttemptSpec, Tally, cancel, run_attempt};
-use crate::driver::{AttemptEnd, Decided, DecidedRun, Driver, Effect, Message};
+use crate::driver::{Asker, AttemptEnd, Decided, DecidedRun, Driver, Effect, Message};
 use crate::hub::{Hub, Update};
 
 /// Messages handled before what they lead to is decided: bounds how long a decision waits under load.
@@ -117,7 +117,7 @@ impl Lane {
             }
             Effect::Reply(reply, answer) => reply(answer),
             Effect::ReplyCreated(reply, answer) => reply(answer),
-            Effect::Drained(done) => done(),
+            Effect::LetGo(done) | Effect::Drained(done) => done(),
         }
     }
 
@@ -192,7 +192,7 @@ impl UpdateSink for Updates {
     fn update(&self, update: AgentUpdate) {
         if let AgentUpdate::Task(task) = &update {
             let input = Input::NoteTask { key: self.key.clone(), task: task.clone() };
-            let _ = self.sender.send(Message::Input(self.key.run, input, None));
+            let _ = self.sender.send(Message::Input(self.key.run, input, Asker::Nobody));
         }
         self.hub.publish(self.key.run, Update::Progress { key: self.key.clone(), update });
     }

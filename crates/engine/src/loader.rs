@@ -157,6 +157,7 @@ async fn quarantine(
         events: vec![encode(&Recorded { seq: claim.last_seq + 1, at: now, event })],
         summary: Some(RunSummary { status: RunStatus::Quarantined, updated_at: now, ..claim.summary.clone() }),
         wake: Wake::OnInput,
+        consumed: Vec::new(),
         min_reader: claim.min_reader,
     };
     match store.commit(vec![commit]).await?.first() {

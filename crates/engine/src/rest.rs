@@ -42,6 +42,7 @@ pub async fn command_at_rest(
         events: applied.events.iter().map(encode).collect(),
         summary: Some(loaded.state.summary()),
         wake: loaded.state.wake(),
+        consumed: Vec::new(),
         min_reader: min_reader(&applied.events),
     };
     match store.commit(vec![commit]).await?.first() {

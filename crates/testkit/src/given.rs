@@ -96,6 +96,7 @@ pub fn commit(run: RunId, epoch: u64, expected: u64, count: u64) -> Commit {
         events: events(expected + 1, count),
         summary: None,
         wake: Wake::Active,
+        consumed: Vec::new(),
         min_reader: 1,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::inbox::Consumed;
 use super::query::RunSummary;
 use crate::ids::{Namespace, RequestId, RunId, RunKey};
 use crate::time::Timestamp;
@@ -124,6 +125,8 @@ pub struct Commit {
     pub summary: Option<RunSummary>,
     /// When the run must be looked at next.
     pub wake: Wake,
+    /// Items of the inbox that are dealt with by this commit; one that is not there (any more) is passed over.
+    pub consumed: Vec<Consumed>,
     /// As in [`NewRun::min_reader`].
     pub min_reader: u16,
 }

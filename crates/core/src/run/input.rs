@@ -88,7 +88,8 @@ pub enum Input {
 }
 
 /// What operators and clients may want of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Nothing is started any more; attempts under way come to their end, and their results count.
     Pause,

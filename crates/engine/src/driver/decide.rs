@@ -1,16 +1,17 @@
 //! What is queued is decided, and what is admitted is started in the same commit.
 
-use tutti_core::ids::RunId;
+use tutti_core::ids::{RequestId, RunId};
 use tutti_core::limits::DEFER;
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::agent::{AgentError, AgentErrorKind};
-use tutti_core::run::{Applied, Input, apply};
+use tutti_core::ports::inbox::{Consumed, Verdict};
+use tutti_core::run::{Applied, Input, Rejection, apply};
 use tutti_core::schedule::admit;
 use tutti_core::time::Timestamp;
 
 use super::intake::chance;
 use super::live::{Live, LiveCall, Stage};
-use super::{DriveError, Driver, Effect};
+use super::{Asker, DriveError, Driver, Effect};
 
 impl Driver {
     pub(super) fn pump_run(&mut self, run: RunId, now: Timestamp, random: &mut dyn FnMut() -> u128) {
@@ -30,7 +31,7 @@ impl Driver {
     /// Decides what is queued and starts what is admitted; true if a commit is under way.
     pub(super) fn decide(&mut self, live: &mut Live, now: Timestamp, random: &mut dyn FnMut() -> u128) -> bool {
         if live.state.status().is_open() && now >= live.state.deadline() {
-            live.queue.push_back((Input::ExpireRun, None));
+            live.queue.push_back((Input::ExpireRun, Asker::Nobody));
         }
         let may_wait = live.queue.iter().all(|(input, _)| input.is_deferrable());
         if may_wait && !live.queue.is_empty() && admit(&live.state, now).is_empty() {
@@ -42,23 +43,24 @@ impl Driver {
         live.defer_until = None;
         let before = (live.state.seq(), live.state.status());
         let mut applied = Applied::default();
-        let mut replies = Vec::new();
-        for (input, reply) in std::mem::take(&mut live.queue) {
+        let (mut replies, mut consumed) = (Vec::new(), Vec::new());
+        for (input, asker) in std::mem::take(&mut live.queue) {
             let answer = apply(&mut live.state, &input, now, &mut applied);
-            match (reply, &answer) {
-                (Some(reply), _) => replies.push((reply, answer.map_err(DriveError::Rejected))),
-                (None, Err(rejection)) => {
+            match (asker, answer) {
+                (Asker::Caller(reply), answer) => replies.push((reply, answer.map_err(DriveError::Rejected))),
+                (Asker::Inbox(request), answer) => consumed.push(outcome(request, &answer, now)),
+                (Asker::Nobody, Err(rejection)) => {
                     tracing::debug!(run = %live.state.run(), %rejection, "an input came too late");
                 }
-                (None, Ok(())) => {}
+                (Asker::Nobody, Ok(())) => {}
             }
         }
         self.admit(live, &mut applied, now, random);
-        if applied.events.is_empty() {
+        if applied.events.is_empty() && consumed.is_empty() {
             self.effects.extend(replies.into_iter().map(|(reply, answer)| Effect::Reply(reply, answer)));
             return false;
         }
-        let decided = live.decided(applied, before, replies, random());
+        let decided = live.decided(applied, before, replies, consumed, random());
         self.effects.push(Effect::Commit(Box::new(decided)));
         true
     }
@@ -72,7 +74,7 @@ impl Driver {
         now: Timestamp,
         random: &mut dyn FnMut() -> u128,
     ) {
-        if self.is_draining {
+        if self.is_draining || self.is_held || live.let_go {
             return;
         }
         for index in admit(&live.state, now) {
@@ -125,6 +127,15 @@ impl Driver {
         self.free -= 1;
         live.calls.insert(index, LiveCall { attempt, agent, task, stage: Stage::Decided });
     }
+}
+
+/// What became of a request that was posted.
+fn outcome(request: RequestId, answer: &Result<(), Rejection>, at: Timestamp) -> Consumed {
+    let verdict = match answer {
+        Ok(()) => Verdict::Applied,
+        Err(rejection) => Verdict::Rejected(rejection.to_string()),
+    };
+    Consumed { request, at, outcome: verdict.encode() }
 }
 
 fn nobody(step: &tutti_core::workflow::Step) -> String {

@@ -9,7 +9,7 @@ use tutti_core::time::Timestamp;
 
 use super::live::{self, Live, Stage};
 use super::message::Release;
-use super::{AdoptRun, AttemptEnd, CreateReply, CreateRun, DecidedRun, DriveError, Driver, Effect, Reply};
+use super::{AdoptRun, Asker, AttemptEnd, CreateReply, CreateRun, DecidedRun, DriveError, Driver, Effect, Reply};
 
 impl Driver {
     pub(super) fn create(
@@ -79,7 +79,17 @@ impl Driver {
         }
         let mut live = Live::new(adopted.state, adopted.epoch);
         match adopted.command {
-            Some((command, order)) => live.queue.push_back((Input::Command { command, order }, Some(reply))),
+            Some((command, order)) => {
+                let asker = match adopted.posted {
+                    Some(request) => {
+                        // It is told by the inbox; the one who brought it need not wait.
+                        self.effects.push(Effect::Reply(reply, Ok(())));
+                        Asker::Inbox(request)
+                    }
+                    None => Asker::Caller(reply),
+                };
+                live.queue.push_back((Input::Command { command, order }, asker));
+            }
             None => self.effects.push(Effect::Reply(reply, Ok(()))),
         }
         // One that was set aside or has ended starts nothing before the command is durable.
@@ -93,7 +103,7 @@ impl Driver {
         self.dirty.push(run);
     }
 
-    pub(super) fn input(&mut self, run: RunId, input: Input, reply: Option<Reply>) {
+    pub(super) fn input(&mut self, run: RunId, input: Input, asker: Asker) {
         match self.runs.get_mut(&run) {
             Some(live) => {
                 if let Input::NoteTask { key, task } = &input
@@ -102,11 +112,11 @@ impl Driver {
                 {
                     call.task = Some(task.clone());
                 }
-                live.queue.push_back((input, reply));
+                live.queue.push_back((input, asker));
                 self.dirty.push(run);
             }
             None => {
-                if let Some(reply) = reply {
+                if let Asker::Caller(reply) = asker {
                     self.effects.push(Effect::Reply(reply, Err(DriveError::NotLive(run))));
                 }
             }
@@ -151,7 +161,7 @@ impl Driver {
         } else {
             live.calls.remove(&step);
         }
-        live.queue.push_back((input, None));
+        live.queue.push_back((input, Asker::Nobody));
         self.dirty.push(key.run);
         self.registry.attempt_ended(&agent, success);
         self.give_back(1);

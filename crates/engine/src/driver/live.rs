@@ -6,18 +6,19 @@ use std::sync::Arc;
 use tutti_core::ids::AgentId;
 use tutti_core::limits::SNAPSHOT_EVENTS;
 use tutti_core::plan::StepIndex;
+use tutti_core::ports::inbox::Consumed;
 use tutti_core::ports::store::{Commit, EncodedEvent};
 use tutti_core::run::{Applied, Input, RunState, RunStatus, encode, min_reader};
 use tutti_core::time::Timestamp;
 
-use super::message::{Decided, DriveError, Progress, Release, Reply};
+use super::message::{Asker, Decided, DriveError, Progress, Release, Reply};
 
 pub(super) struct Live {
     /// Everything decided, committed or on its way to be.
     pub(super) state: RunState,
     pub(super) epoch: u64,
     /// Inputs that wait for the commit under way.
-    pub(super) queue: VecDeque<(Input, Option<Reply>)>,
+    pub(super) queue: VecDeque<(Input, Asker)>,
     /// A commit or the creation is under way.
     pub(super) busy: bool,
     /// By step in order, so that whatever is done to all of them is done in one order.
@@ -111,6 +112,7 @@ impl Live {
         applied: Applied,
         before: (u64, RunStatus),
         replies: Vec<(Reply, Result<(), DriveError>)>,
+        consumed: Vec<Consumed>,
         commit_id: u128,
     ) -> Decided {
         let (expected, status) = before;
@@ -124,6 +126,7 @@ impl Live {
             events: encoded,
             summary: (self.state.status() != status).then(|| self.state.summary()),
             wake: self.state.wake(),
+            consumed,
             min_reader,
         };
         let progress = progress(&self.state);

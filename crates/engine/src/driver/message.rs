@@ -3,6 +3,7 @@
 //! Nothing is acted on before it is durable, and the types see to it: what a decision releases travels inside [`Decided`]
 //! through the committer and comes out of it as [`Committed`] only; the driver releases nothing else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tutti_core::ids::{AttemptKey, Namespace, RequestId, RunId};
@@ -24,7 +25,11 @@ pub enum Message {
     /// A run was claimed and loaded, and is to go on.
     Adopt(Box<AdoptRun>, Reply),
     /// Something is asked of a run, or observed about it.
-    Input(RunId, Input, Option<Reply>),
+    Input(RunId, Input, Asker),
+    /// Runs of these slots are another server's from now on: they are let go in good order; told when they are.
+    LetGo(BTreeSet<u16>, Box<dyn FnOnce() + Send>),
+    /// Whether attempts may be started.
+    Hold(bool),
     /// An attempt came to an end.
     AttemptEnded {
         /// Which attempt.
@@ -76,8 +81,20 @@ pub enum Effect {
     Reply(Reply, Result<(), DriveError>),
     /// Answer a caller that created a run.
     ReplyCreated(CreateReply, Result<Creation, DriveError>),
+    /// Runs of some slots were let go of.
+    LetGo(Box<dyn FnOnce() + Send>),
     /// Everything decided is settled and nothing more is started.
     Drained(Box<dyn FnOnce() + Send>),
+}
+
+/// Who asked for an input, and is to know what became of it.
+pub enum Asker {
+    /// Nobody: it was observed.
+    Nobody,
+    /// A caller who waits here.
+    Caller(Reply),
+    /// Whoever posted this request to the inbox.
+    Inbox(RequestId),
 }
 
 /// Takes the answer for a caller.
@@ -135,6 +152,8 @@ pub struct AdoptRun {
     pub epoch: u64,
     /// What is wanted of it, by whom, if it is taken over for that.
     pub command: Option<(Command, Order)>,
+    /// The request of the inbox that it is wanted by, if it is one.
+    pub posted: Option<RequestId>,
 }
 
 /// How far a run is, by what is durable.

@@ -8,6 +8,7 @@
 
 mod decide;
 mod intake;
+mod leave;
 mod live;
 mod message;
 mod reconcile;
@@ -16,13 +17,14 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use tutti_core::ids::RunId;
 use tutti_core::plan::StepIndex;
-use tutti_core::run::{Applied, RunState};
+use tutti_core::run::RunState;
 use tutti_core::time::Timestamp;
 
+use leave::Leaving;
 use live::Live;
 pub use message::{
-    AdoptRun, AttemptEnd, AttemptSpec, Committed, CreateReply, CreateRun, Decided, DecidedRun, DriveError, Effect,
-    Message, NotCommitted, Progress, Reply, Settled,
+    AdoptRun, Asker, AttemptEnd, AttemptSpec, Committed, CreateReply, CreateRun, Decided, DecidedRun, DriveError,
+    Effect, Message, NotCommitted, Progress, Reply, Settled,
 };
 
 use crate::dispatcher::Registry;
@@ -39,8 +41,11 @@ pub struct Driver {
     dirty: Vec<RunId>,
     timers: BTreeSet<(Timestamp, RunId)>,
     effects: Vec<Effect>,
-    draining: Option<Box<dyn FnOnce() + Send>>,
+    /// What is being let go of.
+    leaving: Vec<Leaving>,
     is_draining: bool,
+    /// Nothing is started for now.
+    is_held: bool,
 }
 
 impl Driver {
@@ -55,8 +60,9 @@ impl Driver {
             dirty: Vec::new(),
             timers: BTreeSet::new(),
             effects: Vec::new(),
-            draining: None,
+            leaving: Vec::new(),
             is_draining: false,
+            is_held: false,
         }
     }
 
@@ -66,13 +72,15 @@ impl Driver {
             Message::Create(new, reply) => self.create(*new, reply, now, random),
             Message::Created(decided, outcome) => self.created(*decided, outcome, now),
             Message::Adopt(run, reply) => self.adopt(*run, reply, now),
-            Message::Input(run, input, reply) => self.input(run, input, reply),
+            Message::Input(run, input, asker) => self.input(run, input, asker),
+            Message::LetGo(slots, done) => self.leaving.push(Leaving { slots: Some(slots), done }),
+            Message::Hold(hold) => self.hold(hold),
             Message::AttemptEnded { key, step, end } => self.attempt_ended(&key, step, end, random),
             Message::Settled(settled) => settled.into_iter().for_each(|one| self.settled(one, now)),
             Message::Tick => self.tick(now),
             Message::Drain(done) => {
                 self.is_draining = true;
-                self.draining = Some(done);
+                self.leaving.push(Leaving { slots: None, done });
             }
             Message::Look(run, answer) => answer(self.runs.get(&run).map(|live| live.durable)),
         }
@@ -83,9 +91,7 @@ impl Driver {
         while let Some(run) = self.dirty.pop() {
             self.pump_run(run, now, random);
         }
-        if self.is_draining {
-            self.let_go(random);
-        }
+        self.let_go(random);
     }
 
     /// What is to be done, in order. Empties the list.
@@ -103,27 +109,6 @@ impl Driver {
     #[must_use]
     pub fn state(&self, run: RunId) -> Option<&RunState> {
         self.runs.get(&run).map(|live| &live.state)
-    }
-
-    /// Lets go of every run in good order: an empty commit ends the count of claims without progress, so that only owners
-    /// that die are counted. Done when all of them are settled.
-    fn let_go(&mut self, random: &mut dyn FnMut() -> u128) {
-        let mut runs: Vec<RunId> = self.runs.keys().copied().collect();
-        runs.sort_unstable();
-        for run in &runs {
-            if let Some(live) = self.runs.get_mut(run).filter(|live| !live.busy && !live.let_go) {
-                let before = (live.state.seq(), live.state.status());
-                let decided = live.decided(Applied::default(), before, vec![], random());
-                (live.busy, live.let_go) = (true, true);
-                self.effects.push(Effect::Commit(Box::new(decided)));
-            }
-        }
-        if self.runs.values().all(|live| !live.busy)
-            && let Some(done) = self.draining.take()
-        {
-            runs.into_iter().for_each(|run| self.drop_run(run, false));
-            self.effects.push(Effect::Drained(done));
-        }
     }
 
     pub(super) fn give_back(&mut self, places: usize) {
@@ -173,8 +158,11 @@ impl Driver {
             if let Some(at) = live.timer {
                 self.timers.remove(&(at, run));
             }
-            let not_live = |reply| Effect::Reply(reply, Err(DriveError::NotLive(run)));
-            self.effects.extend(live.queue.into_iter().filter_map(|(_, reply)| reply).map(not_live));
+            for (_, asker) in live.queue {
+                if let Asker::Caller(reply) = asker {
+                    self.effects.push(Effect::Reply(reply, Err(DriveError::NotLive(run))));
+                }
+            }
         }
         self.effects.push(Effect::Close { run, ended });
     }

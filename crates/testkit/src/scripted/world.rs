@@ -11,7 +11,7 @@ use tutti_core::run::{Event, Input, Recorded, RunState, decode};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Json, Payload};
 use tutti_engine::driver::{
-    AdoptRun, AttemptEnd, AttemptSpec, CreateRun, Decided, DecidedRun, Driver, Effect, Message,
+    AdoptRun, Asker, AttemptEnd, AttemptSpec, CreateRun, Decided, DecidedRun, Driver, Effect, Message,
 };
 use tutti_engine::{CallMode, EngineError, TakeOver, load};
 
@@ -104,7 +104,7 @@ impl<'a> World<'a> {
         let stores = self.stores();
         match load(&*stores.runs, &*stores.query, run, TakeOver::Automatic, self.now, id).await {
             Ok(loaded) if loaded.state.status().is_open() => {
-                let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command: None };
+                let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command: None, posted: None };
                 self.deliver(Message::Adopt(Box::new(adopt), Box::new(|_| {}))).await;
                 true
             }
@@ -157,7 +157,7 @@ impl<'a> World<'a> {
                 }
                 Effect::Reply(reply, answer) => reply(answer),
                 Effect::ReplyCreated(reply, answer) => reply(answer),
-                Effect::Drained(done) => done(),
+                Effect::LetGo(done) | Effect::Drained(done) => done(),
                 Effect::Abort { .. } | Effect::Publish(..) | Effect::Close { .. } => {}
             }
         }
@@ -217,7 +217,7 @@ impl<'a> World<'a> {
             }
         };
         let note = Input::NoteTask { key: spec.key.clone(), task: format!("task of {message}") };
-        self.pending.push(Pending::Deliver(Message::Input(spec.key.run, note, None)));
+        self.pending.push(Pending::Deliver(Message::Input(spec.key.run, note, Asker::Nobody)));
         self.pending.push(Pending::End(spec, outcome));
     }
 

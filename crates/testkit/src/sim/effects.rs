@@ -14,7 +14,7 @@ use tutti_core::ports::store::{Commit, CommitOutcome, RunStore};
 use tutti_core::run::{ArtifactRecorded, Event, Input, Recorded, encode};
 use tutti_core::value::{Json, Payload};
 use tutti_engine::CallMode;
-use tutti_engine::driver::{AttemptEnd, AttemptSpec, Decided, DecidedRun, Effect, Message};
+use tutti_engine::driver::{Asker, AttemptEnd, AttemptSpec, Decided, DecidedRun, Effect, Message};
 
 use super::agents::{Outcome, Task, passing_failure};
 use super::faults::Fault;
@@ -46,6 +46,7 @@ impl World {
             }
             Effect::Reply(reply, answer) => reply(answer),
             Effect::ReplyCreated(reply, answer) => reply(answer),
+            Effect::LetGo(done) => done(),
             Effect::Drained(done) => {
                 done();
                 self.drained(id.number);
@@ -219,7 +220,7 @@ impl World {
         let note = Input::NoteTask { key: spec.key.clone(), task: format!("task of {}", spec.key.message_id()) };
         // News of a task may come late, even after its end.
         let after = self.span(4_500);
-        self.plan(after, Action::Deliver(id, Message::Input(spec.key.run, note, None)));
+        self.plan(after, Action::Deliver(id, Message::Input(spec.key.run, note, Asker::Nobody)));
         let after = task.ends_at.since(self.now) + self.span(20);
         self.end(id, spec, after, end);
     }

@@ -13,7 +13,7 @@ use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::store::StoredEvent;
 use tutti_core::run::{Command, Event, Input, Order, Recorded, RunState, RunStatus, decode, fold};
 use tutti_core::time::Timestamp;
-use tutti_engine::driver::{AdoptRun, CreateRun, Decided, DecidedRun, Driver, Message};
+use tutti_engine::driver::{AdoptRun, Asker, CreateRun, Decided, DecidedRun, Driver, Message};
 use tutti_engine::{AgentRecord, EngineError, Registry, TakeOver, load};
 
 use super::agents::Agents;
@@ -288,7 +288,7 @@ impl World {
             run.published.insert(id, loaded.state.seq());
         }
         let command = self.rng.percent(30).then(|| (Command::Resume, Order::new("operator", "")));
-        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command };
+        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command, posted: None };
         self.deliver(id, Message::Adopt(Box::new(adopt), Box::new(|_| {})))
     }
 
@@ -300,7 +300,7 @@ impl World {
         let after = self.span(10_000);
         self.plan(after, Action::Resume(run, RESUMES));
         let input = Input::Command { command: Command::Pause, order: Order::new("operator", "simulated") };
-        self.deliver(id, Message::Input(run, input, None))
+        self.deliver(id, Message::Input(run, input, Asker::Nobody))
     }
 
     /// An operator lets a run go on if it is held; looks again, for a commit may come late or the server may have died.
@@ -322,7 +322,7 @@ impl World {
         }
         self.log(|| format!("resume {run}"));
         let input = Input::Command { command: Command::Resume, order: Order::new("operator", "simulated") };
-        self.deliver(id, Message::Input(run, input, None))
+        self.deliver(id, Message::Input(run, input, Asker::Nobody))
     }
 
     /// The server that drives a run.
@@ -343,7 +343,7 @@ impl World {
         }
         let input = Input::Command { command: Command::Cancel, order: Order::new("operator", "simulated") };
         let id = self.server(number);
-        self.deliver(id, Message::Input(run, input, None))
+        self.deliver(id, Message::Input(run, input, Asker::Nobody))
     }
 
     pub(super) fn stored(&self, run: RunId) -> Vec<StoredEvent> {

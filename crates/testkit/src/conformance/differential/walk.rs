@@ -251,6 +251,7 @@ impl Walk {
             events: self.events(expected + 1),
             summary: if self.rng.percent(40) { Some(self.summary(run)) } else { None },
             wake: self.wake(),
+            consumed: Vec::new(),
             min_reader: self.rng.below(5) as u16,
         }
     }
