@@ -51,7 +51,7 @@ fn a_session_that_was_silent_for_too_long_begins_with_nothing() {
     let host = Host::with(&place, &["--agents", &agents]);
     let lines = |log: &str| tally(&place, &host, Some("s"), log)["lines"].as_u64().unwrap();
     assert_eq!(lines("monday.log"), 4);
-    // Each run is the next one of the session until one comes too late; the pause before it is what is tested.
-    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let ended = std::time::Instant::now();
+    crate::support::until("the end of the session", || (ended.elapsed().as_millis() > 1_100).then_some(()));
     assert_eq!(lines("tuesday.log"), 3);
 }
