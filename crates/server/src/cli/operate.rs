@@ -199,8 +199,8 @@ async fn apply_to_all(target: &Target, runs: &[RunSummary], command: &Command, o
     let mut failed: Vec<(RunId, Failure)> = Vec::new();
     for run in runs {
         if let Err(failure) = target.apply(run.run, command, order).await {
-            // A server that is gone does not come back for the next one.
-            let is_over = failure.exit == Exit::Unavailable;
+            // A server that is gone does not come back for the next one, and one that does not let its caller never does.
+            let is_over = matches!(failure.exit, Exit::Unavailable | Exit::Denied);
             failed.push((run.run, failure));
             if is_over {
                 break;

@@ -43,6 +43,10 @@ async fn a_run_that_waits_for_a_person_ends_the_command_with_5() {
         let tree = place.tutti(&["get", "latest"]).expect(0).stdout;
         assert!(tree.contains("◇ waiting    approve"), "{tree}");
         assert_eq!(place.tutti(&["list", "-o", "name", "--state", "waiting"]).expect(0).stdout.lines().count(), 1);
+        let watched = place.tutti(&["watch", "latest", "--progress", "plain"]).expect(5);
+        assert!(watched.stderr.contains("next:  tutti signal"), "{}", watched.stderr);
+        let doctor = place.tutti(&["doctor"]).expect(0).stdout;
+        assert!(doctor.contains("◇ note   waiting") && doctor.contains("next: tutti signal RUN ANSWER"), "{doctor}");
         // The question is still open: the run is waited for again, and the agent is not asked a second time.
         place.tutti(&["resume", "latest", "-o", "json"]).expect(5);
         let events = place.events();

@@ -67,6 +67,7 @@ fn a_watcher_goes_on_when_the_server_is_there_again_and_misses_nothing() {
     let watching = host.start_tutti(&place, &["submit", "chain.yaml", "--watch", "--progress", "json"]);
     begun(&place);
     let many = host.start_tutti(&place, &["watch", "-f", "workflow:chain", "--progress", "json"]);
+    many.answers(&["running"]);
     host.signal(Signal::KILL);
     let host = host.again(&place);
     let watched = watching.end().expect(0);
