@@ -3,6 +3,7 @@
 use std::env;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -20,7 +21,7 @@ const UNSAFE_DURABILITY: &str = "unsafe_durability";
 /// Shown without the password.
 #[derive(Clone)]
 pub struct Address {
-    options: PgConnectOptions,
+    options: Arc<PgConnectOptions>,
     shown: String,
     unsafe_durability: bool,
 }
@@ -72,7 +73,7 @@ impl Address {
             Purpose::Lock => format!("tutti engine (process {})", std::process::id()),
             _ => format!("tutti (process {})", std::process::id()),
         };
-        self.options.clone().application_name(&name).options(common).options(own.iter().copied())
+        PgConnectOptions::clone(&self.options).application_name(&name).options(common).options(own.iter().copied())
     }
 }
 
@@ -99,7 +100,7 @@ impl FromStr for Address {
         let says = |name: &str| theirs.iter().any(|parameter| parameter.split('=').next() == Some(name));
         let checked = says("sslmode") || says("ssl-mode") || env::var_os("PGSSLMODE").is_some() || is_local(&options);
         let options = if checked { options } else { options.ssl_mode(PgSslMode::VerifyFull) };
-        Ok(Self { shown: shown(&options), options: options.disable_statement_logging(), unsafe_durability })
+        Ok(Self { shown: shown(&options), options: Arc::new(options.disable_statement_logging()), unsafe_durability })
     }
 }
 
@@ -134,10 +135,10 @@ fn is_local(options: &PgConnectOptions) -> bool {
 fn shown(options: &PgConnectOptions) -> String {
     let (user, port) = (options.get_username(), options.get_port());
     let database = options.get_database().unwrap_or(user);
-    match options.get_socket() {
-        Some(socket) => format!("postgres://{user}@/{database}?host={}&port={port}", socket.display()),
-        None => format!("postgres://{user}@{}:{port}/{database}", options.get_host()),
-    }
+    let socket = options.get_socket().map(|socket| socket.display().to_string());
+    // A folder with a socket stands escaped, where a name or number would.
+    let host = socket.unwrap_or_else(|| options.get_host().to_owned()).replace('/', "%2F");
+    format!("postgres://{user}@{host}:{port}/{database}")
 }
 
 #[cfg(test)]
@@ -153,6 +154,9 @@ mod tests {
         let shown = address("postgres://me:secret@db.example:5433/runs?unsafe_durability=false");
         assert_eq!(shown.to_string(), "postgres://me@db.example:5433/runs");
         assert!(!format!("{shown:?}").contains("secret"));
+        let socket = address("postgres://me@localhost/runs?host=/run/postgresql").to_string();
+        assert_eq!(socket, "postgres://me@%2Frun%2Fpostgresql:5432/runs");
+        assert_eq!(address(&socket).to_string(), socket);
         for bad in ["postgres://me:secret@[", "mysql://me:secret@h/d", "postgres://h/d?unsafe_durability=secret"] {
             let refused = bad.parse::<Address>().unwrap_err().to_string();
             assert!(!refused.contains("secret"), "{refused}");
