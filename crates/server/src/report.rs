@@ -101,7 +101,7 @@ impl Show {
             Home::Driven(StoreSpec::Memory) => {
                 say(format!("stopped with {done} of {all} steps done; a store in memory keeps nothing"));
             }
-            Home::Driven(StoreSpec::Sqlite(_)) => {
+            Home::Driven(StoreSpec::Sqlite(_) | StoreSpec::Postgres(_)) => {
                 say(format!("stopped with {done} of {all} steps done; what is done is kept"));
                 say(format!("next:  tutti resume {run}{flag}"));
             }

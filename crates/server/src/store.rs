@@ -1,16 +1,19 @@
 //! Which store, and how it is opened: by the one engine that drives its runs, or to look on.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use tutti_adapters_memory::MemoryStore;
+use tutti_adapters_postgres as postgres;
+use tutti_adapters_postgres::Postgres;
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
-use tutti_core::ports::store::RunStore;
+use tutti_core::ports::store::{RunStore, StoreError};
+use tutti_core::value::Digest;
 
 use crate::agents::Place;
 use crate::clock::SystemClock;
@@ -21,6 +24,8 @@ use crate::exit::{Failure, Result};
 pub enum StoreSpec {
     /// In an SQLite file.
     Sqlite(PathBuf),
+    /// In a PostgreSQL database.
+    Postgres(postgres::Address),
     /// In this process, and gone with it.
     Memory,
 }
@@ -52,16 +57,21 @@ impl FromStr for StoreSpec {
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         match text.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            Some(("postgres" | "postgresql", _)) => {
+                text.parse().map(Self::Postgres).map_err(|error: StoreError| error.to_string())
+            }
             None if text == "memory" => Ok(Self::Memory),
-            _ => Err("a store is `sqlite:PATH` or `memory`".to_owned()),
+            _ => Err("a store is `sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `memory`".to_owned()),
         }
     }
 }
 
+/// Without the password of a database.
 impl fmt::Display for StoreSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(address) => write!(f, "{address}"),
             Self::Memory => f.write_str("memory"),
         }
     }
@@ -79,6 +89,10 @@ impl StoreSpec {
         match self {
             Self::Memory => Ok(Store::of(MemoryStore::new())),
             Self::Sqlite(path) => open(path.clone(), OpenMode::Engine).await.map(Store::of),
+            Self::Postgres(address) => Postgres::open(address, postgres::OpenMode::Engine)
+                .await
+                .map(Store::of)
+                .map_err(|error| database(&error)),
         }
     }
 
@@ -89,7 +103,7 @@ impl StoreSpec {
     pub async fn open_for_keeping(&self) -> Result<Store> {
         match self {
             Self::Memory => Err(gone()),
-            Self::Sqlite(_) => self.open().await,
+            Self::Sqlite(_) | Self::Postgres(_) => self.open().await,
         }
     }
 
@@ -121,6 +135,10 @@ impl StoreSpec {
                     .next("tutti run WORKFLOW.yaml makes it; another one is named by --store sqlite:PATH"))
             }
             Self::Sqlite(path) => open(path.clone(), OpenMode::ReadOnly).await.map(Store::of),
+            Self::Postgres(address) => Postgres::open(address, postgres::OpenMode::ReadOnly)
+                .await
+                .map(Store::of)
+                .map_err(|error| database(&error)),
         }
     }
 
@@ -128,6 +146,11 @@ impl StoreSpec {
     pub fn place(&self) -> Place {
         match self {
             Self::Sqlite(path) => Place::beside(path),
+            // On this machine, where its agents are; one folder for each database.
+            Self::Postgres(address) => {
+                let name = Digest::of(address.to_string().as_bytes()).to_string();
+                Place::beside(&Path::new(".tutti").join(format!("postgres-{}", &name[..8])))
+            }
             Self::Memory => Place::temporary(SystemClock.request_id()),
         }
     }
@@ -158,6 +181,16 @@ async fn open(path: PathBuf, mode: OpenMode) -> Result<Sqlite> {
     }
 }
 
+/// A database that cannot be used, and what to do about it.
+pub fn database(error: &StoreError) -> Failure {
+    let next = match error {
+        StoreError::InUse(_) => "ask that server by --server URL, or name another store by --store",
+        StoreError::Unavailable(_) => "look whether the server runs and lets this user in",
+        _ => "tutti migrate makes the tables of a database and brings them up to date; docs/store.md tells the rest",
+    };
+    Failure::unavailable(error.to_string()).next(next)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,8 +199,10 @@ mod tests {
     fn a_store_is_named_by_kind_and_path() {
         assert_eq!("sqlite:a/b:c.db".parse(), Ok(StoreSpec::Sqlite("a/b:c.db".into())));
         assert_eq!("memory".parse(), Ok(StoreSpec::Memory));
-        for bad in ["", "sqlite", "sqlite:", "memory:x", "postgres://h/d", "a.db"] {
+        for bad in ["", "sqlite", "sqlite:", "memory:x", "postgres:x", "postgres://[", "mysql://h/d", "a.db"] {
             assert!(bad.parse::<StoreSpec>().is_err(), "{bad}");
         }
+        let database: StoreSpec = "postgres://me:secret@db.example/runs".parse().unwrap();
+        assert_eq!(database.to_string(), "postgres://me@db.example:5432/runs");
     }
 }

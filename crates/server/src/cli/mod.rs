@@ -11,6 +11,7 @@ mod example_agent;
 mod get;
 mod lint;
 mod list;
+mod migrate;
 mod operate;
 pub mod plan;
 mod resume;
@@ -60,8 +61,8 @@ pub struct GlobalArgs {
     /// The configuration file. Default: tutti.toml in this folder, if there is one.
     #[arg(long, global = true, env = "TUTTI_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where runs are kept: sqlite:PATH, or memory (gone when the command ends). Default: TUTTI_STORE, then what the
-    /// configuration says, then sqlite:.tutti/tutti.db.
+    /// Where runs are kept: sqlite:PATH, postgres://USER@HOST/DATABASE, or memory (gone when the command ends). Default:
+    /// TUTTI_STORE, then what the configuration says, then sqlite:.tutti/tutti.db.
     #[arg(long, global = true, value_name = "STORE")]
     store: Option<StoreSpec>,
     /// The token that says to a server who calls. Other users of this machine see what is typed: better set TUTTI_TOKEN.
@@ -159,6 +160,8 @@ enum Verb {
     /// Look whether everything is as it should be: a store with its runs, agents, certificates and configuration, or a
     /// server.
     Doctor(doctor::DoctorArgs),
+    /// Make the tables of a PostgreSQL database, or bring them up to date.
+    Migrate,
     /// Create, list and revoke the tokens by which a server knows its callers.
     Token(token::TokenArgs),
     /// Register, list, check and remove agents.
@@ -434,6 +437,7 @@ impl Cli {
             Verb::Data(args) => data::execute(&args, &global.configured()?).await,
             Verb::Artifacts(args) => artifacts::execute(args, &global.configured()?).await,
             Verb::Workflow(args) => workflow::execute(args, &global.configured()?).await,
+            Verb::Migrate => migrate::execute(&global.configured()?).await,
             Verb::Doctor(args) => doctor::execute(args, global.configured()).await,
             Verb::Token(args) => token::execute(args, &global.configured()?).await,
             Verb::Agent(args) => agent::execute(args, &global.configured()?).await,

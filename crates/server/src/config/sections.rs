@@ -17,7 +17,7 @@ use crate::store::StoreSpec;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
-    /// The store: `sqlite:PATH`, or `memory`, which is gone when the command ends.
+    /// The store: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or `memory`, which is gone when the command ends.
     #[serde(with = "super::text")]
     #[schemars(with = "String", extend("x-environment" = "TUTTI_STORE"))]
     pub url: StoreSpec,

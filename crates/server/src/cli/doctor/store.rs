@@ -32,7 +32,7 @@ pub(super) async fn look(global: &Global, newest: usize, findings: &mut Findings
             return findings.note("store", made, "tutti run WORKFLOW.yaml makes it");
         }
         StoreSpec::Memory => return findings.ok("store", "in memory: nothing is kept"),
-        StoreSpec::Sqlite(_) => {}
+        StoreSpec::Sqlite(_) | StoreSpec::Postgres(_) => {}
     }
     let reader = match spec.open_reader().await {
         Ok(reader) => reader,
