@@ -1,6 +1,6 @@
 //! Measures the engine over its stores with agents in the same process that do nothing, or wait for a given time.
 //!
-//! `tutti-bench [--quick] [--only W1,W3] [--store memory,sqlite] [--json FILE] [--against FILE]`: a table on standard
+//! `tutti-bench [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--json FILE] [--against FILE]`: a table on standard
 //! output, the same as JSON in FILE, and ratios to an earlier FILE. Run it by `cargo xtask bench`.
 //! `api` measures a server as its clients see it.
 
@@ -28,7 +28,7 @@ struct Options {
 }
 
 const USAGE: &str = "\
-usage: [--quick] [--only W1,W3] [--store memory,sqlite] [--json FILE] [--against FILE]
+usage: [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--json FILE] [--against FILE]
        figures [--quick]
        api [--quick] [--json FILE]";
 

@@ -4,14 +4,20 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tutti_core::plan::Plan;
+use tutti_core::ports::store::{Commit, CommitOutcome};
 use tutti_core::workflow::parse;
+use tutti_testkit::given;
 
 use crate::table::Row;
 use crate::world::{StoreKind, World};
 
 /// Times that short workloads are repeated; the median counts.
 const REPEATS: usize = 5;
+
+/// Bytes of an event where the store is measured alone: about what an event of an engine has.
+const EVENT_BYTES: usize = 200;
 
 /// A workload by name.
 pub struct Workload {
@@ -63,9 +69,9 @@ impl Workload {
         const LENGTH: usize = 10;
         let plan = plan(&chain(LENGTH))?;
         let mut rows = Vec::new();
-        for in_flight in [1_usize, 64, 256] {
+        for in_flight in [1_usize, 64, 256, 1_024] {
             let span = Duration::from_millis(if quick { 1_000 } else { 4_000 });
-            let world = Arc::new(World::new(store, Duration::ZERO)?);
+            let world = Arc::new(World::new(store, Duration::ZERO).await?);
             let began = Instant::now();
             let workers: Vec<_> = (0..in_flight)
                 .map(|_| {
@@ -90,8 +96,39 @@ impl Workload {
             rows.push(self.row(store, case.clone(), "steps", steps / began.elapsed().as_secs_f64(), "steps/s"));
             let per_step = median(runs).as_secs_f64() * 1e3 / LENGTH as f64;
             rows.push(self.row(store, case, "time per step, p50", per_step, "ms"));
+            rows.extend(self.commits_alone(store, in_flight, span).await?);
         }
         Ok(rows)
+    }
+
+    /// What the store alone takes of the same: commits of as many runs as are in flight, one call after the other, each of
+    /// the two events of a step.
+    async fn commits_alone(&self, store: StoreKind, runs: usize, span: Duration) -> Result<Vec<Row>, String> {
+        let (stores, _kept) = store.fresh().await?;
+        let ids = 0..runs as u64;
+        for n in ids.clone() {
+            stores.runs.create(given::new_run(n)).await.map_err(|e| e.to_string())?;
+        }
+        let (mut calls, mut expected, began) = (Vec::new(), 2, Instant::now());
+        while began.elapsed() < span {
+            let start = Instant::now();
+            let mut commits: Vec<Commit> =
+                ids.clone().map(|n| given::commit(given::run_id(n), 1, expected, 2)).collect();
+            for event in commits.iter_mut().flat_map(|commit| &mut commit.events) {
+                event.blob = Bytes::from_static(&[0; EVENT_BYTES]);
+            }
+            let outcomes = stores.runs.commit(commits).await.map_err(|e| e.to_string())?;
+            if outcomes.iter().any(|outcome| *outcome != CommitOutcome::Committed) {
+                return Err("a commit was refused".to_owned());
+            }
+            calls.push(start.elapsed());
+            expected += 2;
+        }
+        let (commits, took) = (calls.len() * runs, began.elapsed().as_secs_f64());
+        let case = format!("commits of {runs} runs");
+        let rate = self.row(store, case.clone(), "steps, the store alone", commits as f64 / took, "steps/s");
+        let time = self.row(store, case, "time per call, p50", median(calls).as_secs_f64() * 1e3, "ms");
+        Ok(vec![rate, time])
     }
 
     /// A hundred steps at once and one that waits for them.
@@ -129,7 +166,7 @@ impl Workload {
             for (shape, steps) in [("chain", chain(count)), ("fan-out", format!("- {{id: s0, capability: c}}\n{fan}"))]
             {
                 let plan = plan(&steps)?;
-                let world = World::new(store, Duration::ZERO)?;
+                let world = World::new(store, Duration::ZERO).await?;
                 let began = Instant::now();
                 world.run(&plan).await?;
                 let per_step = began.elapsed().as_secs_f64() * 1e6 / count as f64;
@@ -140,7 +177,7 @@ impl Workload {
     }
 
     async fn repeat(&self, store: StoreKind, plan: &Arc<Plan>, step: Duration) -> Result<Duration, String> {
-        let world = World::new(store, step)?;
+        let world = World::new(store, step).await?;
         world.run(plan).await?;
         let mut times = Vec::new();
         for _ in 0..REPEATS {

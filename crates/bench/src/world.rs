@@ -1,12 +1,13 @@
 //! An engine over a fresh store, with agents in the same process.
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use tutti_adapters_memory::MemoryStore;
+use tutti_adapters_postgres::{Address, Postgres};
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
 use tutti_core::ids::Namespace;
 use tutti_core::plan::Plan;
@@ -16,16 +17,15 @@ use tutti_core::ports::agent::{
 };
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::observer::NoObserver;
-use tutti_core::ports::payload::PayloadStore;
-use tutti_core::ports::query::RunQuery;
-use tutti_core::ports::records::RecordStore;
-use tutti_core::ports::store::RunStore;
+use tutti_core::ports::store::StoreError;
 use tutti_core::run::{Event, Origin};
 use tutti_core::schedule::{StrategyDecision, StrategyReason};
 use tutti_core::time::Timestamp;
 use tutti_core::value::Json;
 use tutti_core::workflow::Executor;
 use tutti_engine::{AgentRecord, Engine, EngineOptions, Ports, Registry, StartRun, Update};
+use tutti_testkit::postgres::{Database, Server};
+use tutti_testkit::stores::Stores;
 
 /// Where runs are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub enum StoreKind {
     Memory,
     /// In a SQLite file, WAL, `synchronous=FULL`.
     Sqlite,
+    /// In a PostgreSQL database: the one that `TUTTI_BENCH_DATABASE_URL` names, or one of a server to throw away.
+    Postgres,
 }
 
 impl StoreKind {
@@ -42,7 +44,29 @@ impl StoreKind {
         match self {
             Self::Memory => "memory",
             Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
         }
+    }
+}
+
+impl StoreKind {
+    /// A fresh store.
+    pub async fn fresh(self) -> Result<(Stores, Kept), String> {
+        Ok(match self {
+            Self::Memory => (Stores::of(Arc::new(MemoryStore::new())), Kept::Nothing),
+            Self::Sqlite => {
+                let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+                let file = Sqlite::open(folder.path().join("bench.db"), OpenMode::Engine).map_err(|e| e.to_string())?;
+                (Stores::of(Arc::new(file)), Kept::Folder(folder))
+            }
+            Self::Postgres => {
+                let database = Database::fresh_in(&server());
+                let address: Address = database.url().parse().map_err(|e: StoreError| e.to_string())?;
+                tutti_adapters_postgres::migrate(&address).await.map_err(|e| e.to_string())?;
+                let opened = Postgres::open(&address, tutti_adapters_postgres::OpenMode::Engine).await;
+                (Stores::of(Arc::new(opened.map_err(|e| e.to_string())?)), Kept::Database(database))
+            }
+        })
     }
 }
 
@@ -52,7 +76,8 @@ impl FromStr for StoreKind {
         match text {
             "memory" => Ok(Self::Memory),
             "sqlite" => Ok(Self::Sqlite),
-            _ => Err(format!("{text} is not a store: memory, sqlite")),
+            "postgres" => Ok(Self::Postgres),
+            _ => Err(format!("{text} is not a store: memory, sqlite, postgres")),
         }
     }
 }
@@ -60,25 +85,34 @@ impl FromStr for StoreKind {
 /// An engine and what it stands on.
 pub struct World {
     pub engine: Engine,
-    _folder: tempfile::TempDir,
+    _kept: Kept,
+}
+
+/// What goes when a store is not needed any more.
+pub enum Kept {
+    Nothing,
+    Folder(#[expect(dead_code, reason = "dropped")] tempfile::TempDir),
+    Database(#[expect(dead_code, reason = "dropped")] Database),
 }
 
 impl World {
     /// An engine over a fresh store, whose agents answer after a while.
-    pub fn new(store: StoreKind, answer_after: Duration) -> Result<Self, String> {
+    pub async fn new(store: StoreKind, answer_after: Duration) -> Result<Self, String> {
         let output = Json::parse(r#"{"v":1}"#).map_err(|e| e.to_string())?;
-        Self::over(store, Arc::new(Idle { answer_after, output }))
+        Self::over(store, Arc::new(Idle { answer_after, output })).await
     }
 
     /// An engine over a fresh store and these agents.
-    pub fn over(store: StoreKind, agents: Arc<dyn AgentTransport>) -> Result<Self, String> {
-        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let ports = match store {
-            StoreKind::Memory => ports(Arc::new(MemoryStore::new()), agents),
-            StoreKind::Sqlite => {
-                let file = folder.path().join("bench.db");
-                ports(Arc::new(Sqlite::open(&file, OpenMode::Engine).map_err(|e| e.to_string())?), agents)
-            }
+    pub async fn over(store: StoreKind, agents: Arc<dyn AgentTransport>) -> Result<Self, String> {
+        let (stores, kept) = store.fresh().await?;
+        let ports = Ports {
+            store: stores.runs,
+            payloads: stores.payloads,
+            query: stores.query,
+            records: stores.records,
+            agents,
+            clock: Arc::new(WallClock::default()),
+            observer: Arc::new(NoObserver),
         };
         let registry = Registry::default();
         registry.register(AgentRecord {
@@ -88,7 +122,7 @@ impl World {
             capabilities: vec!["c".parse().map_err(|_| "a valid name")?],
         });
         let options = EngineOptions { max_in_flight: 1_000_000, ..EngineOptions::default() };
-        Ok(Self { engine: Engine::start(ports, registry, options), _folder: folder })
+        Ok(Self { engine: Engine::start(ports, registry, options), _kept: kept })
     }
 
     /// Runs a plan in parallel to its good end.
@@ -131,19 +165,18 @@ impl World {
     }
 }
 
-fn ports<S>(store: Arc<S>, agents: Arc<dyn AgentTransport>) -> Ports
-where
-    S: RunStore + RunQuery + PayloadStore + RecordStore + 'static,
-{
-    Ports {
-        store: store.clone(),
-        payloads: store.clone(),
-        query: store.clone(),
-        records: store,
-        agents,
-        clock: Arc::new(WallClock::default()),
-        observer: Arc::new(NoObserver),
-    }
+/// The address of the server whose databases are measured.
+fn server() -> String {
+    static SERVER: OnceLock<(Option<Server>, String)> = OnceLock::new();
+    let (_, url) = SERVER.get_or_init(|| match std::env::var("TUTTI_BENCH_DATABASE_URL") {
+        Ok(url) if !url.is_empty() => (None, url),
+        _ => {
+            let server = Server::start(&["shared_buffers=512MB", "max_wal_size=4GB"]);
+            let url = server.url();
+            (Some(server), url)
+        }
+    });
+    url.clone()
 }
 
 /// An agent that answers every call the same, at once or after a while.

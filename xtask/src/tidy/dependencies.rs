@@ -37,7 +37,9 @@ const ROOMS: &[Room] = &[
             "tutti-planner",
             "tutti-adapters-memory",
             "tutti-adapters-sqlite",
+            "tutti-adapters-postgres",
             "tutti-example-agents",
+            "tutti-testkit",
         ],
     },
     Room {

@@ -39,7 +39,7 @@ pub fn scaled(seconds: f64) -> Duration {
 pub async fn run(schedule: &Schedule, executor: Executor, failing: Option<&'static str>) -> Result<Outcome, String> {
     let times = schedule.steps.iter().map(|(id, seconds, _)| (*id, scaled(*seconds))).collect();
     let worker = Arc::new(Worker::new(times, failing)?);
-    let world = World::over(StoreKind::Sqlite, worker.clone())?;
+    let world = World::over(StoreKind::Sqlite, worker.clone()).await?;
     let plan = self::plan(schedule)?;
     let idle = SystemLoad { cpu: Some(0.0), available_workers: Some(100) };
     // The first run of a fresh file makes statements ready; what is measured is the engine at work.
