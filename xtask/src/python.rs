@@ -1,6 +1,7 @@
 //! A Python virtual environment for the interoperability tests, made once and kept until its requirements change.
 
-use crate::process::{Result, output, run};
+use crate::apt;
+use crate::process::{Result, run};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -63,12 +64,7 @@ fn find_or_install() -> Result<&'static str> {
         "the tests need Python {}.{} or newer with its `venv` module (on Debian and Ubuntu: apt-get install python3 python3-venv)",
         OLDEST.0, OLDEST.1
     );
-    if !(is_debian_like() && is_root()) {
-        return Err(missing.into());
-    }
-    println!("installing python3 and python3-venv by apt-get");
-    run(apt_get().arg("update"))?;
-    run(apt_get().args(["install", "--yes", "--no-install-recommends", "python3", "python3-venv"]))?;
+    apt::install(&["python3", "python3-venv"], &missing)?;
     find().ok_or_else(|| format!("{missing}; what apt-get installed is not enough").into())
 }
 
@@ -88,20 +84,6 @@ fn probe(name: &str) -> Option<(u32, u32)> {
 fn parse_version(text: &str) -> Option<(u32, u32)> {
     let (major, minor) = text.trim().split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
-}
-
-fn apt_get() -> Command {
-    let mut command = Command::new("apt-get");
-    command.args(["--quiet", "-o", "DPkg::Lock::Timeout=120"]).env("DEBIAN_FRONTEND", "noninteractive");
-    command
-}
-
-fn is_debian_like() -> bool {
-    Path::new("/etc/debian_version").exists()
-}
-
-fn is_root() -> bool {
-    output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The one command that runs all tests on a machine that has only Rust.
 
 use crate::process::{Result, cargo, run as run_command};
-use crate::python;
+use crate::{postgres, python};
 use std::path::Path;
 
 /// What the interoperability tests install: one line per package, as pip reads it.
@@ -12,6 +12,7 @@ const PYTHON_VARIABLE: &str = "TUTTI_TEST_PYTHON";
 
 /// Prepares what the tests need, then runs them; `args` go to `cargo test`.
 pub fn run(root: &Path, args: &[String]) -> Result<()> {
+    postgres::ensure()?;
     let python = python::environment(&root.join(REQUIREMENTS), &root.join("target/test-venv"))?;
     run_command(cargo(root).args(test_arguments(args)).env(PYTHON_VARIABLE, python))
 }
