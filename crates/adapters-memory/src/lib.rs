@@ -1,5 +1,7 @@
-//! The store ports in memory: for trying things out and for tests. Nothing outlives the process.
+//! The store ports and the sharing of slots in memory: for trying things out and for tests. Nothing outlives the process.
 
+mod fleet;
+mod inbox;
 mod records;
 mod runs;
 
@@ -8,20 +10,23 @@ use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::inbox::{Inbox, InboxItem};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
 };
+use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
 
+pub use crate::fleet::MemoryFleet;
 use crate::records::Records;
 use crate::runs::Runs;
 
-/// Keeps runs, histories, payloads and documents in memory. No call waits, and none needs a runtime.
+/// Keeps runs, histories, commands that wait, payloads and documents in memory. No call waits, and none needs a runtime.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     runs: Mutex<Runs>,
@@ -105,6 +110,25 @@ impl RunQuery for MemoryStore {
 
     async fn definition(&self, hash: Digest) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.runs().definition(hash))
+    }
+}
+
+#[async_trait]
+impl Inbox for MemoryStore {
+    async fn post(&self, item: InboxItem) -> Result<(), StoreError> {
+        self.runs().post(item)
+    }
+
+    async fn pending(&self, slots: &[u16], limit: usize) -> Result<Vec<InboxItem>, StoreError> {
+        Ok(self.runs().inbox().pending(slots, limit))
+    }
+
+    async fn outcome(&self, run: RunId, request: RequestId) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.runs().inbox().outcome(run, request))
+    }
+
+    async fn forget_outcomes(&self, before: Timestamp) -> Result<u64, StoreError> {
+        Ok(self.runs().inbox_mut().forget_outcomes(before))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Runs and their histories.
+//! Runs, their histories, and the commands that wait for them.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -8,11 +8,14 @@ use bytes::Bytes;
 use tutti_core::ids::{Namespace, RequestId, RunId, RunKey};
 use tutti_core::ports::cursor;
 use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::inbox::InboxItem;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunSummary};
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, Snapshot, StoreError, StoredEvent, Wake,
 };
 use tutti_core::value::Digest;
+
+use crate::inbox::Items;
 
 #[derive(Debug, Default)]
 pub struct Runs {
@@ -25,6 +28,8 @@ pub struct Runs {
     /// Runs that are active or wait for a time.
     awake: BTreeSet<RunId>,
     definitions: HashMap<Digest, Bytes>,
+    /// Here, because a commit consumes.
+    inbox: Items,
 }
 
 #[derive(Debug)]
@@ -108,9 +113,11 @@ impl Runs {
 
     fn commit_one(&mut self, commit: Commit) -> CommitOutcome {
         let Some(run) = self.runs.get_mut(&commit.run) else { return CommitOutcome::Refused };
+        if run.commit_id == commit.commit_id {
+            return CommitOutcome::Committed;
+        }
         if run.last_seq() != commit.expected || run.epoch != commit.epoch {
-            let repeated = run.commit_id == commit.commit_id;
-            return if repeated { CommitOutcome::Committed } else { CommitOutcome::Refused };
+            return CommitOutcome::Refused;
         }
         run.append(commit.events);
         run.commit_id = commit.commit_id;
@@ -123,7 +130,24 @@ impl Runs {
             run.wake = commit.wake;
             self.set_awake(commit.run, commit.wake);
         }
+        self.inbox.consume(commit.run, commit.consumed);
         CommitOutcome::Committed
+    }
+
+    pub fn post(&mut self, item: InboxItem) -> Result<(), StoreError> {
+        if !self.runs.contains_key(&item.run) {
+            return Err(StoreError::Permanent(format!("there is no run {} to post to", item.run)));
+        }
+        self.inbox.post(item);
+        Ok(())
+    }
+
+    pub fn inbox(&self) -> &Items {
+        &self.inbox
+    }
+
+    pub fn inbox_mut(&mut self) -> &mut Items {
+        &mut self.inbox
     }
 
     pub fn claim(&mut self, run: RunId) -> Option<Claim> {
