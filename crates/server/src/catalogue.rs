@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use tutti_adapters_grpc::GrpcTransport;
 use tutti_adapters_grpc::api::{ApiClient, ApiError, Finding};
 use tutti_core::ids::{Namespace, WorkflowId};
 use tutti_core::ports::inbound::runs::WorkflowSource;
 use tutti_core::ports::inbound::workflows::{
     ListWorkflows, PlanDescription, RegisterWorkflow, RegisteredWorkflow, WorkflowPage, Workflows,
 };
-use tutti_core::ports::observer::NoObserver;
 use tutti_core::workflow::Problem;
-use tutti_engine::{Ports, Registry, WorkflowService};
+use tutti_engine::{Registry, WorkflowService};
 
 use crate::cli::{Global, Source, by, plan};
 use crate::clock::SystemClock;
@@ -44,22 +42,13 @@ impl Catalogue {
         if let Some(url) = &source.server {
             return Ok(Self::Server(Box::new(remote::client(url)?), url.clone()));
         }
-        let store = match access {
-            Access::Look => global.store.look().await?,
-            Access::Write => global.store.open_for_keeping().await?,
-        };
-        let ports = Ports {
-            store: store.runs,
-            payloads: store.payloads,
-            query: store.query,
-            records: store.records,
-            agents: Arc::new(GrpcTransport::new(global.config.agents.transport())),
-            clock: Arc::new(SystemClock),
-            observer: Arc::new(NoObserver),
+        let records = match access {
+            Access::Look => global.store.open_documents().await?,
+            Access::Write => global.store.open_for_keeping().await?.records,
         };
         let execution = global.config.execution.clone();
         let describer = Arc::new(move |workflow| plan::describe(workflow, &execution));
-        Ok(Self::Store(Box::new(WorkflowService::over(ports, Registry::default(), describer))))
+        Ok(Self::Store(Box::new(WorkflowService::over(records, Arc::new(SystemClock), Registry::default(), describer))))
     }
 
     /// Registers a version.

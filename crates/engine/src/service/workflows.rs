@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tutti_core::ids::{Namespace, WorkflowId};
 use tutti_core::plan::Plan;
+use tutti_core::ports::clock::Clock;
 use tutti_core::ports::cursor;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::WorkflowSource;
@@ -23,7 +24,7 @@ use tutti_core::workflow::{Problem, Workflow, parse};
 
 use super::errors::{of_store, of_workflow};
 use crate::dispatcher::Registry;
-use crate::engine::{Engine, Ports};
+use crate::engine::Engine;
 
 /// Describes the plan of a workflow.
 pub type Describer = Arc<dyn Fn(Workflow) -> Result<PlanDescription, Vec<Problem>> + Send + Sync>;
@@ -37,7 +38,8 @@ const TRIES: usize = 10;
 /// The registered workflows of a store, for callers.
 #[derive(Clone)]
 pub struct WorkflowService {
-    ports: Ports,
+    records: Arc<dyn RecordStore>,
+    clock: Arc<dyn Clock>,
     registry: Registry,
     describer: Describer,
 }
@@ -60,17 +62,23 @@ impl WorkflowService {
     /// The workflows in the store of this engine.
     #[must_use]
     pub fn new(engine: &Engine, describer: Describer) -> Self {
-        Self::over(engine.ports().clone(), engine.registry().clone(), describer)
+        let (records, clock) = (engine.ports().records.clone(), engine.ports().clock.clone());
+        Self::over(records, clock, engine.registry().clone(), describer)
     }
 
-    /// The workflows in a store that no engine need have. Of the ports the documents and the clock are used.
+    /// The workflows in a store that no engine need have.
     #[must_use]
-    pub const fn over(ports: Ports, registry: Registry, describer: Describer) -> Self {
-        Self { ports, registry, describer }
+    pub const fn over(
+        records: Arc<dyn RecordStore>,
+        clock: Arc<dyn Clock>,
+        registry: Registry,
+        describer: Describer,
+    ) -> Self {
+        Self { records, clock, registry, describer }
     }
 
     fn records(&self) -> &dyn RecordStore {
-        &*self.ports.records
+        &*self.records
     }
 
     /// Makes a version the last one, unless a later one is.
@@ -114,7 +122,7 @@ impl Workflows for WorkflowService {
             definition: plan.definition(),
             steps: u32::try_from(plan.len()).unwrap_or(u32::MAX),
             number,
-            at: self.ports.clock.now(),
+            at: self.clock.now(),
             by,
         };
         let name = name_of(&version.id, &version.version);
