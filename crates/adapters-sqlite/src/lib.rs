@@ -1,12 +1,13 @@
 //! The store ports on an embedded SQLite file.
 //!
 //! One engine writes to a file, through one connection on a thread of its own that commits in groups; any number of
-//! processes read beside it. The file is in write-ahead mode and is synced before a call is answered, so that what was
+//! processes read beside it, and may leave commands for its runs. The file is in write-ahead mode and is synced before a call is answered, so that what was
 //! acknowledged survives the death of the process and of the machine.
 
 mod error;
 mod filter;
 mod frame;
+mod inbox;
 mod open;
 mod read;
 mod readers;
@@ -21,14 +22,16 @@ use std::path::Path;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::Connection;
-use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::inbox::{Inbox, InboxItem};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
 };
+use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
 
 use crate::error::Outcome;
@@ -41,11 +44,14 @@ use crate::writer::{Weight, Writer};
 pub enum OpenMode {
     /// To run workflows: makes the file, its folder and its tables where they are missing, and keeps other engines away.
     Engine,
+    /// To look at it and to post to the inbox, beside a running engine or without one. Other calls that would write are
+    /// refused.
+    Beside,
     /// To look at it, beside a running engine or without one. Calls that would write are refused.
     ReadOnly,
 }
 
-/// Runs, histories, payloads and documents in one SQLite file. Calls need a tokio runtime.
+/// Runs, histories, commands that wait, payloads and documents in one SQLite file. Calls need a tokio runtime.
 ///
 /// Dropping it waits until what was asked is written, and closes the file.
 #[derive(Debug)]
@@ -53,6 +59,7 @@ pub struct Sqlite {
     // In this order: the last connection to close tidies up the log, then the lock is freed.
     readers: Readers,
     writer: Option<Writer>,
+    mode: OpenMode,
     _lock: Option<EngineLock>,
 }
 
@@ -60,22 +67,27 @@ impl Sqlite {
     /// Opens a file. Blocks while it reads and, at the first start, makes the tables.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another engine has the file; [`StoreError::Unavailable`] if it is missing (when only
-    /// reading) or cannot be reached; [`StoreError::Corrupt`] if it is damaged or no database; [`StoreError::Permanent`] if it
+    /// [`StoreError::InUse`] if another engine has the file; [`StoreError::Unavailable`] if it is missing (unless for an
+    /// engine) or cannot be reached; [`StoreError::Corrupt`] if it is damaged or no database; [`StoreError::Permanent`] if it
     /// belongs to another program or to a newer version.
     pub fn open(path: impl AsRef<Path>, mode: OpenMode) -> Result<Self, StoreError> {
         let path = path.as_ref();
         match mode {
             OpenMode::ReadOnly => {
                 let readers = Readers::new(path.to_path_buf(), open::reader(path)?);
-                Ok(Self { readers, writer: None, _lock: None })
+                Ok(Self { readers, writer: None, mode, _lock: None })
+            }
+            OpenMode::Beside => {
+                let readers = Readers::new(path.to_path_buf(), open::reader(path)?);
+                let writer = Writer::start(open::poster(path)?)?;
+                Ok(Self { readers, writer: Some(writer), mode, _lock: None })
             }
             OpenMode::Engine => {
                 let path = open::resolve(path)?;
                 let lock = EngineLock::take(&path)?;
                 let writer = Writer::start(open::writer(&path)?)?;
                 let first = open::reader(&path)?;
-                Ok(Self { readers: Readers::new(path, first), writer: Some(writer), _lock: Some(lock) })
+                Ok(Self { readers: Readers::new(path, first), writer: Some(writer), mode, _lock: Some(lock) })
             }
         }
     }
@@ -86,8 +98,19 @@ impl Sqlite {
         bytes: usize,
         work: impl Fn(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        if self.mode == OpenMode::Beside {
+            return Err(StoreError::Permanent("it was opened for reading and posting only".to_string()));
+        }
+        self.write_or_post(Weight { runs, bytes }, work).await
+    }
+
+    async fn write_or_post<T: Send + 'static>(
+        &self,
+        weight: Weight,
+        work: impl Fn(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let refused = || StoreError::Permanent("it was opened for reading only".to_string());
-        self.writer.as_ref().ok_or_else(refused)?.run(Weight { runs, bytes }, work).await
+        self.writer.as_ref().ok_or_else(refused)?.run(weight, work).await
     }
 }
 
@@ -101,7 +124,8 @@ impl RunStore for Sqlite {
 
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
         Commit::check_all(&commits)?;
-        let size = commits.iter().map(|commit| size(&commit.events)).sum();
+        let outcomes = commits.iter().flat_map(|commit| &commit.consumed).map(|consumed| consumed.outcome.len());
+        let size = commits.iter().map(|commit| size(&commit.events)).sum::<usize>() + outcomes.sum::<usize>();
         self.write(commits.len(), size, move |db| write::commit(db, &commits)).await
     }
 
@@ -154,6 +178,27 @@ impl RunQuery for Sqlite {
 
     async fn definition(&self, hash: Digest) -> Result<Option<Vec<u8>>, StoreError> {
         self.readers.run(move |db| read::definition(db, hash)).await
+    }
+}
+
+#[async_trait]
+impl Inbox for Sqlite {
+    async fn post(&self, item: InboxItem) -> Result<(), StoreError> {
+        let weight = Weight { runs: 1, bytes: item.blob.len() };
+        self.write_or_post(weight, move |db| inbox::post(db, &item)).await
+    }
+
+    async fn pending(&self, slots: &[u16], limit: usize) -> Result<Vec<InboxItem>, StoreError> {
+        let slots = slots.to_vec();
+        self.readers.run(move |db| inbox::pending(db, &slots, limit)).await
+    }
+
+    async fn outcome(&self, run: RunId, request: RequestId) -> Result<Option<Bytes>, StoreError> {
+        self.readers.run(move |db| inbox::outcome(db, run, request)).await
+    }
+
+    async fn forget_outcomes(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.write(1, 0, move |db| inbox::forget_outcomes(db, before)).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! Opening the file: one engine, any number of readers.
+//! Opening the file: one engine, any number of readers and of those who post.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
@@ -72,20 +72,7 @@ pub fn writer(path: &Path) -> Result<Connection, StoreError> {
     check_version(rusqlite::version_number())?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = connect(path, flags)?;
-    let set_up = || {
-        db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0)).and_then(|mode| {
-            // Every acknowledged commit is on the disk, also if the power fails.
-            db.pragma_update(None, "synchronous", "full")?;
-            db.pragma_update(None, "foreign_keys", true)?;
-            // In KiB: enough for the guards and the upper levels of the indexes.
-            db.pragma_update(None, "cache_size", -16 * 1024)?;
-            // In pages: copying the log into the file costs two syncs more, so not too often.
-            db.pragma_update(None, "wal_autocheckpoint", 4_000)?;
-            db.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
-            Ok(mode)
-        })
-    };
-    let mode = set_up().map_err(|error| about(path, classify(&error)))?;
+    let mode = set_up(&db).map_err(|error| about(path, classify(&error)))?;
     if mode != "wal" {
         let reason = format!("the file system allows no write-ahead log (journal mode \"{mode}\")");
         return Err(about(path, StoreError::Permanent(reason)));
@@ -96,13 +83,45 @@ pub fn writer(path: &Path) -> Result<Connection, StoreError> {
 
 /// A connection that only reads.
 pub fn reader(path: &Path) -> Result<Connection, StoreError> {
+    existing(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// A connection that writes beside an engine's. It changes no table: that is for engines.
+pub fn poster(path: &Path) -> Result<Connection, StoreError> {
+    let db = existing(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // The file is in write-ahead mode since an engine made its tables.
+    careful(&db).map_err(|error| about(path, classify(&error)))?;
+    Ok(db)
+}
+
+/// A connection to a file that must have this build's tables.
+fn existing(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     check_version(rusqlite::version_number())?;
     if !path.try_exists().unwrap_or(true) {
         return Err(StoreError::Unavailable(format!("there is no store at {}", path.display())));
     }
-    let db = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let db = connect(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     schema::check(&db).map_err(|error| about(path, error))?;
     Ok(db)
+}
+
+/// Readies the connection of an engine; gives the journal mode.
+fn set_up(db: &Connection) -> rusqlite::Result<String> {
+    let mode = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    careful(db)?;
+    // In KiB: enough for the guards and the upper levels of the indexes.
+    db.pragma_update(None, "cache_size", -16 * 1024)?;
+    db.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    Ok(mode)
+}
+
+/// What holds for each connection that writes.
+fn careful(db: &Connection) -> rusqlite::Result<()> {
+    // Every acknowledged commit is on the disk, also if the power fails.
+    db.pragma_update(None, "synchronous", "full")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    // In pages: copying the log into the file costs two syncs more, so not too often.
+    db.pragma_update(None, "wal_autocheckpoint", 4_000)
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

@@ -10,7 +10,7 @@ use tutti_core::ports::store::{
 use tutti_core::value::Digest;
 
 use crate::error::Outcome;
-use crate::{frame, rows};
+use crate::{frame, inbox, rows};
 
 /// Creates a run.
 pub fn create(db: &Connection, new: &NewRun) -> Outcome<Creation> {
@@ -93,9 +93,11 @@ fn commit_one(db: &Connection, commit: &Commit) -> rusqlite::Result<CommitOutcom
         return Ok(CommitOutcome::Refused);
     };
     let commit_id = commit.commit_id.to_be_bytes();
+    if last_id == commit_id {
+        return Ok(CommitOutcome::Committed);
+    }
     if last_seq != commit.expected || epoch != commit.epoch {
-        let repeated = last_id == commit_id;
-        return Ok(if repeated { CommitOutcome::Committed } else { CommitOutcome::Refused });
+        return Ok(CommitOutcome::Refused);
     }
     let last_seq = commit.expected + commit.events.len() as u64;
     db.prepare_cached(
@@ -116,6 +118,7 @@ fn commit_one(db: &Connection, commit: &Commit) -> rusqlite::Result<CommitOutcom
         with_summary(summary, |values| update.execute(values))?;
     }
     append(db, commit.run, commit.epoch, &commit.events)?;
+    inbox::consume(db, commit.run, &commit.consumed)?;
     Ok(CommitOutcome::Committed)
 }
 
