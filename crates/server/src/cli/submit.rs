@@ -182,10 +182,12 @@ pub async fn submit(wanted: Submission, url: &str, show: Option<Show>, patience:
     }
     let Some(show) = show else { return answer(&format!("{run}\n")).map(|()| Exit::Done) };
     say(format!("run {run} was started at {url}"));
-    let run = place.reader.find(&run.to_string()).await?;
-    let view = RunView::new(place.reader.plan(&run).await?);
+    // The run goes on, whatever becomes of this command.
+    let lost = |failure: Failure| failure.next(format!("tutti watch {run} --server {url}"));
+    let summary = place.reader.find(&run.to_string()).await.map_err(lost)?;
+    let view = RunView::new(place.reader.plan(&summary).await.map_err(lost)?);
     let watched = Watched { place: &place, home: Home::Server(url), show: &show, interrupts: &interrupts };
-    watched.one(&run, view).await
+    watched.one(&summary, view).await
 }
 
 /// What the run follows, and its inputs with the files that they name: those are here, not at the server.

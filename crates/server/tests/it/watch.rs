@@ -65,7 +65,7 @@ fn a_watcher_goes_on_when_the_server_is_there_again_and_misses_nothing() {
     let place = Place::with_delay(400);
     let host = Host::start(&place);
     let watching = host.start_tutti(&place, &["submit", "chain.yaml", "--watch", "--progress", "json"]);
-    begun(&place);
+    watching.says(&["AttemptStarted"]);
     let many = host.start_tutti(&place, &["watch", "-f", "workflow:chain", "--progress", "json"]);
     many.answers(&["running"]);
     host.signal(Signal::KILL);
