@@ -35,6 +35,8 @@ pub enum Purpose {
     Read,
     /// To hold the lock of an engine.
     Lock,
+    /// To hold slots, and to renew leases.
+    Lease,
     /// To change the tables.
     Migrate,
 }
@@ -66,6 +68,7 @@ impl Address {
             }
             Purpose::Read => &[("default_transaction_read_only", "on"), ("statement_timeout", "60s")],
             Purpose::Lock => &[("statement_timeout", "5s")],
+            Purpose::Lease => &[("statement_timeout", "3s")],
             // As long as it takes.
             Purpose::Migrate => &[("statement_timeout", "0"), ("lock_timeout", "0")],
         };

@@ -13,7 +13,7 @@ use tutti_core::ports::store::StoreError;
 
 use crate::error::classify;
 
-/// Longest wait for a place, and for a connection to be made.
+/// Longest wait for a place, and for a connection to be made; less for calls that may take less.
 const WAIT: Duration = Duration::from_secs(10);
 
 /// The result of a statement. The outer error is the database's or the connection's; the inner one is an answer.
@@ -55,7 +55,7 @@ impl Connections {
         T: Send + 'static,
     {
         let busy = |_| StoreError::Unavailable(format!("all {} connections are busy", self.size));
-        let place = timeout(WAIT, self.places.clone().acquire_owned()).await.map_err(busy)?;
+        let place = timeout(WAIT.min(self.shared.longest), self.places.clone().acquire_owned()).await.map_err(busy)?;
         let place = place.expect("the semaphore is never closed");
         let shared = self.shared.clone();
         let task = tokio::spawn(async move {
@@ -99,7 +99,7 @@ impl Shared {
         let kept = self.idle().pop();
         match kept {
             Some(db) => Ok(db),
-            None => connect(&self.options).await,
+            None => connect_within(&self.options, WAIT.min(self.longest)).await,
         }
     }
 
@@ -119,9 +119,13 @@ impl Shared {
 
 /// A new connection.
 pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    match timeout(WAIT, options.connect()).await {
+    connect_within(options, WAIT).await
+}
+
+async fn connect_within(options: &PgConnectOptions, longest: Duration) -> Result<PgConnection, StoreError> {
+    match timeout(longest, options.connect()).await {
         Ok(connected) => connected.map_err(|error| classify(&error)),
-        Err(_) => Err(StoreError::Unavailable(format!("the database takes no connection in {WAIT:?}"))),
+        Err(_) => Err(StoreError::Unavailable(format!("the database takes no connection in {longest:?}"))),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A commit is one statement and its own transaction, for many runs, each guarded by its own row; what was acknowledged is as
 //! durable as the server's own commits are. The tables are made by [`migrate`], so that an engine needs no right to make
-//! any. One engine at a time drives the runs of a database; any number of processes read beside it.
+//! any. One engine at a time drives the runs of a database, or servers that share its slots; any number of processes read
+//! beside them.
 
 mod address;
 mod columns;
@@ -11,7 +12,10 @@ mod connections;
 mod create;
 mod error;
 mod filter;
+mod fleet;
 mod frame;
+mod hints;
+mod inbox;
 mod lock;
 mod open;
 mod read;
@@ -21,27 +25,31 @@ mod schema;
 mod text;
 mod write;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ids::{Namespace, RequestId, RunId, ServerId};
 use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::fleet::{Fleet, Member, Standing};
+use tutti_core::ports::inbox::{Inbox, InboxItem};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
 };
+use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
 
 pub use crate::address::Address;
 use crate::address::Purpose;
 use crate::connections::{Connections, Work, connect};
 use crate::create::Asked;
-use crate::lock::EngineLock;
+pub use crate::hints::Hints;
+use crate::lock::{EngineLock, Sharing};
 pub use crate::schema::Migrated;
 
 /// Most connections that write: a commit carries many runs, so that few are needed.
@@ -61,6 +69,9 @@ const REMEMBERED: usize = 1_000;
 pub enum OpenMode {
     /// To run workflows: keeps other engines away.
     Engine,
+    /// To run workflows beside other servers, each in the slots that it has by the [`Fleet`]: keeps engines away that want the
+    /// database for themselves.
+    Server,
     /// To look at it, beside a running engine or without one. Calls that would write are refused.
     ReadOnly,
 }
@@ -70,6 +81,7 @@ pub enum OpenMode {
 pub struct Postgres {
     readers: Connections,
     writers: Option<Connections>,
+    fleet: Option<fleet::Lines>,
     /// Definitions that were seen to be kept.
     definitions: Mutex<HashSet<Digest>>,
     _lock: Option<EngineLock>,
@@ -79,7 +91,7 @@ impl Postgres {
     /// Opens a database.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another engine has the database; [`StoreError::Unavailable`] if it cannot be reached, or only
+    /// [`StoreError::InUse`] if another engine has the database for itself, or any has it that is to be for this one alone; [`StoreError::Unavailable`] if it cannot be reached, or only
     /// reads; [`StoreError::Permanent`] if it is older than PostgreSQL 15, keeps texts in another encoding than UTF-8, can
     /// lose what it acknowledged and the address does not allow that, or if its tables are older or newer than this build's.
     pub async fn open(address: &Address, mode: OpenMode) -> Result<Self, StoreError> {
@@ -87,20 +99,22 @@ impl Postgres {
     }
 
     async fn open_at(address: &Address, mode: OpenMode) -> Result<Self, StoreError> {
-        let purpose = if mode == OpenMode::Engine { Purpose::Write } else { Purpose::Read };
+        let purpose = if mode == OpenMode::ReadOnly { Purpose::Read } else { Purpose::Write };
         let mut db = connect(&address.session(purpose)).await?;
         open::check_server(&mut db).await?;
         schema::check(&mut db).await?;
         let readers = Connections::new(address.session(Purpose::Read), READERS, LONGEST.1);
-        let (writers, lock) = match mode {
-            OpenMode::ReadOnly => (None, None),
-            OpenMode::Engine => {
+        let (writers, fleet, lock) = match mode {
+            OpenMode::ReadOnly => (None, None, None),
+            OpenMode::Engine | OpenMode::Server => {
+                let sharing = if mode == OpenMode::Engine { Sharing::Alone } else { Sharing::Shared };
                 open::check_writes(&mut db, address.allows_unsafe_durability()).await?;
-                let lock = EngineLock::take(address.session(Purpose::Lock)).await?;
-                (Some(Connections::new(address.session(Purpose::Write), WRITERS, LONGEST.0)), Some(lock))
+                let lock = EngineLock::take(address.session(Purpose::Lock), sharing).await?;
+                let writers = Connections::new(address.session(Purpose::Write), WRITERS, LONGEST.0);
+                (Some(writers), Some(fleet::Lines::new(&address.session(Purpose::Lease))), Some(lock))
             }
         };
-        Ok(Self { readers, writers, definitions: Mutex::default(), _lock: lock })
+        Ok(Self { readers, writers, fleet, definitions: Mutex::default(), _lock: lock })
     }
 
     async fn write<A, T>(&self, asked: A, work: Work<A, T>) -> Result<T, StoreError>
@@ -108,8 +122,11 @@ impl Postgres {
         A: Send + Sync + 'static,
         T: Send + 'static,
     {
-        let refused = || StoreError::Permanent("it was opened for reading only".to_owned());
-        self.writers.as_ref().ok_or_else(refused)?.run(asked, work).await
+        self.writers.as_ref().ok_or_else(for_reading)?.run(asked, work).await
+    }
+
+    fn fleet(&self) -> Result<&fleet::Lines, StoreError> {
+        self.fleet.as_ref().ok_or_else(for_reading)
     }
 
     fn knows(&self, definition: Digest) -> bool {
@@ -247,6 +264,69 @@ impl RecordStore for Postgres {
     async fn delete(&self, key: &RecordKey, revision: u64) -> Result<bool, StoreError> {
         self.write((key.clone(), revision), |db, asked| Box::pin(records::delete(db, asked))).await
     }
+}
+
+#[async_trait]
+impl Inbox for Postgres {
+    async fn post(&self, item: InboxItem) -> Result<(), StoreError> {
+        let slot = item.run.slot();
+        if self.write(item, |db, item| Box::pin(inbox::post(db, item))).await?
+            && let Err(error) = self.write(slot, |db, slot| Box::pin(inbox::notify(db, slot))).await
+        {
+            // The item is there, and is found when its server looks next.
+            tracing::debug!(%error, slot, "no hint was given of a command in the inbox");
+        }
+        Ok(())
+    }
+
+    async fn pending(&self, slots: &[u16], limit: usize) -> Result<Vec<InboxItem>, StoreError> {
+        let asked = (slots.iter().map(|slot| i32::from(*slot)).collect(), limit);
+        self.readers.read(asked, |db, asked| Box::pin(inbox::pending(db, asked))).await
+    }
+
+    async fn outcome(&self, run: RunId, request: RequestId) -> Result<Option<Bytes>, StoreError> {
+        self.readers.read((run, request), |db, asked| Box::pin(inbox::outcome(db, asked))).await
+    }
+
+    async fn forget_outcomes(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut all = 0;
+        loop {
+            let some = self.write(before, |db, before| Box::pin(inbox::forget(db, before))).await?;
+            all += some;
+            if some < inbox::FORGOTTEN_AT_ONCE {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Fleet for Postgres {
+    async fn join(&self, server: &ServerId, lease: Duration) -> Result<Member, StoreError> {
+        let asked = (server.clone(), lease);
+        self.fleet()?.changes.run(asked, |db, asked| Box::pin(fleet::join(db, asked))).await
+    }
+
+    async fn renew(&self, member: &Member) -> Result<Standing, StoreError> {
+        self.fleet()?.renewals.read(member.clone(), |db, member| Box::pin(fleet::renew(db, member))).await
+    }
+
+    async fn take(&self, member: &Member, most: usize) -> Result<BTreeSet<u16>, StoreError> {
+        self.fleet()?.changes.run((member.clone(), most), |db, asked| Box::pin(fleet::take(db, asked))).await
+    }
+
+    async fn give_up(&self, member: &Member, slots: &BTreeSet<u16>) -> Result<(), StoreError> {
+        let asked = (member.clone(), slots.clone());
+        self.fleet()?.changes.run(asked, |db, asked| Box::pin(fleet::give_up(db, asked))).await
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), StoreError> {
+        self.fleet()?.changes.run(member.clone(), |db, member| Box::pin(fleet::leave(db, member))).await
+    }
+}
+
+fn for_reading() -> StoreError {
+    StoreError::Permanent("it was opened for reading only".to_owned())
 }
 
 fn about(address: &Address, error: StoreError) -> StoreError {

@@ -1,4 +1,4 @@
-//! One engine at a time: a lock that the database holds for a session.
+//! One engine at a time, or servers that share: a lock that the database holds for a session.
 
 use std::time::Duration;
 
@@ -20,7 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often is asked whether the session still lives, and how soon it must answer.
 const CHECK: Duration = Duration::from_secs(2);
 
-/// Keeps a second engine away from a database for as long as it lives.
+/// With whom an engine shares a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nobody.
+    Alone,
+    /// With those who share it too.
+    Shared,
+}
+
+/// Keeps engines away from a database for as long as it lives: all others, or those that want it alone.
 ///
 /// It keeps mistakes away and no more: when its session is lost, another engine may get it, and what keeps histories whole
 /// is the epoch in each run's guard.
@@ -31,13 +40,13 @@ pub struct EngineLock {
 
 impl EngineLock {
     /// Takes the lock.
-    pub async fn take(options: PgConnectOptions) -> Result<Self, StoreError> {
+    pub async fn take(options: PgConnectOptions, sharing: Sharing) -> Result<Self, StoreError> {
         let give_up = Instant::now() + PATIENCE;
         let mut db = connect(&options).await?;
         let mut wait = Duration::from_millis(2);
         loop {
-            if try_lock(&mut db).await.map_err(|error| classify(&error))? {
-                return Ok(Self { keeper: tokio::spawn(keep(db, options)) });
+            if try_lock(&mut db, sharing).await.map_err(|error| classify(&error))? {
+                return Ok(Self { keeper: tokio::spawn(keep(db, options, sharing)) });
             }
             if Instant::now() >= give_up {
                 let owner = owner(&mut db).await.unwrap_or_default();
@@ -58,21 +67,21 @@ impl Drop for EngineLock {
 }
 
 /// Holds the session; gets a new one when it is lost.
-async fn keep(mut db: PgConnection, options: PgConnectOptions) {
+async fn keep(mut db: PgConnection, options: PgConnectOptions, sharing: Sharing) {
     loop {
         while matches!(timeout(CHECK, db.ping()).await, Ok(Ok(()))) {
             sleep(CHECK).await;
         }
         tracing::warn!("the session that keeps other engines away from the database is lost; it is taken again");
-        db = retake(&options).await;
+        db = retake(&options, sharing).await;
     }
 }
 
-async fn retake(options: &PgConnectOptions) -> PgConnection {
+async fn retake(options: &PgConnectOptions, sharing: Sharing) -> PgConnection {
     let mut told = false;
     loop {
         if let Ok(mut db) = connect(options).await
-            && let Ok(taken) = try_lock(&mut db).await
+            && let Ok(taken) = try_lock(&mut db, sharing).await
         {
             if taken {
                 return db;
@@ -86,8 +95,12 @@ async fn retake(options: &PgConnectOptions) -> PgConnection {
     }
 }
 
-async fn try_lock(db: &mut PgConnection) -> sqlx::Result<bool> {
-    let locked = sqlx::query("SELECT pg_try_advisory_lock($1, $2)").bind(LOCK.0).bind(LOCK.1).fetch_one(db).await?;
+async fn try_lock(db: &mut PgConnection, sharing: Sharing) -> sqlx::Result<bool> {
+    let statement = match sharing {
+        Sharing::Alone => "SELECT pg_try_advisory_lock($1, $2)",
+        Sharing::Shared => "SELECT pg_try_advisory_lock_shared($1, $2)",
+    };
+    let locked = sqlx::query(statement).bind(LOCK.0).bind(LOCK.1).fetch_one(db).await?;
     locked.try_get(0)
 }
 

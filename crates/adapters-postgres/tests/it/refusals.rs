@@ -21,8 +21,8 @@ async fn tables_are_made_by_those_who_are_told_to() {
     for mode in BOTH {
         assert!(refusal(&database, mode).await.to_string().contains("`tutti migrate` makes them"));
     }
-    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 0, to: 2 }));
-    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 2, to: 2 }));
+    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 0, to: 3 }));
+    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 3, to: 3 }));
     Postgres::open(&address(&database), OpenMode::Engine).await.unwrap();
 }
 
@@ -35,9 +35,9 @@ async fn several_may_make_the_tables_at_once() {
         all.spawn(async move { migrate(&address).await });
     }
     for made in all.join_all().await {
-        assert_eq!(made.unwrap().to, 2);
+        assert_eq!(made.unwrap().to, 3);
     }
-    assert_eq!(database.sql("SELECT count(*) FROM tutti_migration"), "2");
+    assert_eq!(database.sql("SELECT count(*) FROM tutti_migration"), "3");
     Postgres::open(&address(&database), OpenMode::Engine).await.unwrap();
 }
 
@@ -46,14 +46,14 @@ async fn older_newer_and_changed_tables_are_refused() {
     let database = Database::fresh();
     drop(engine(&database).await);
     database.sql(
-        "CREATE TABLE aside AS SELECT * FROM tutti_migration WHERE version = 2;
-         DELETE FROM tutti_migration WHERE version = 2; DROP VIEW history",
+        "CREATE TABLE aside AS SELECT * FROM tutti_migration WHERE version > 1;
+         DELETE FROM tutti_migration WHERE version > 1; DROP VIEW history; DROP TABLE inbox, inbox_outcome, server, slot",
     );
     for mode in BOTH {
         let text = refusal(&database, mode).await.to_string();
-        assert!(text.contains("has version 1") && text.contains("needs version 2"), "{text}");
+        assert!(text.contains("has version 1") && text.contains("needs version 3"), "{text}");
     }
-    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 1, to: 2 }), "the rest is made");
+    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 1, to: 3 }), "the rest is made");
     drop(Postgres::open(&address(&database), OpenMode::ReadOnly).await.unwrap());
 
     database.sql("INSERT INTO tutti_migration SELECT 99, 'future', now(), true, 'x', 0");
@@ -137,6 +137,8 @@ async fn a_role_of_few_rights_is_enough() {
     let url = database.url().replace("postgres://postgres@", &format!("postgres://{role}@"));
     let store = Postgres::open(&url.parse().unwrap(), OpenMode::Engine).await.unwrap();
     crate::durable::use_everything(&store).await;
+    crate::inbox::use_inbox(&store).await;
+    crate::fleet::use_fleet(&store).await;
     let refused = database_as(&url, "UPDATE event SET kind = 1").await;
     assert!(refused.contains("permission denied"), "{refused}");
     let refused = database_as(&url, "CREATE TABLE mine (x INTEGER)").await;
@@ -151,7 +153,8 @@ const RIGHTS: &str = "
     GRANT SELECT ON ALL TABLES IN SCHEMA public TO ROLE;
     GRANT INSERT ON definition, event, payload, request TO ROLE;
     GRANT INSERT, UPDATE ON run, run_view, run_key, snapshot TO ROLE;
-    GRANT INSERT, UPDATE, DELETE ON record TO ROLE;";
+    GRANT INSERT, UPDATE, DELETE ON record, inbox, inbox_outcome, server TO ROLE;
+    GRANT UPDATE ON slot TO ROLE;";
 
 async fn database_as(url: &str, statement: &'static str) -> String {
     use sqlx::Connection as _;
