@@ -110,6 +110,7 @@ impl World {
             payloads: stores.payloads,
             query: stores.query,
             records: stores.records,
+            inbox: stores.inbox,
             agents,
             clock: Arc::new(WallClock::default()),
             observer: Arc::new(NoObserver),

@@ -1,32 +1,35 @@
 //! The engine as the rest of the product sees it.
 
+mod commands;
+mod fleet;
+mod inbox;
+mod slots;
+
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tutti_core::ids::{Namespace, RequestId, RunId};
-use tutti_core::limits::SLOTS;
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::AgentTransport;
 use tutti_core::ports::clock::Clock;
+use tutti_core::ports::inbox::Inbox;
 use tutti_core::ports::observer::Observer;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
-use tutti_core::ports::store::{Creation, DueRuns, RunStore, StoreError};
-use tutti_core::run::{Command, Input, Order, Origin, Rejection};
+use tutti_core::ports::store::{Creation, RunStore, StoreError};
+use tutti_core::run::{Origin, Rejection};
 use tutti_core::schedule::{Policy, StrategyDecision};
-use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, Json, Payload};
 
 use crate::committer;
 use crate::dispatcher::{AttemptContext, AttemptFigures, Registry, Tally};
-use crate::driver::{AdoptRun, Asker, CreateRun, DriveError, Driver, Message, Progress};
+use crate::driver::{CreateRun, DriveError, Driver, Message};
 use crate::hub::{Changed, Hub, Watch};
 use crate::lane::Lane;
-use crate::loader::{TakeOver, load};
 
-/// Runs that are looked for at once when everything is taken over.
-const DUE_PAGE: usize = 100;
+pub use self::fleet::{FleetMembership, FleetOptions};
+use self::slots::Slots;
 
 /// What an engine works on.
 #[derive(Clone)]
@@ -37,6 +40,8 @@ pub struct Ports {
     pub payloads: Arc<dyn PayloadStore>,
     /// Reads runs.
     pub query: Arc<dyn RunQuery>,
+    /// Brings commands that other processes took in.
+    pub inbox: Arc<dyn Inbox>,
     /// Keeps registered workflows and agents, and who may call.
     pub records: Arc<dyn RecordStore>,
     /// Calls agents.
@@ -73,6 +78,7 @@ struct Inner {
     tally: Arc<Tally>,
     /// Held while a run is taken over.
     adopting: Mutex<()>,
+    slots: Slots,
     lanes: Vec<mpsc::UnboundedSender<Message>>,
 }
 
@@ -150,9 +156,15 @@ pub enum EngineError {
         /// What is wrong.
         reason: String,
     },
+    /// The engine that has the run refused a command that was posted to it.
+    #[error("{0}")]
+    Refused(String),
     /// The key of a run to be started names another one.
     #[error("the key names run {0}")]
     KeyHeld(RunId),
+    /// The engine shares the store with others and has no part of it yet, or not any more.
+    #[error("this server has no part of the store's runs at present")]
+    NoSlots,
     /// Nothing is started any more.
     #[error("the engine is shutting down")]
     ShuttingDown,
@@ -198,7 +210,7 @@ impl Engine {
                 sender
             })
             .collect();
-        Self(Arc::new(Inner { ports, registry, hub, tally, adopting: Mutex::default(), lanes }))
+        Self(Arc::new(Inner { ports, registry, hub, tally, adopting: Mutex::default(), slots: Slots::all(), lanes }))
     }
 
     /// The agents that steps can be asked of.
@@ -207,19 +219,25 @@ impl Engine {
         &self.0.registry
     }
 
-    /// A new run id.
+    /// A new run id, of a slot that is this engine's if it has any.
     #[must_use]
     pub fn new_run_id(&self) -> RunId {
         let millis = u64::try_from(self.0.ports.clock.now().as_micros() / 1000).unwrap_or_default();
-        let mut random = [0; 10];
-        random.copy_from_slice(&self.0.ports.clock.random().to_be_bytes()[..10]);
-        RunId::new(millis, random)
+        // With few slots of many it takes as many draws.
+        let draws = std::iter::repeat_with(|| {
+            let mut random = [0; 10];
+            random.copy_from_slice(&self.0.ports.clock.random().to_be_bytes()[..10]);
+            RunId::new(millis, random)
+        });
+        let slots = &self.0.slots;
+        let mut own = draws.skip_while(|run| !slots.has(*run) && !slots.is_empty());
+        own.next().expect("draws do not end")
     }
 
     /// Starts a run. When this returns, the run is durable.
     ///
     /// # Errors
-    /// [`EngineError::Store`], [`EngineError::ShuttingDown`].
+    /// [`EngineError::Store`], [`EngineError::NoSlots`], [`EngineError::ShuttingDown`].
     pub async fn start_run(&self, start: StartRun) -> Result<Started, EngineError> {
         self.start_run_as(self.new_run_id(), start).await
     }
@@ -230,6 +248,9 @@ impl Engine {
     /// # Errors
     /// As [`start_run`](Self::start_run).
     pub async fn start_run_as(&self, run: RunId, start: StartRun) -> Result<Started, EngineError> {
+        if !self.0.slots.has(run) {
+            return Err(EngineError::NoSlots);
+        }
         let data = Payload::of(&start.data);
         if let Payload::Stored(_) = data {
             self.0.ports.payloads.put(run, start.data.bytes().clone()).await?;
@@ -253,98 +274,6 @@ impl Engine {
             Creation::Exists(run) => Started { run, existed: true },
             Creation::KeyHeld(run) => return Err(EngineError::KeyHeld(run)),
         })
-    }
-
-    /// Takes over a run whose owner is gone. When this returns, the run goes on: attempts that were under way are looked for
-    /// at their agents. One that was taken over again and again without progress is set aside instead.
-    ///
-    /// # Errors
-    /// [`EngineError`]; [`EngineError::Quarantined`].
-    pub async fn take_over(&self, run: RunId) -> Result<(), EngineError> {
-        self.adopt(run, TakeOver::Automatic, None, None).await
-    }
-
-    /// Takes over every run of the store that can go on by itself, in pages; how many. One that cannot be taken over is
-    /// logged and left, so that it does not keep the others waiting.
-    ///
-    /// # Errors
-    /// [`EngineError::Store`] if the store does not tell which, [`EngineError::ShuttingDown`].
-    pub async fn take_over_all(&self) -> Result<usize, EngineError> {
-        let mut taken = 0;
-        let mut after = None;
-        loop {
-            // Those that wait for a time are driven as well: their timers are the engine's.
-            let now = Timestamp::from_micros(i64::MAX);
-            let due = self.0.ports.store.due(DueRuns { slots: 0..SLOTS, now, after, limit: DUE_PAGE }).await?;
-            for run in &due {
-                match self.take_over(*run).await {
-                    Ok(()) => taken += 1,
-                    Err(EngineError::ShuttingDown) => return Err(EngineError::ShuttingDown),
-                    Err(error) => tracing::error!(%run, %error, "not taken over"),
-                }
-            }
-            match due.last() {
-                Some(last) if due.len() == DUE_PAGE => after = Some(*last),
-                _ => return Ok(taken),
-            }
-        }
-    }
-
-    /// Has a command applied to a run; who wants it and why are recorded. When this returns, that is durable. A run that is
-    /// not driven anywhere is taken over for it.
-    ///
-    /// # Errors
-    /// [`EngineError`]; [`EngineError::Rejected`] if the run's state does not allow it.
-    pub async fn command(&self, run: RunId, command: Command, order: Order) -> Result<(), EngineError> {
-        match self.input(run, command.clone(), order.clone()).await? {
-            Err(DriveError::NotLive(_)) => self.adopt(run, TakeOver::ByOperator, Some((command, order)), None).await,
-            outcome => outcome.map_err(EngineError::from),
-        }
-    }
-
-    async fn input(&self, run: RunId, command: Command, order: Order) -> Result<Result<(), DriveError>, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        let reply = Box::new(move |outcome| drop(reply.send(outcome)));
-        self.send(run, Message::Input(run, Input::Command { command, order }, Asker::Caller(reply)))?;
-        answer.await.map_err(|_| EngineError::ShuttingDown)
-    }
-
-    /// How far a run is that this engine drives, by what is durable; `None` if it does not drive it.
-    ///
-    /// # Errors
-    /// [`EngineError::ShuttingDown`].
-    pub async fn progress(&self, run: RunId) -> Result<Option<Progress>, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        let reply = Box::new(move |progress| {
-            let _ = reply.send(progress);
-        });
-        self.send(run, Message::Look(run, reply))?;
-        answer.await.map_err(|_| EngineError::ShuttingDown)
-    }
-
-    async fn adopt(
-        &self,
-        run: RunId,
-        why: TakeOver,
-        command: Option<(Command, Order)>,
-        posted: Option<RequestId>,
-    ) -> Result<(), EngineError> {
-        // One at a time, so that no run is taken over by two callers at once.
-        let _turn = self.0.adopting.lock().await;
-        if self.progress(run).await?.is_some() {
-            return match command {
-                Some((command, order)) => Ok(self.input(run, command, order).await??),
-                None => Ok(()),
-            };
-        }
-        let ports = &self.0.ports;
-        let (now, id) = (ports.clock.now(), ports.clock.random());
-        let loaded = load(&*ports.store, &*ports.query, run, why, now, id).await?;
-        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command, posted };
-        let (reply, answer) = oneshot::channel();
-        let reply = Box::new(move |outcome| drop(reply.send(outcome)));
-        self.send(run, Message::Adopt(Box::new(adopt), reply))?;
-        answer.await.map_err(|_| EngineError::ShuttingDown)?.map_err(EngineError::from)
     }
 
     /// News of a run from now on.

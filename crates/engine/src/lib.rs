@@ -16,10 +16,10 @@ mod service;
 
 pub use dispatcher::{AgentRecord, AgentState, AgentStats, AttemptFigures, CallMode, Registry};
 pub use driver::Progress;
-pub use engine::{Engine, EngineError, EngineOptions, Ports, StartRun, Started};
+pub use engine::{Engine, EngineError, EngineOptions, FleetMembership, FleetOptions, Ports, StartRun, Started};
 pub use hub::{Changed, Lagged, Update, Watch};
 pub use loader::{Loaded, TakeOver, load, load_plan};
-pub use rest::command_at_rest;
+pub use rest::{command_at_rest, command_by_inbox};
 pub use service::{
     AccessService, AgentService, CheckUrl, Describer, RunService, ServiceOptions, Strategist, WorkflowService,
 };

@@ -1,7 +1,12 @@
-//! Commands for runs that nobody drives: recorded at once, acted on by whoever drives the run next.
+//! Commands of processes without an engine: for runs that nobody drives, recorded at once and acted on by whoever drives the
+//! run next; for others, by the inbox.
 
-use tutti_core::ids::RunId;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+use tutti_core::ids::{RequestId, RunId};
 use tutti_core::ports::clock::Clock;
+use tutti_core::ports::inbox::{Inbox, InboxItem, Letter, Verdict};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::store::{Commit, CommitOutcome, RunStore, StoreError};
@@ -10,6 +15,12 @@ use tutti_core::value::Payload;
 
 use crate::engine::EngineError;
 use crate::loader::{TakeOver, load};
+
+/// How often it is asked what became of a posted command, at first and at most.
+const ASK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// How long whoever drives the run may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Has a command applied to a run that no engine drives; agents are not asked for anything. The run's new state.
 ///
@@ -48,6 +59,37 @@ pub async fn command_at_rest(
     match store.commit(vec![commit]).await?.first() {
         Some(CommitOutcome::Committed) => Ok(loaded.state),
         _ => Err(EngineError::NotLive(run)),
+    }
+}
+
+/// Posts a command for a run that another process drives, and waits for what becomes of it.
+///
+/// # Errors
+/// [`EngineError::Refused`] if the run's state does not allow it; [`EngineError::NotLive`] if nobody answered in time: the
+/// command stays posted, and asking again by the same request tells what became of it.
+pub async fn command_by_inbox(
+    inbox: &dyn Inbox,
+    clock: &dyn Clock,
+    run: RunId,
+    (command, order): (Command, Order),
+) -> Result<(), EngineError> {
+    let request = order.request.unwrap_or_else(|| RequestId::from_u128(clock.random()));
+    let order = Order { request: Some(request), ..order };
+    let blob = Letter { command, order }.encode();
+    inbox.post(InboxItem { run, request, at: clock.now(), blob }).await?;
+    let deadline = Instant::now() + PATIENCE;
+    let (mut wait, longest) = ASK;
+    loop {
+        if let Some(outcome) = inbox.outcome(run, request).await? {
+            return match Verdict::decode(&outcome).map_err(StoreError::Corrupt)? {
+                Verdict::Applied => Ok(()),
+                Verdict::Rejected(reason) => Err(EngineError::Refused(reason)),
+            };
+        }
+        if timeout_at(deadline, sleep(wait)).await.is_err() {
+            return Err(EngineError::NotLive(run));
+        }
+        wait = (wait * 2).min(longest);
     }
 }
 

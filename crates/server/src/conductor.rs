@@ -110,6 +110,7 @@ impl Conductor {
             payloads: self.store.payloads.clone(),
             query: self.store.query.clone(),
             records: self.store.records.clone(),
+            inbox: self.store.inbox.clone(),
             agents: self.transport.clone(),
             clock: Arc::new(SystemClock),
             observer: self.telemetry.observer(self.store.query.clone()),
@@ -118,6 +119,7 @@ impl Conductor {
         let (tell, news) = unbounded_channel();
         let outcome = tokio::select! {
             outcome = self.drive(&engine, agents, begin, show, news) => outcome,
+            () = engine.answer_inbox() => Err(Failure::unavailable("the engine is shutting down")),
             never = fleet.watch(&*self.transport, engine.registry(), tell) => match never {},
         };
         if timeout(DRAIN, engine.shutdown()).await.is_err() {
@@ -297,7 +299,9 @@ fn check_offers(begin: &Begin, registry: &Registry, agents: &AgentsFile) -> Resu
 pub fn failure(error: EngineError) -> Failure {
     match error {
         EngineError::Store(error) => error.into(),
-        EngineError::Rejected(_) | EngineError::NotFound(_) => Failure::usage(error.to_string()),
+        EngineError::Rejected(_) | EngineError::Refused(_) | EngineError::NotFound(_) => {
+            Failure::usage(error.to_string())
+        }
         EngineError::Quarantined(run) => {
             Failure::undecided(error.to_string()).next(format!("tutti events {run} tells what it did last"))
         }

@@ -9,6 +9,8 @@ use tutti_adapters_memory::MemoryStore;
 use tutti_adapters_postgres as postgres;
 use tutti_adapters_postgres::Postgres;
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
+use tutti_core::ports::fleet::Fleet;
+use tutti_core::ports::inbox::Inbox;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
@@ -40,6 +42,18 @@ pub struct Store {
     pub query: Arc<dyn RunQuery>,
     /// Keeps registered workflows and agents, and who may call.
     pub records: Arc<dyn RecordStore>,
+    /// Brings commands that other processes took in.
+    pub inbox: Arc<dyn Inbox>,
+    /// Shares the runs among servers, where several may have the store.
+    pub fleet: Option<Arc<dyn Fleet>>,
+}
+
+/// A store opened for commands.
+pub enum ForCommands {
+    /// No engine has it.
+    Alone(Store),
+    /// An engine has it, and is reached by the inbox.
+    Beside(Arc<dyn Inbox>),
 }
 
 /// A store opened to look on; whoever drives its runs is not disturbed.
@@ -93,6 +107,42 @@ impl StoreSpec {
                 .await
                 .map(Store::of)
                 .map_err(|error| database(&error)),
+        }
+    }
+
+    /// Opens the store to drive its runs, beside other servers if it is one that several may have.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_to_serve(&self) -> Result<Store> {
+        let Self::Postgres(address) = self else { return self.open().await };
+        let opened = Postgres::open(address, postgres::OpenMode::Server).await;
+        let database = Arc::new(opened.map_err(|error| database(&error))?);
+        Ok(Store { fleet: Some(database.clone()), ..Store::shared(&database) })
+    }
+
+    /// Opens the store for commands: to apply them, or, if an engine has it, to post them to that engine.
+    ///
+    /// # Errors
+    /// A store that cannot be used.
+    pub async fn open_for_commands(&self) -> Result<ForCommands> {
+        match self {
+            Self::Memory => Err(gone()),
+            Self::Sqlite(path) => match opened(path.clone(), OpenMode::Engine).await {
+                Ok(store) => Ok(ForCommands::Alone(Store::of(store))),
+                Err(StoreError::InUse(_)) => {
+                    Ok(ForCommands::Beside(Arc::new(open(path.clone(), OpenMode::Beside).await?)))
+                }
+                Err(error) => Err(error.into()),
+            },
+            Self::Postgres(address) => match Postgres::open(address, postgres::OpenMode::Engine).await {
+                Ok(store) => Ok(ForCommands::Alone(Store::of(store))),
+                Err(StoreError::InUse(_)) => {
+                    let shared = Postgres::open(address, postgres::OpenMode::Server).await;
+                    Ok(ForCommands::Beside(Arc::new(shared.map_err(|error| database(&error))?)))
+                }
+                Err(error) => Err(database(&error)),
+            },
         }
     }
 
@@ -162,9 +212,19 @@ impl Store {
         Reader { query: self.query.clone(), payloads: self.payloads.clone() }
     }
 
-    fn of<S: RunStore + RunQuery + PayloadStore + RecordStore + 'static>(store: S) -> Self {
-        let store = Arc::new(store);
-        Self { runs: store.clone(), payloads: store.clone(), query: store.clone(), records: store }
+    fn of<S: RunStore + RunQuery + PayloadStore + RecordStore + Inbox + 'static>(store: S) -> Self {
+        Self::shared(&Arc::new(store))
+    }
+
+    fn shared<S: RunStore + RunQuery + PayloadStore + RecordStore + Inbox + 'static>(store: &Arc<S>) -> Self {
+        Self {
+            runs: store.clone(),
+            payloads: store.clone(),
+            query: store.clone(),
+            records: store.clone(),
+            inbox: store.clone(),
+            fleet: None,
+        }
     }
 }
 
@@ -175,10 +235,12 @@ fn gone() -> Failure {
 
 /// Opening a file reads it, and makes tables the first time.
 async fn open(path: PathBuf, mode: OpenMode) -> Result<Sqlite> {
-    match tokio::task::spawn_blocking(move || Sqlite::open(path, mode)).await {
-        Ok(opened) => Ok(opened?),
-        Err(error) => Err(Failure::unavailable(format!("opening the store was given up: {error}"))),
-    }
+    Ok(opened(path, mode).await?)
+}
+
+async fn opened(path: PathBuf, mode: OpenMode) -> std::result::Result<Sqlite, StoreError> {
+    let given_up = |error| StoreError::Unavailable(format!("opening the store was given up: {error}"));
+    tokio::task::spawn_blocking(move || Sqlite::open(path, mode)).await.map_err(given_up)?
 }
 
 /// A database that cannot be used, and what to do about it.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tutti_core::ports::inbox::Inbox;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
@@ -18,11 +19,19 @@ pub struct Stores {
     pub payloads: Arc<dyn PayloadStore>,
     /// Keeps documents.
     pub records: Arc<dyn RecordStore>,
+    /// Brings commands of others.
+    pub inbox: Arc<dyn Inbox>,
 }
 
 impl Stores {
     /// One value that is all of them.
-    pub fn of<S: RunStore + RunQuery + PayloadStore + RecordStore + 'static>(store: Arc<S>) -> Self {
-        Self { runs: store.clone(), query: store.clone(), payloads: store.clone(), records: store }
+    pub fn of<S: RunStore + RunQuery + PayloadStore + RecordStore + Inbox + 'static>(store: Arc<S>) -> Self {
+        Self {
+            runs: store.clone(),
+            query: store.clone(),
+            payloads: store.clone(),
+            records: store.clone(),
+            inbox: store,
+        }
     }
 }

@@ -34,10 +34,11 @@ pub(super) fn of_engine(error: EngineError) -> RequestError {
     match error {
         EngineError::Store(error) => of_store(error),
         EngineError::NotFound(run) => RequestError::NotFound(format!("run {run}")),
-        EngineError::Rejected(_) | EngineError::Quarantined(_) | EngineError::TooNew { .. } => {
-            RequestError::NotAllowed(error.to_string())
-        }
-        EngineError::NotLive(_) | EngineError::ShuttingDown | EngineError::KeyHeld(_) => {
+        EngineError::Rejected(_)
+        | EngineError::Refused(_)
+        | EngineError::Quarantined(_)
+        | EngineError::TooNew { .. } => RequestError::NotAllowed(error.to_string()),
+        EngineError::NotLive(_) | EngineError::NoSlots | EngineError::ShuttingDown | EngineError::KeyHeld(_) => {
             RequestError::Unavailable(error.to_string())
         }
         EngineError::Damaged { .. } | EngineError::Definition { .. } => RequestError::Damaged(error.to_string()),

@@ -51,7 +51,7 @@ impl Runs for RunService {
             return Ok(true);
         }
         store_answer(&*self.ports().payloads, run, &mut command).await.map_err(of_store)?;
-        self.engine.command(run, command, order).await.map_err(of_engine)?;
+        self.command_anywhere(run, command, order).await.map_err(of_engine)?;
         Ok(false)
     }
 }
@@ -86,9 +86,9 @@ impl RunService {
                 }
                 (false, KeyPolicy { conflict: KeyConflict::TerminateExisting, .. }) => {
                     let order = Order::new(start.origin.by.clone(), "a new run takes its key");
-                    match self.engine.command(held_by, Command::Terminate, order).await {
+                    match self.command_anywhere(held_by, Command::Terminate, order).await {
                         // It may have ended meanwhile.
-                        Ok(()) | Err(EngineError::Rejected(_)) => false,
+                        Ok(()) | Err(EngineError::Rejected(_) | EngineError::Refused(_)) => false,
                         Err(error) => return Err(of_engine(error)),
                     }
                 }
@@ -101,6 +101,18 @@ impl RunService {
             start.key_from = Some(held_by);
         }
         Err(RequestError::Unavailable("the key was taken by another run again and again".to_owned()))
+    }
+
+    /// Has a command applied by the engine that has the run, which may be another one.
+    async fn command_anywhere(&self, run: RunId, command: Command, order: Order) -> Result<(), EngineError> {
+        if !self.engine.has(run) {
+            return self.engine.post(run, command, order).await;
+        }
+        match self.engine.command(run, command.clone(), order.clone()).await {
+            // It was given up meanwhile.
+            Err(EngineError::NotLive(_)) if !self.engine.has(run) => self.engine.post(run, command, order).await,
+            outcome => outcome,
+        }
     }
 
     /// Refuses a request id that was used for something else.

@@ -22,6 +22,9 @@ use crate::hub::{Changed, Update};
 /// Runs listed on a page if the caller does not say.
 const PAGE: usize = 50;
 
+/// How often the events of a run of another server are looked for while somebody waits for them.
+const ELSEWHERE: Duration = Duration::from_millis(100);
+
 /// Shortest time between two messages of a change stream: what changes in between is told together.
 const CONFLATE: Duration = Duration::from_millis(100);
 
@@ -67,8 +70,10 @@ impl Views for RunService {
                 watch = Some(self.engine.watch(run));
                 continue;
             };
+            // Of a run of another server nothing is heard here.
+            let look = if self.engine.has(run) { deadline } else { deadline.min(Instant::now() + ELSEWHERE) };
             loop {
-                match timeout_at(deadline, news.next()).await {
+                match timeout_at(look, news.next()).await {
                     Ok(Ok(Some(Update::Progress { .. }))) => {}
                     Ok(Ok(Some(Update::Event(_))) | Err(_)) | Err(_) => break,
                     Ok(Ok(Some(Update::Released) | None)) => {

@@ -58,7 +58,7 @@ pub async fn until(so: impl Fn() -> bool) {
 }
 
 /// Every event from a number on, to the end of the run.
-async fn followed(runs: &RunService, run: RunId, mut next: u64) -> Vec<u64> {
+pub async fn followed(runs: &RunService, run: RunId, mut next: u64) -> Vec<u64> {
     let mut seen = Vec::new();
     loop {
         let page = runs.events(from(run, next)).await.unwrap();

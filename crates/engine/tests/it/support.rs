@@ -166,6 +166,7 @@ impl World {
             payloads: self.store.clone(),
             query: self.store.clone(),
             records: self.store.clone(),
+            inbox: self.store.clone(),
             agents: self.agents.clone(),
             clock: self.clock.clone(),
             observer: Arc::new(NoObserver),

@@ -1,6 +1,7 @@
 //! `tutti pause`, `cancel`, `terminate`, `retry`, `signal`, and `resume` at a server: what operators want of runs.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
 
 use clap::Args;
 use tutti_adapters_grpc::api::ApiClient;
@@ -8,10 +9,11 @@ use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbound::runs::CommandRequest;
+use tutti_core::ports::inbox::Inbox;
 use tutti_core::ports::query::{ListRuns, RunSummary};
 use tutti_core::run::{Command, Order, RunStatus};
 use tutti_core::value::{Json, Payload};
-use tutti_engine::command_at_rest;
+use tutti_engine::{command_at_rest, command_by_inbox};
 
 use super::{Global, RunSelector, Source, by, filter};
 use crate::clock::SystemClock;
@@ -19,7 +21,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::output::{answer, say, stderr_size, stdout_width};
 use crate::report::with_store;
 use crate::runs::{Counts, table};
-use crate::store::{Reader, Store};
+use crate::store::{ForCommands, Reader, Store};
 use crate::{conductor, remote};
 
 /// Runs of a filter read at once.
@@ -72,7 +74,7 @@ pub struct SignalArgs {
     request_id: Option<RequestId>,
 }
 
-/// Has a command applied to runs, at a server or in a store that no engine has. One that fails does not keep it from the
+/// Has a command applied to runs, at a server or in a store, whether an engine has it or not. One that fails does not keep it from the
 /// others.
 ///
 /// # Errors
@@ -160,15 +162,20 @@ pub fn confirm(question: &str) -> Result<()> {
 enum Target {
     /// At a server.
     Server(Box<ApiClient>, String),
-    /// In a store.
+    /// In a store that no engine has.
     Store(Store),
+    /// In a store that an engine has.
+    Beside(Arc<dyn Inbox>),
 }
 
 impl Target {
     async fn open(source: &Source, global: &Global) -> Result<Self> {
         match &source.server {
             Some(url) => Ok(Self::Server(Box::new(remote::client(url)?), url.clone())),
-            None => global.store.open().await.map(Self::Store),
+            None => Ok(match global.store.open_for_commands().await? {
+                ForCommands::Alone(store) => Self::Store(store),
+                ForCommands::Beside(inbox) => Self::Beside(inbox),
+            }),
         }
     }
 
@@ -180,6 +187,10 @@ impl Target {
             Self::Server(client, url) => {
                 let wanted = CommandRequest { namespace: Namespace::default(), run, command, order };
                 client.command(wanted).await.map_err(|error| remote::failure(url, error))?
+            }
+            Self::Beside(inbox) => {
+                command_by_inbox(&**inbox, &SystemClock, run, (command, order)).await.map_err(conductor::failure)?;
+                false
             }
             Self::Store(store) => {
                 let wanted = (command, order);

@@ -14,7 +14,9 @@ use tutti_adapters_grpc::GrpcTransport;
 use tutti_adapters_grpc::api::{Api, Inbound};
 use tutti_adapters_grpc::orchestrator::{AgentOptions, OrchestratorAgent};
 use tutti_adapters_grpc::serve::ServeOptions;
-use tutti_engine::{AccessService, AgentService, Engine, Ports, Registry, RunService, Strategist, WorkflowService};
+use tutti_engine::{
+    AccessService, AgentService, Engine, FleetOptions, Ports, Registry, RunService, Strategist, WorkflowService,
+};
 use tutti_planner::strategy::{SystemLoad, choose};
 
 use super::Global;
@@ -69,7 +71,7 @@ pub async fn execute(args: ServeArgs, global: Global) -> Result<Exit> {
         Failure::unavailable(format!("{listen} cannot be listened on: {error}"))
             .next("name another address by --listen, port 0 for a free one")
     })?;
-    let store = global.store.open().await?;
+    let store = global.store.open_to_serve().await?;
     let transport = Arc::new(GrpcTransport::new(config.agents.transport()));
     let telemetry = Telemetry::start(&config.telemetry, Page::Shown).map_err(Failure::usage)?;
     telemetry.observe_agents(transport.clone());
@@ -110,13 +112,25 @@ async fn host(
         payloads: store.payloads.clone(),
         query: store.query.clone(),
         records: store.records.clone(),
+        inbox: store.inbox.clone(),
         agents: transport.clone(),
         clock: Arc::new(SystemClock),
         observer: telemetry.observer(store.query.clone()),
     };
     let engine = Engine::start(ports, registry, config.execution.engine());
+    let local = address(&listener)?;
+    let mut membership = match &store.fleet {
+        Some(fleet) => Some(engine.join(fleet.clone(), config.fleet.options(local)).await?),
+        None => None,
+    };
     let (tell, mut news) = unbounded_channel();
     let serving = async {
+        if store.fleet.is_none() {
+            let taken = engine.take_over_all().await.map_err(|error| Failure::unavailable(error.to_string()))?;
+            if taken > 0 {
+                say(format!("runs that go on: {taken}"));
+            }
+        }
         let served =
             serve(&engine, (Arc::new(agents), access), (listener, telemetry.routes()), interrupts, config).await;
         if timeout(Duration::from_secs(config.server.drain_seconds), engine.shutdown()).await.is_err() {
@@ -130,11 +144,34 @@ async fn host(
         }
         std::future::pending::<std::convert::Infallible>().await
     };
-    tokio::select! {
+    let sharing = async {
+        match &mut membership {
+            Some(membership) => membership.run().await,
+            None => std::future::pending().await,
+        }
+    };
+    let served = tokio::select! {
         served = serving => served,
+        () = sharing => Err(replaced(&config.fleet.options(local))),
+        () = engine.answer_inbox() => Err(Failure::unavailable("the engine is shutting down")),
         never = fleet.watch(&**transport, engine.registry(), tell) => match never {},
         never = telling => match never {},
+    };
+    if let Some(membership) = membership
+        && let Err(error) = membership.leave().await
+    {
+        tracing::warn!(%error, "the other servers take the runs over when the lease is over");
     }
+    served
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().map_err(|error| Failure::unavailable(error.to_string()))
+}
+
+fn replaced(options: &FleetOptions) -> Failure {
+    Failure::unavailable(format!("another server was started under the id {}", options.server))
+        .next("give each server an id of its own: fleet.server_id")
 }
 
 async fn serve(
@@ -144,10 +181,6 @@ async fn serve(
     interrupts: &Interrupts,
     config: &Config,
 ) -> Result<Exit> {
-    let taken = engine.take_over_all().await.map_err(|error| Failure::unavailable(error.to_string()))?;
-    if taken > 0 {
-        say(format!("runs that go on: {taken}"));
-    }
     let execution = config.execution.clone();
     let strategist: Strategist = Arc::new(move |plan, executor| {
         let available_workers = Some(plan.workflow().max_concurrent_tasks);
@@ -167,7 +200,7 @@ async fn serve(
         health: runs,
         clock: Arc::new(SystemClock),
     };
-    let address = listener.local_addr().map_err(|error| Failure::unavailable(error.to_string()))?;
+    let address = address(&listener)?;
     let options = config.server.options(&config.tls);
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     answer(&format!("listening on {scheme}://{address}\n"))?;

@@ -51,7 +51,7 @@ pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Resu
         return Err(refused(&problems));
     }
     let config: Config = builder.build().and_then(Layers::try_deserialize).map_err(|error| internal(&error))?;
-    let problems = [config.tls.problems(), config.auth.problems(&config.tls)].concat();
+    let problems = [config.tls.problems(), config.auth.problems(&config.tls), config.fleet.problems()].concat();
     if !problems.is_empty() {
         return Err(refused(&problems));
     }

@@ -6,6 +6,7 @@
 
 mod auth;
 mod execution;
+mod fleet;
 pub mod keys;
 mod load;
 mod sections;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::auth::AuthConfig;
 pub use self::execution::{Explicit, Flags, max_concurrent, server_executor, settled};
+pub use self::fleet::FleetConfig;
 pub use self::load::{Loaded, environment, load};
 pub use self::sections::{AgentsConfig, ExecutionConfig, StoreConfig};
 pub use self::server::{ServerConfig, TlsConfig};
@@ -35,6 +37,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Who may call the server.
     pub auth: AuthConfig,
+    /// Servers that share one PostgreSQL database.
+    pub fleet: FleetConfig,
     /// The agents and the connections to them.
     pub agents: AgentsConfig,
     /// How steps are run.

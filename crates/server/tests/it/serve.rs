@@ -144,6 +144,20 @@ fn a_run_is_held_and_goes_on_and_a_terminated_one_does_not() {
 }
 
 #[test]
+fn commands_beside_a_server_reach_it_through_the_store() {
+    let place = Place::with_delay(300);
+    let server = Server::start(&place);
+    let run = server.submit(&place, &[]);
+    assert!(place.tutti(&["pause", &run, "--reason", "the audit", "--yes"]).expect(0).stderr.contains("is paused"));
+    assert_eq!(states(&place, &server), ["paused"]);
+    let refused = place.tutti(&["retry", &run, "--reason", "x", "--yes"]).expect(2);
+    assert!(refused.stderr.contains("paused"), "{}", refused.stderr);
+    server.tutti(&place, &["resume", &run]).expect(0);
+    place.tutti(&["cancel", &run, "--reason", "enough", "--yes"]).expect(0);
+    assert_eq!(server.follow(&place, &run, "1").last().unwrap()["data"]["reason"], "enough");
+}
+
+#[test]
 fn a_run_is_cancelled_and_what_is_not_there_is_said() {
     let place = Place::with_delay(2_000);
     let server = Server::start(&place);

@@ -105,6 +105,7 @@ impl World {
             payloads: store.clone(),
             query: store.clone(),
             records: store.clone(),
+            inbox: store.clone(),
             agents: agents.clone(),
             clock: clock.clone(),
             observer: Arc::new(NoObserver),

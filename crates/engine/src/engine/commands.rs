@@ -1,0 +1,142 @@
+//! Commands for runs, and runs that are taken over: those of owners that are gone, and those that a command is for.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::oneshot;
+use tutti_core::ids::{RequestId, RunId};
+use tutti_core::ports::store::DueRuns;
+use tutti_core::run::{Command, Input, Order};
+use tutti_core::time::Timestamp;
+
+use super::slots::ranges;
+use super::{Engine, EngineError};
+use crate::driver::{AdoptRun, Asker, DriveError, Message, Progress};
+use crate::loader::{TakeOver, load};
+
+/// Runs that are looked for at once when everything is taken over.
+const DUE_PAGE: usize = 100;
+
+/// What is wanted of a run.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) command: Command,
+    pub(super) order: Order,
+    /// The request of the inbox, if it came by it: the answer goes there.
+    pub(super) posted: Option<RequestId>,
+}
+
+impl Engine {
+    /// Takes over a run whose owner is gone. When this returns, the run goes on: attempts that were under way are looked for
+    /// at their agents. One that was taken over again and again without progress is set aside instead.
+    ///
+    /// # Errors
+    /// [`EngineError`]; [`EngineError::Quarantined`].
+    pub async fn take_over(&self, run: RunId) -> Result<(), EngineError> {
+        self.adopt(run, TakeOver::Automatic, None).await
+    }
+
+    /// Takes over every run of this engine's slots that can go on by itself, in pages; how many. One that cannot be taken
+    /// over is logged and left, so that it does not keep the others waiting.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if the store does not tell which, [`EngineError::ShuttingDown`].
+    pub async fn take_over_all(&self) -> Result<usize, EngineError> {
+        self.take_over_slots(&self.0.slots.get()).await
+    }
+
+    pub(super) async fn take_over_slots(&self, slots: &BTreeSet<u16>) -> Result<usize, EngineError> {
+        let mut taken = 0;
+        for slots in ranges(slots) {
+            let mut after = None;
+            loop {
+                // Those that wait for a time are driven as well: their timers are the engine's.
+                let now = Timestamp::from_micros(i64::MAX);
+                let query = DueRuns { slots: slots.clone(), now, after, limit: DUE_PAGE };
+                let due = self.0.ports.store.due(query).await?;
+                for run in &due {
+                    match self.take_over(*run).await {
+                        Ok(()) => taken += 1,
+                        Err(EngineError::ShuttingDown) => return Err(EngineError::ShuttingDown),
+                        Err(EngineError::NoSlots) => {}
+                        Err(error) => tracing::error!(%run, %error, "not taken over"),
+                    }
+                }
+                match due.last() {
+                    Some(last) if due.len() == DUE_PAGE => after = Some(*last),
+                    _ => break,
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Has a command applied to a run; who wants it and why are recorded. When this returns, that is durable. A run of this
+    /// engine that is not driven at present is taken over for it.
+    ///
+    /// # Errors
+    /// [`EngineError`]; [`EngineError::Rejected`] if the run's state does not allow it, [`EngineError::NotLive`] if the run
+    /// is another engine's.
+    pub async fn command(&self, run: RunId, command: Command, order: Order) -> Result<(), EngineError> {
+        self.want(run, Wanted { command, order, posted: None }).await
+    }
+
+    /// As [`command`](Self::command); what was posted is answered by the inbox, and this returns before that.
+    pub(super) async fn want(&self, run: RunId, wanted: Wanted) -> Result<(), EngineError> {
+        match self.ask(run, wanted.clone()).await {
+            Err(EngineError::NotLive(_)) => self.adopt(run, TakeOver::ByOperator, Some(wanted)).await,
+            outcome => outcome,
+        }
+    }
+
+    /// Asks a run that is driven here.
+    async fn ask(&self, run: RunId, Wanted { command, order, posted }: Wanted) -> Result<(), EngineError> {
+        let input = Input::Command { command, order };
+        if let Some(request) = posted {
+            if self.progress(run).await?.is_none() {
+                return Err(EngineError::NotLive(run));
+            }
+            return self.send(run, Message::Input(run, input, Asker::Inbox(request)));
+        }
+        let (reply, answer) = oneshot::channel();
+        let reply = Box::new(move |outcome| drop(reply.send(outcome)));
+        self.send(run, Message::Input(run, input, Asker::Caller(reply)))?;
+        answer.await.map_err(|_| EngineError::ShuttingDown)?.map_err(DriveError::into)
+    }
+
+    /// How far a run is that this engine drives, by what is durable; `None` if it does not drive it.
+    ///
+    /// # Errors
+    /// [`EngineError::ShuttingDown`].
+    pub async fn progress(&self, run: RunId) -> Result<Option<Progress>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let reply = Box::new(move |progress| {
+            let _ = reply.send(progress);
+        });
+        self.send(run, Message::Look(run, reply))?;
+        answer.await.map_err(|_| EngineError::ShuttingDown)
+    }
+
+    async fn adopt(&self, run: RunId, why: TakeOver, wanted: Option<Wanted>) -> Result<(), EngineError> {
+        // One at a time, so that no run is taken over by two callers at once.
+        let _turn = self.0.adopting.lock().await;
+        if self.progress(run).await?.is_some() {
+            return match wanted {
+                Some(wanted) => self.ask(run, wanted).await,
+                None => Ok(()),
+            };
+        }
+        if !self.0.slots.has(run) {
+            return Err(if wanted.is_some() { EngineError::NotLive(run) } else { EngineError::NoSlots });
+        }
+        let ports = &self.0.ports;
+        let (now, id) = (ports.clock.now(), ports.clock.random());
+        let loaded = load(&*ports.store, &*ports.query, run, why, now, id).await?;
+        let posted = wanted.as_ref().and_then(|wanted| wanted.posted);
+        let command = wanted.map(|wanted| (wanted.command, wanted.order));
+        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command, posted };
+        let (reply, answer) = oneshot::channel();
+        let reply = Box::new(move |outcome| drop(reply.send(outcome)));
+        self.send(run, Message::Adopt(Box::new(adopt), reply))?;
+        answer.await.map_err(|_| EngineError::ShuttingDown)?.map_err(EngineError::from)
+    }
+}

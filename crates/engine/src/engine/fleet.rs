@@ -1,0 +1,183 @@
+//! This engine as one of several that share a store: it renews its lease, takes its share of the slots and gives up what is
+//! more, and fences itself when it cannot renew.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tutti_core::ids::ServerId;
+use tutti_core::limits::SLOTS;
+use tutti_core::ports::fleet::{Fleet, Member, Standing};
+use tutti_core::ports::store::StoreError;
+
+use super::Engine;
+use crate::driver::Message;
+
+/// How an engine takes part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FleetOptions {
+    /// The id of this server; another start under the same id replaces it at once.
+    pub server: ServerId,
+    /// How long it is trusted after each renewal; it renews three times as often. Default: 10 s.
+    pub lease: Duration,
+}
+
+/// An engine that takes part in a fleet.
+pub struct FleetMembership {
+    engine: Engine,
+    fleet: Arc<dyn Fleet>,
+    member: Member,
+    /// When the last renewal that was answered was asked for.
+    renewed: Instant,
+    fenced: bool,
+    /// When all runs of the slots were looked for.
+    looked: Instant,
+    /// Runs of slots that came are being taken over.
+    loading: JoinSet<()>,
+}
+
+impl Engine {
+    /// Joins a fleet. From now on the engine has only the slots that the fleet gives it; [`FleetMembership::run`] gets
+    /// them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn join(&self, fleet: Arc<dyn Fleet>, options: FleetOptions) -> Result<FleetMembership, StoreError> {
+        self.0.slots.set(BTreeSet::new());
+        let renewed = Instant::now();
+        let member = fleet.join(&options.server, options.lease).await?;
+        Ok(FleetMembership {
+            engine: self.clone(),
+            fleet,
+            member,
+            renewed,
+            fenced: false,
+            looked: renewed,
+            loading: JoinSet::new(),
+        })
+    }
+
+    async fn let_go(&self, slots: &BTreeSet<u16>) {
+        for lane in &self.0.lanes {
+            let (reply, answer) = oneshot::channel();
+            let done = Box::new(move || {
+                let _ = reply.send(());
+            });
+            if lane.send(Message::LetGo(slots.clone(), done)).is_ok() {
+                let _ = answer.await;
+            }
+        }
+    }
+
+    fn hold(&self, hold: bool) {
+        for lane in &self.0.lanes {
+            let _ = lane.send(Message::Hold(hold));
+        }
+    }
+}
+
+impl FleetMembership {
+    /// Takes part until the server is replaced. Dropped, it renews no more: [`leave`](Self::leave) does so in good order.
+    pub async fn run(&mut self) {
+        let mut ticks = interval(self.member.lease / 3);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            while self.loading.try_join_next().is_some() {}
+            let asked = Instant::now();
+            // A store that does not answer must not keep the fence from falling.
+            match timeout(self.member.lease / 3, self.fleet.renew(&self.member)).await {
+                Ok(Ok(Standing::Holds { slots, servers })) => {
+                    self.renewed = asked;
+                    self.stand(slots, servers).await;
+                }
+                Ok(Ok(Standing::Replaced)) => {
+                    tracing::error!(server = %self.member.server, "another server was started under this server's id");
+                    self.fence();
+                    return;
+                }
+                Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed"),
+                Err(_) => tracing::warn!("the lease was not renewed: the store does not answer"),
+            }
+            // A run that was created in a slot just as the slot was given up is nobody's after a crash, unless it is looked
+            // for.
+            if !self.fenced && self.looked.elapsed() >= self.member.lease * 10 && self.loading.is_empty() {
+                self.looked = Instant::now();
+                self.load(self.engine.0.slots.get());
+            }
+            // By the own clock, which the store's may be ahead of: nothing is started in the last third.
+            if !self.fenced && self.renewed.elapsed() >= self.member.lease * 2 / 3 {
+                tracing::error!(server = %self.member.server, "the lease runs out: nothing is started any more");
+                self.fence();
+            }
+        }
+    }
+
+    /// Gives up all slots and leaves. To be called when the engine has let go of its runs.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the others take the slots when the lease is over.
+    pub async fn leave(mut self) -> Result<(), StoreError> {
+        self.loading.shutdown().await;
+        self.engine.0.slots.set(BTreeSet::new());
+        self.fleet.leave(&self.member).await
+    }
+
+    /// Nothing is started, and commands go to whoever has the slots.
+    fn fence(&mut self) {
+        self.fenced = true;
+        self.engine.hold(true);
+        self.engine.0.slots.set(BTreeSet::new());
+    }
+
+    /// Acts on how things stand: lets go of what was lost, takes what is missing, gives up what is more than a fair share.
+    async fn stand(&mut self, held: BTreeSet<u16>, servers: usize) {
+        let all = usize::from(SLOTS);
+        let share = all.div_ceil(servers.max(1));
+        let surplus: BTreeSet<u16> = held.iter().copied().skip(share).collect();
+        let kept: BTreeSet<u16> = held.difference(&surplus).copied().collect();
+        let had = self.engine.0.slots.get();
+        let lost: BTreeSet<u16> = (0..SLOTS).filter(|slot| !kept.contains(slot)).collect();
+        let mut new = self.engine.0.slots.set(kept.clone());
+        if self.fenced {
+            // What was driven before may have been driven by others since: it is loaded anew.
+            self.engine.let_go(&(0..SLOTS).collect()).await;
+            self.fenced = false;
+            self.engine.hold(false);
+            new.clone_from(&kept);
+        } else if had.iter().any(|slot| lost.contains(slot)) {
+            self.engine.let_go(&lost).await;
+        }
+        if !surplus.is_empty()
+            && let Err(error) = self.fleet.give_up(&self.member, &surplus).await
+        {
+            tracing::warn!(%error, "slots were not given up");
+        }
+        if kept.len() < share {
+            match self.fleet.take(&self.member, share - kept.len()).await {
+                Ok(taken) => {
+                    new.extend(self.engine.0.slots.set(kept.union(&taken).copied().collect()));
+                }
+                Err(error) => tracing::warn!(%error, "no slots were taken"),
+            }
+        }
+        if !new.is_empty() {
+            self.load(new);
+        }
+    }
+
+    /// Takes over the open runs of these slots, beside what goes on.
+    fn load(&mut self, slots: BTreeSet<u16>) {
+        let engine = self.engine.clone();
+        self.loading.spawn(async move {
+            match engine.take_over_slots(&slots).await {
+                Ok(0) => {}
+                Ok(runs) => tracing::debug!(runs, slots = slots.len(), "the runs of these slots are driven here"),
+                Err(error) => tracing::error!(%error, "the runs of new slots were not taken over"),
+            }
+        });
+    }
+}

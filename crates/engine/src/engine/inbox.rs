@@ -1,0 +1,79 @@
+//! Commands that other processes took in for runs of this engine, and commands of its callers for runs of others.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tutti_core::ids::{RequestId, RunId};
+use tutti_core::ports::inbox::{InboxItem, Letter};
+use tutti_core::ports::store::StoreError;
+use tutti_core::run::{Command, Order};
+
+use super::commands::Wanted;
+use super::{Engine, EngineError};
+use crate::rest::{command_by_inbox, store_answer};
+
+/// How often the inbox is looked into.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Items taken from it at once.
+const PAGE: usize = 500;
+
+/// After so long an item that is still there is brought to its run once more.
+const AGAIN: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Brings what is posted to the runs of this engine, until the engine shuts down.
+    pub async fn answer_inbox(&self) {
+        let mut brought: HashMap<(RunId, RequestId), Instant> = HashMap::new();
+        loop {
+            sleep(LOOK).await;
+            let slots: Vec<u16> = self.0.slots.get().into_iter().collect();
+            if slots.is_empty() {
+                continue;
+            }
+            let items = match self.0.ports.inbox.pending(&slots, PAGE).await {
+                Ok(items) => items,
+                Err(error) => {
+                    tracing::warn!(%error, "the inbox cannot be read");
+                    continue;
+                }
+            };
+            brought.retain(|_, at| at.elapsed() < AGAIN);
+            for item in items {
+                if brought.contains_key(&(item.run, item.request)) {
+                    continue;
+                }
+                brought.insert((item.run, item.request), Instant::now());
+                match self.bring(&item).await {
+                    Ok(()) => {}
+                    Err(EngineError::ShuttingDown) => return,
+                    Err(error) => {
+                        tracing::warn!(run = %item.run, %error, "a command of the inbox was not brought to its run");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn bring(&self, item: &InboxItem) -> Result<(), EngineError> {
+        let Letter { mut command, order } = Letter::decode(&item.blob).map_err(StoreError::Corrupt)?;
+        store_answer(&*self.0.ports.payloads, item.run, &mut command).await?;
+        let order = Order { request: Some(item.request), ..order };
+        self.want(item.run, Wanted { command, order, posted: Some(item.request) }).await
+    }
+
+    /// Posts a command for a run of another engine, and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// As [`command_by_inbox`](crate::command_by_inbox).
+    pub async fn post(&self, run: RunId, command: Command, order: Order) -> Result<(), EngineError> {
+        command_by_inbox(&*self.0.ports.inbox, &*self.0.ports.clock, run, (command, order)).await
+    }
+
+    /// True if the runs of this slot are this engine's.
+    #[must_use]
+    pub fn has(&self, run: RunId) -> bool {
+        self.0.slots.has(run)
+    }
+}
