@@ -1,5 +1,7 @@
 //! Other processes post while an engine has the file.
 
+use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -29,6 +31,8 @@ const RUNS: u64 = 8;
 const PROCESSES: u64 = 2;
 const CALLERS: u64 = 4;
 const ITEMS: u64 = 50;
+
+const COMMITTED: CommitOutcome = CommitOutcome::Committed;
 
 /// Longest that all of it may take.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -74,7 +78,7 @@ async fn own(store: Arc<Sqlite>, run: RunId) -> u64 {
         let settled = items.iter().map(|item| Consumed { request: item.request, at: item.at, outcome: outcome(item) });
         let next = Commit { consumed: settled.collect(), ..commit(run, 1, last, 3) };
         last += 3;
-        assert_eq!(store.commit(vec![next]).await, Ok(vec![CommitOutcome::Committed]));
+        assert_eq!(store.commit(vec![next]).await, Ok(vec![COMMITTED]));
     }
     consumed
 }
@@ -105,17 +109,20 @@ async fn post_and_wait(path: &Path, number: u64) {
 }
 
 fn start(path: &Path, number: u64) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "beside::nothing_that_other_processes_post_is_lost", "--nocapture"])
-        .env(STORE, path)
-        .env(NUMBER, number.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+    let mut child = child("nothing_that_other_processes_post_is_lost", path);
+    child.env(NUMBER, number.to_string()).spawn().unwrap()
 }
 
-fn item(n: u64) -> InboxItem {
+/// A process that runs a test of this file as one that posts.
+fn child(test: &str, path: &Path) -> Command {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", &format!("beside::{test}"), "--nocapture"]).env(STORE, path);
+    child.stdin(Stdio::null()).stdout(Stdio::null());
+    child
+}
+
+/// One of many items for few runs.
+pub fn item(n: u64) -> InboxItem {
     InboxItem {
         run: run_of(n),
         request: RequestId::from_u128(u128::from(n)),
@@ -130,6 +137,51 @@ fn run_of(n: u64) -> RunId {
 
 fn outcome(item: &InboxItem) -> Bytes {
     Bytes::from([b"done with ", &item.blob[..]].concat())
+}
+
+#[test]
+fn who_is_killed_while_it_posts_harms_nobody() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    if let Some(path) = std::env::var_os(STORE) {
+        return runtime.block_on(post_until_killed(Path::new(&path)));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tutti.db");
+    let engine = Sqlite::open(&path, OpenMode::Engine).unwrap();
+    runtime.block_on(engine.create(new_run(0))).unwrap();
+    let mut last = 2;
+    for acknowledged in [1, 30, 200, 5] {
+        let mut poster =
+            child("who_is_killed_while_it_posts_harms_nobody", &path).stderr(Stdio::piped()).spawn().unwrap();
+        let mut answers = BufReader::new(poster.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let mut posted: Vec<String> = Vec::new();
+        for _ in 0..acknowledged {
+            posted.extend(answers.next());
+            assert_eq!(runtime.block_on(engine.commit(vec![commit(run_id(0), 1, last, 3)])), Ok(vec![COMMITTED]));
+            last += 3;
+        }
+        poster.kill().unwrap();
+        poster.wait().unwrap();
+        // What it said before it died counts as well.
+        posted.extend(answers);
+        assert!(posted.len() >= acknowledged, "it was killed by nobody");
+        let waiting = runtime.block_on(engine.pending(&every_slot(), usize::MAX)).unwrap();
+        let waiting: HashSet<String> = waiting.into_iter().map(|item| item.request.to_string()).collect();
+        for request in posted {
+            assert!(waiting.contains(&request), "{request} was acknowledged");
+        }
+    }
+}
+
+/// Posts to one run and tells each request that was acknowledged.
+async fn post_until_killed(path: &Path) {
+    let store = Sqlite::open(path, OpenMode::Beside).unwrap();
+    let first = u64::from(std::process::id()) << 32;
+    for n in first.. {
+        let item = InboxItem { run: run_id(0), ..item(n) };
+        assert_eq!(store.post(item.clone()).await, Ok(()));
+        writeln!(std::io::stderr().lock(), "{}", item.request).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -61,6 +61,14 @@ fn it_answers_as_the_store_in_memory() {
         "ListRecords nothing",
         "DeleteRecord ok",
         "DeleteRecord nothing",
+        "Post ok",
+        "Post permanent",
+        "Pending ok",
+        "Pending nothing",
+        "Outcome ok",
+        "Outcome nothing",
+        "ForgetOutcomes ok",
+        "ForgetOutcomes nothing",
     ];
     for answer in all {
         assert!(seen.contains_key(answer), "no operation was answered \"{answer}\": {seen:?}");

@@ -4,12 +4,18 @@ use bytes::Bytes;
 use rusqlite::Connection;
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
 use tutti_core::ids::Namespace;
+use tutti_core::limits::SLOTS;
 use tutti_core::ports::filter::{Condition, RunFilter};
+use tutti_core::ports::inbox::{Consumed, Inbox as _, InboxItem};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunQuery};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordKind, RecordStore};
-use tutti_core::ports::store::{CommitOutcome, Creation, KeyClaim, NewRun, RunStore as _, Snapshot, StoreError};
+use tutti_core::ports::store::{
+    Commit, CommitOutcome, Creation, KeyClaim, NewRun, RunStore as _, Snapshot, StoreError,
+};
 use tutti_testkit::given::{commit, due_at, new_run, run_id, summary};
+
+use crate::beside::item;
 
 #[tokio::test]
 async fn everything_is_there_after_a_restart() {
@@ -92,6 +98,29 @@ pub fn document(name: &str, revision: u64, body: &'static [u8]) -> Record {
 }
 
 #[tokio::test]
+async fn commands_and_their_outcomes_are_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tutti.db");
+    let (settled, waits) = (item(1), InboxItem { run: run_id(1), ..item(2) });
+    let outcome = Bytes::from_static(b"done");
+
+    let store = Sqlite::open(&path, OpenMode::Engine).unwrap();
+    store.create(new_run(1)).await.unwrap();
+    store.post(settled.clone()).await.unwrap();
+    store.post(waits.clone()).await.unwrap();
+    let consumed = vec![Consumed { request: settled.request, at: settled.at, outcome: outcome.clone() }];
+    let last = Commit { consumed, ..commit(run_id(1), 1, 2, 1) };
+    store.commit(vec![last.clone()]).await.unwrap();
+    drop(store);
+
+    let store = Sqlite::open(&path, OpenMode::Engine).unwrap();
+    assert_eq!(store.commit(vec![last]).await, Ok(vec![CommitOutcome::Committed]));
+    assert_eq!(store.outcome(settled.run, settled.request).await, Ok(Some(outcome)));
+    assert_eq!(store.post(settled).await, Ok(()));
+    assert_eq!(store.pending(&(0..SLOTS).collect::<Vec<_>>(), 10).await, Ok(vec![waits]));
+}
+
+#[tokio::test]
 async fn what_others_changed_in_the_file_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tutti.db");
@@ -118,6 +147,11 @@ async fn what_others_changed_in_the_file_is_noticed() {
     assert!(matches!(RecordStore::put(&store, document("a", 1, b"")).await, Err(StoreError::Permanent(_))));
     other.execute("UPDATE record SET body = x'00'", ()).unwrap();
     assert!(matches!(RecordStore::get(&store, &key).await, Err(StoreError::Corrupt(_))));
+    store.post(item(1)).await.unwrap();
+    other.execute("UPDATE inbox SET blob = x'0900007b7d'", ()).unwrap();
+    assert!(matches!(store.pending(&[run_id(1).slot()], 1).await, Err(StoreError::Permanent(_))), "of a newer build");
+    other.execute("UPDATE inbox SET blob = x'00'", ()).unwrap();
+    assert!(matches!(store.pending(&[run_id(1).slot()], 1).await, Err(StoreError::Corrupt(_))));
     for labels in ["[]", "{\"a\": 1}", "{\"a b\": \"c\"}", ""] {
         other.execute("UPDATE run_view SET labels = ?", [labels]).unwrap();
         let found = store.find(&"default".parse().unwrap(), run_id(1)).await;

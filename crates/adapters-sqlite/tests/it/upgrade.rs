@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
 use tutti_core::ids::Namespace;
 use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::inbox::Inbox as _;
 use tutti_core::ports::query::{ListRuns, RunQuery};
 use tutti_core::ports::records::{Put, RecordStore};
 use tutti_core::ports::store::{CommitOutcome, Creation, KeyClaim, NewRun, RunStore as _, Snapshot, StoreError};
@@ -14,6 +15,7 @@ use tutti_core::time::Timestamp;
 use tutti_core::value::Digest;
 use tutti_testkit::given::{commit, due_at, events, new_run, run_id, summary};
 
+use crate::beside::item;
 use crate::durable::document;
 
 /// The tables before runs had keys, sessions and labels.
@@ -55,6 +57,7 @@ async fn a_file_without_keys_sessions_and_documents_is_brought_up_to_date() {
     assert_eq!(store.create(NewRun { key: key.clone(), ..new_run(2) }).await, Ok(Creation::Created));
     assert_eq!(store.create(NewRun { key, ..new_run(3) }).await, Ok(Creation::KeyHeld(run_id(2))));
     assert_eq!(RecordStore::put(&store, document("a", 0, b"{}")).await, Ok(Put::Stored(1)));
+    assert_eq!(store.post(item(1)).await, Ok(()));
     drop(store);
     Sqlite::open(&path, OpenMode::ReadOnly).unwrap();
 }

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::inbox::InboxItem;
 use tutti_core::ports::query::ListRuns;
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey};
 use tutti_core::ports::store::{Commit, CommitOutcome, Creation, DueRuns, NewRun, Snapshot, StoreError};
+use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
 
 use self::walk::Walk;
@@ -23,8 +25,8 @@ use crate::stores::Stores;
 const RUNS: u64 = 12;
 
 /// Asks two empty stores the same random operations of a seed and compares the answers: writes that fit, that are stale,
-/// wrong or repeated, claims, snapshots, payloads, documents, and every way to read, in pages. Of errors the kind is compared, of page
-/// cursors whether there is one.
+/// wrong or repeated, claims, snapshots, payloads, documents, commands that wait, and every way to read, in pages. Of errors
+/// the kind is compared, of page cursors whether there is one.
 ///
 /// Gives how often each operation had which sort of answer, so that a caller can see that nothing was left out.
 ///
@@ -80,6 +82,10 @@ enum Operation {
     GetRecord(RecordKey),
     ListRecords(ListRecords),
     DeleteRecord(RecordKey, u64),
+    Post(InboxItem),
+    Pending(Vec<u16>, usize),
+    Outcome(RunId, RequestId),
+    ForgetOutcomes(Timestamp),
 }
 
 impl Operation {
@@ -103,6 +109,10 @@ impl Operation {
             Self::GetRecord(_) => "GetRecord",
             Self::ListRecords(_) => "ListRecords",
             Self::DeleteRecord(..) => "DeleteRecord",
+            Self::Post(_) => "Post",
+            Self::Pending(..) => "Pending",
+            Self::Outcome(..) => "Outcome",
+            Self::ForgetOutcomes(_) => "ForgetOutcomes",
         }
     }
 }
@@ -124,7 +134,7 @@ impl Answer {
             Ok(value) => {
                 let whole = format!("{value:?}");
                 (
-                    if ["None", "[]", "([], false)", "{}", "false"].contains(&whole.as_str()) {
+                    if ["None", "[]", "([], false)", "{}", "false", "0"].contains(&whole.as_str()) {
                         "nothing"
                     } else {
                         "ok"
@@ -200,6 +210,10 @@ async fn ask(store: &Stores, operation: &Operation, cursor: &mut Option<String>)
         Operation::GetRecord(key) => Answer::of(store.records.get(&key).await),
         Operation::ListRecords(query) => Answer::of(store.records.list(query).await),
         Operation::DeleteRecord(key, revision) => Answer::of(store.records.delete(&key, revision).await),
+        Operation::Post(item) => Answer::of(store.inbox.post(item).await),
+        Operation::Pending(slots, limit) => Answer::of(store.inbox.pending(&slots, limit).await),
+        Operation::Outcome(run, request) => Answer::of(store.inbox.outcome(run, request).await),
+        Operation::ForgetOutcomes(before) => Answer::of(store.inbox.forget_outcomes(before).await),
     }
 }
 

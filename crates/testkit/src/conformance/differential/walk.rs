@@ -1,5 +1,7 @@
 //! The operations of a seed.
 
+mod inbox;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -33,6 +35,8 @@ pub(super) struct Walk {
     holders: BTreeMap<(Namespace, RunKey), RunId>,
     /// Revisions of the documents that were written.
     revisions: BTreeMap<RecordKey, u64>,
+    /// Items that were posted.
+    posted: u64,
 }
 
 impl Walk {
@@ -44,11 +48,12 @@ impl Walk {
             payloads: Vec::new(),
             holders: BTreeMap::new(),
             revisions: BTreeMap::new(),
+            posted: 0,
         }
     }
 
     pub(super) fn draw(&mut self) -> Operation {
-        match self.rng.below(32) {
+        match self.rng.below(38) {
             0..=3 => Operation::Create(Box::new(self.new_run())),
             4..=9 => self.commits(),
             10 | 11 => Operation::Claim(self.run()),
@@ -82,10 +87,11 @@ impl Walk {
             }
             28 => Operation::GetRecord(self.record().0),
             29 | 30 => self.list_records(),
-            _ => {
+            31 => {
                 let (key, revision) = self.record();
                 Operation::DeleteRecord(key, revision)
             }
+            _ => self.inbox(),
         }
     }
 
@@ -251,7 +257,7 @@ impl Walk {
             events: self.events(expected + 1),
             summary: if self.rng.percent(40) { Some(self.summary(run)) } else { None },
             wake: self.wake(),
-            consumed: Vec::new(),
+            consumed: self.consumed(),
             min_reader: self.rng.below(5) as u16,
         }
     }
