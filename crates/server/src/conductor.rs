@@ -117,9 +117,13 @@ impl Conductor {
         };
         let engine = Engine::start(ports, registry, self.execution.engine());
         let (tell, news) = unbounded_channel();
+        let answering = async {
+            engine.answer_inbox().await;
+            std::future::pending::<std::convert::Infallible>().await
+        };
         let outcome = tokio::select! {
             outcome = self.drive(&engine, agents, begin, show, news) => outcome,
-            () = engine.answer_inbox() => Err(Failure::unavailable("the engine is shutting down")),
+            never = answering => match never {},
             never = fleet.watch(&*self.transport, engine.registry(), tell) => match never {},
         };
         if timeout(DRAIN, engine.shutdown()).await.is_err() {

@@ -1,5 +1,7 @@
 //! `tutti serve`: an engine as a service.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +17,8 @@ use tutti_adapters_grpc::api::{Api, Inbound};
 use tutti_adapters_grpc::orchestrator::{AgentOptions, OrchestratorAgent};
 use tutti_adapters_grpc::serve::ServeOptions;
 use tutti_engine::{
-    AccessService, AgentService, Engine, FleetOptions, Ports, Registry, RunService, Strategist, WorkflowService,
+    AccessService, AgentService, Engine, FleetMembership, FleetOptions, Ports, Registry, RunService, Strategist,
+    WorkflowService,
 };
 use tutti_planner::strategy::{SystemLoad, choose};
 
@@ -107,32 +110,16 @@ async fn host(
     )
     .await?;
     let access = Arc::new(AccessService::new(store.records.clone(), Arc::new(SystemClock)));
-    let ports = Ports {
-        store: store.runs.clone(),
-        payloads: store.payloads.clone(),
-        query: store.query.clone(),
-        records: store.records.clone(),
-        inbox: store.inbox.clone(),
-        agents: transport.clone(),
-        clock: Arc::new(SystemClock),
-        observer: telemetry.observer(store.query.clone()),
-    };
-    let engine = Engine::start(ports, registry, config.execution.engine());
+    let engine = Engine::start(ports(store, transport, telemetry), registry, config.execution.engine());
     let local = address(&listener)?;
-    let mut membership = match &store.fleet {
-        Some(fleet) => Some(engine.join(fleet.clone(), config.fleet.options(local)).await?),
-        None => None,
-    };
+    let mut membership = join(&engine, store, config.fleet.options(local)).await?;
     let (tell, mut news) = unbounded_channel();
     let serving = async {
         if store.fleet.is_none() {
-            let taken = engine.take_over_all().await.map_err(|error| Failure::unavailable(error.to_string()))?;
-            if taken > 0 {
-                say(format!("runs that go on: {taken}"));
-            }
+            take_over(&engine).await?;
         }
-        let served =
-            serve(&engine, (Arc::new(agents), access), (listener, telemetry.routes()), interrupts, config).await;
+        let inbound = (Arc::new(agents), access);
+        let served = serve(&engine, inbound, (listener, telemetry.routes()), interrupts, config).await;
         if timeout(Duration::from_secs(config.server.drain_seconds), engine.shutdown()).await.is_err() {
             tracing::warn!("the engine did not let go of its runs in time");
         }
@@ -142,18 +129,22 @@ async fn host(
         while let Some(text) = news.recv().await {
             say(text);
         }
-        std::future::pending::<std::convert::Infallible>().await
+        pending::<Infallible>().await
+    };
+    let answering = async {
+        engine.answer_inbox().await;
+        pending::<Infallible>().await
     };
     let sharing = async {
         match &mut membership {
             Some(membership) => membership.run().await,
-            None => std::future::pending().await,
+            None => pending().await,
         }
     };
     let served = tokio::select! {
         served = serving => served,
         () = sharing => Err(replaced(&config.fleet.options(local))),
-        () = engine.answer_inbox() => Err(Failure::unavailable("the engine is shutting down")),
+        never = answering => match never {},
         never = fleet.watch(&**transport, engine.registry(), tell) => match never {},
         never = telling => match never {},
     };
@@ -163,6 +154,35 @@ async fn host(
         tracing::warn!(%error, "the other servers take the runs over when the lease is over");
     }
     served
+}
+
+/// What the engine works on.
+fn ports(store: &Store, transport: &Arc<GrpcTransport>, telemetry: &Telemetry) -> Ports {
+    Ports {
+        store: store.runs.clone(),
+        payloads: store.payloads.clone(),
+        query: store.query.clone(),
+        records: store.records.clone(),
+        inbox: store.inbox.clone(),
+        agents: transport.clone(),
+        clock: Arc::new(SystemClock),
+        observer: telemetry.observer(store.query.clone()),
+    }
+}
+
+/// Takes part in the fleet of a store that several servers may have.
+async fn join(engine: &Engine, store: &Store, options: FleetOptions) -> Result<Option<FleetMembership>> {
+    let Some(fleet) = &store.fleet else { return Ok(None) };
+    Ok(Some(engine.join(fleet.clone(), options).await?))
+}
+
+/// Lets every open run of a store go on that no other server shares.
+async fn take_over(engine: &Engine) -> Result<()> {
+    let taken = engine.take_over_all().await.map_err(|error| Failure::unavailable(error.to_string()))?;
+    if taken > 0 {
+        say(format!("runs that go on: {taken}"));
+    }
+    Ok(())
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr> {

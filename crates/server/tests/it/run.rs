@@ -134,7 +134,10 @@ fn what_is_given_wrongly_is_told_before_anything_starts() {
     assert!(told(&["nowhere.yaml"]).contains("the workflow file nowhere.yaml cannot be read"));
     assert!(told(&[&workflow, "-i", "csv=nowhere.csv"]).contains("input \"csv\": the file nowhere.csv"));
     assert!(told(&[&workflow, "-i", "colour=red"]).contains("inputs.colour: is not an input of this workflow"));
-    assert!(told(&[&workflow, "--store", "mysql://x"]).contains("a store is `sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `memory`"));
+    assert!(
+        told(&[&workflow, "--store", "mysql://x"])
+            .contains("a store is `sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `memory`")
+    );
     assert!(told(&[&workflow, "--max-concurrent", "0"]).contains("1 to 10000"));
     assert!(told(&[&workflow, "--log", "=="]).contains("--log"));
     assert!(!place.path().join(".tutti").exists() && place.calls().is_empty());
