@@ -1,5 +1,8 @@
 //! `tutti.v1.MonitorService` over the inbound ports.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tutti_api::v1;
@@ -20,6 +23,28 @@ pub(super) struct MonitorApi {
     pub(super) inbound: Inbound,
     /// Ends streams.
     pub(super) closing: CancellationToken,
+    pub(super) execute_stream: ExecuteStreamSwitch,
+}
+
+/// Whether `ExecuteStream` is offered; set before the server is served, when its services are made already.
+#[derive(Debug, Clone)]
+pub(super) struct ExecuteStreamSwitch(Arc<AtomicBool>);
+
+impl Default for ExecuteStreamSwitch {
+    fn default() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl ExecuteStreamSwitch {
+    pub(super) fn set(&self, offered: bool) {
+        self.0.store(offered, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), Status> {
+        let off = "ExecuteStream is switched off at this server (server.execute_stream): use RunService.StartRun and WatchRun";
+        if self.0.load(Ordering::Relaxed) { Ok(()) } else { Err(Status::failed_precondition(off)) }
+    }
 }
 
 #[tonic::async_trait]
@@ -52,6 +77,7 @@ impl MonitorService for MonitorApi {
         &self,
         request: Request<v1::ExecuteStreamRequest>,
     ) -> Result<Response<Self::ExecuteStreamStream>, Status> {
+        self.execute_stream.check()?;
         let closing = Closing::of(&self.closing, &request);
         execute::stream(&self.inbound, closing, request).await.map(Response::new)
     }

@@ -29,7 +29,7 @@ use tutti_core::ports::inbound::workflows::Workflows;
 use super::access::AccessApi;
 use super::agents::AgentApi;
 use super::auth::Auth;
-use super::monitor::MonitorApi;
+use super::monitor::{ExecuteStreamSwitch, MonitorApi};
 use super::runs::RunApi;
 use super::workflows::WorkflowApi;
 use crate::orchestrator::OrchestratorAgent;
@@ -63,6 +63,7 @@ pub struct Api {
     closing: CancellationToken,
     auth: Auth,
     reflection: bool,
+    execute_stream: ExecuteStreamSwitch,
     http: Router,
     /// The names under which health is told.
     names: Vec<&'static str>,
@@ -84,6 +85,7 @@ impl Api {
     /// The API and `grpc.health.v1`, which says SERVING of all of it once it is served. Nobody is asked who calls; see [`Api::auth`].
     pub async fn new(inbound: Inbound) -> Self {
         let closing = CancellationToken::new();
+        let execute_stream = ExecuteStreamSwitch::default();
         let (health, health_service) = health_reporter();
         macro_rules! bounded {
             ($server:ident, $service:expr) => {
@@ -99,7 +101,11 @@ impl Api {
             .add_service(bounded!(WorkflowServiceServer, WorkflowApi { workflows: inbound.workflows.clone() }))
             .add_service(bounded!(
                 MonitorServiceServer,
-                MonitorApi { inbound: inbound.clone(), closing: closing.clone() }
+                MonitorApi {
+                    inbound: inbound.clone(),
+                    closing: closing.clone(),
+                    execute_stream: execute_stream.clone()
+                }
             ))
             .add_service(bounded!(RunServiceServer, RunApi { inbound, closing: closing.clone() }));
         Self {
@@ -108,6 +114,7 @@ impl Api {
             closing,
             auth: Auth::off(),
             reflection: false,
+            execute_stream,
             http: Router::new(),
             names: NAMES.to_vec(),
             descriptors: vec![tutti_api::FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET],
@@ -124,6 +131,13 @@ impl Api {
     #[must_use]
     pub fn reflection(self, reflection: bool) -> Self {
         Self { reflection, ..self }
+    }
+
+    /// Whether `MonitorService.ExecuteStream` is there; if not, it answers FAILED_PRECONDITION. Default: true.
+    #[must_use]
+    pub fn execute_stream(self, offered: bool) -> Self {
+        self.execute_stream.set(offered);
+        self
     }
 
     /// Offers the server as an A2A agent too: the agent's service, and its card over HTTP. Default: it is none.
@@ -148,7 +162,7 @@ impl Api {
         options: ServeOptions,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
-        let Self { mut routes, health, closing, auth, reflection, http: own, names, descriptors } = self;
+        let Self { mut routes, health, closing, auth, reflection, http: own, names, descriptors, .. } = self;
         if reflection {
             routes = reflecting(routes, &descriptors);
         }

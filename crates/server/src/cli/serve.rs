@@ -229,7 +229,9 @@ async fn serve(
         say("stopping: runs under way go on when a server has this store again");
     };
     let agent = agent(&inbound, config, &options);
-    let api = Api::new(inbound).await.agent(&agent).auth(auth).reflection(config.server.reflection);
+    let server = &config.server;
+    let api = Api::new(inbound).await.agent(&agent).auth(auth).reflection(server.reflection);
+    let api = api.execute_stream(server.execute_stream);
     api.serve(listener, http, options, stop).await.map_err(|error| Failure::unavailable(error.to_string()))?;
     Ok(Exit::Done)
 }

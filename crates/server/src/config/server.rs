@@ -23,6 +23,10 @@ pub struct ServerConfig {
     pub drain_seconds: u64,
     /// The server describes its services to callers (`grpc.reflection.v1` and `v1alpha`), as grpcurl and others ask.
     pub reflection: bool,
+    /// `MonitorService.ExecuteStream` is offered, which starts a run and streams what happens. `false` switches it off:
+    /// it answers `FAILED_PRECONDITION`.
+    #[schemars(extend("x-environment" = "ENABLE_PHASE_7_STREAMING"))]
+    pub execute_stream: bool,
     /// What one server takes from its callers.
     pub limits: ServerLimitsConfig,
 }
@@ -34,6 +38,7 @@ impl Default for ServerConfig {
             insecure_public: false,
             drain_seconds: 3,
             reflection: false,
+            execute_stream: true,
             limits: ServerLimitsConfig::default(),
         }
     }

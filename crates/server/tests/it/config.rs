@@ -4,8 +4,12 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
+use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+use tutti_api::v1::ExecuteStreamRequest;
+use tutti_api::v1::monitor_service_client::MonitorServiceClient;
 
+use crate::host::Host;
 use crate::support::{Done, EXAMPLE, Place, workflow};
 
 const FILE: &str = "tutti.toml";
@@ -207,15 +211,25 @@ fn the_schema_describes_the_file() {
     }
 }
 
+#[tokio::test]
+async fn the_stream_of_requests_can_be_switched_off() {
+    let place = Place::new();
+    let key = "server.execute_stream";
+    let variable = ("ENABLE_PHASE_7_STREAMING", "false");
+    let origin = "environment ENABLE_PHASE_7_STREAMING".to_owned();
+    assert_eq!(setting(&place, key, &[]).0, json!(true));
+    assert_eq!(setting(&place, key, &[variable]), (json!(false), origin));
+    place.write(FILE, "[server]\nexecute_stream = false\n");
+    let host = Host::start(&place);
+    let mut monitor = MonitorServiceClient::connect(host.url.clone()).await.unwrap();
+    let refused = monitor.execute_stream(ExecuteStreamRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+}
+
 #[test]
 fn established_variables_that_nothing_reads_yet_are_no_errors() {
     let place = Place::new();
-    let variables = [
-        ("ENABLE_PHASE_7_STREAMING", "true"),
-        ("ENABLE_OBSERVABILITY", "true"),
-        ("ENABLE_QUALITY_VALIDATION", "true"),
-        ("DEFAULT_QUALITY_DOMAIN", "CODING"),
-    ];
+    let variables = [("ENABLE_QUALITY_VALIDATION", "true"), ("DEFAULT_QUALITY_DOMAIN", "CODING")];
     let done = place.command(&["config", "check"]).envs(variables).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }

@@ -60,6 +60,7 @@ impl Place {
             "TUTTI_TOKEN",
             "TUTTI_LOG",
             "ENABLE_OBSERVABILITY",
+            "ENABLE_PHASE_7_STREAMING",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_SERVICE_NAME",
         ] {

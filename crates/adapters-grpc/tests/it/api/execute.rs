@@ -7,6 +7,7 @@ use tutti_api::v1::execute_stream_response::Event;
 use tutti_api::v1::monitor_service_client::MonitorServiceClient;
 use tutti_api::v1::{ExecuteStreamRequest, ExecuteStreamResponse, ProgressState};
 use tutti_core::ids::Namespace;
+use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbound::workflows::RegisterWorkflow;
 use tutti_core::ports::query::RunQuery as _;
 
@@ -197,4 +198,15 @@ async fn a_request_that_is_wrong_names_the_field() {
     }
     let nowhere = v1::ExecuteStreamRequest { query: "nowhere@1".into(), ..good };
     assert_eq!(service.execute_stream(nowhere).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_offer_it_says_so_and_starts_nothing() {
+    let world = World::with(|api| api.execute_stream(false)).await;
+    let mut service = MonitorServiceClient::new(world.channel().await);
+    let refused = service.execute_stream(request(WORK, &json!({}))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("server.execute_stream"), "{refused:?}");
+    let runs = world.client.count(&Namespace::default(), &RunFilter::default()).await.unwrap();
+    assert!(runs.is_empty(), "{runs:?}");
 }

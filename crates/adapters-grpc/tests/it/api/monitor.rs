@@ -92,7 +92,7 @@ async fn services_describe_themselves_only_if_they_are_to() {
         let message_request = Some(MessageRequest::ListServices(String::new()));
         tokio_stream::once(ServerReflectionRequest { host: String::new(), message_request })
     };
-    let world = World::with(true).await;
+    let world = World::with(|api| api.reflection(true)).await;
     let mut client = ServerReflectionClient::new(world.channel().await);
     let answer = client.server_reflection_info(list()).await.unwrap().into_inner().message().await.unwrap().unwrap();
     let Some(MessageResponse::ListServicesResponse(services)) = answer.message_response else { panic!("{answer:?}") };

@@ -84,11 +84,11 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
-        Self::with(false).await
+        Self::with(|api| api).await
     }
 
-    /// The same; its services describe themselves if `reflection`.
-    pub async fn with(reflection: bool) -> Self {
+    /// The same, with an API that was changed.
+    pub async fn with(changed: impl FnOnce(Api) -> Api) -> Self {
         let released = Arc::new(watch::Sender::new(false));
         let registry = Registry::default();
         registry.register(AgentRecord {
@@ -133,7 +133,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let api = Api::new(inbound).await.auth(Auth::off()).reflection(reflection);
+        let api = changed(Api::new(inbound).await.auth(Auth::off()));
         tokio::spawn(api.serve(listener, axum::Router::new(), ServeOptions::default(), async move {
             let _ = stopped.await;
         }));
