@@ -2,17 +2,19 @@
 //!
 //! `tutti-bench [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--json FILE] [--against FILE]`: a table on standard
 //! output, the same as JSON in FILE, and ratios to an earlier FILE. Run it by `cargo xtask bench`.
-//! `api` measures a server as its clients see it.
+//! `api` measures a server as its clients see it, `chaos` breaks servers and checks what they promise.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a terminal")]
 
 mod api;
+mod chaos;
 mod figures;
 mod table;
 mod workloads;
 mod world;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use table::Row;
 use workloads::WORKLOADS;
@@ -30,7 +32,8 @@ struct Options {
 const USAGE: &str = "\
 usage: [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--json FILE] [--against FILE]
        figures [--quick]
-       api [--quick] [--json FILE]";
+       api [--quick] [--json FILE]
+       chaos [--minutes N] [--seed S]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,6 +45,10 @@ fn main() -> ExitCode {
         ["api", "--quick"] => block_on(api::measure(true, None)),
         ["api", "--json", file] => block_on(api::measure(false, Some(file))),
         ["api", ..] => return wrong("api takes --quick or --json FILE"),
+        ["chaos", ref rest @ ..] => match chaos_options(rest) {
+            Ok(options) => block_on(chaos::run(options)),
+            Err(reason) => return wrong(&reason),
+        },
         _ => match parse(args.into_iter()) {
             Ok(options) => block_on(measure(&options)),
             Err(reason) => return wrong(&reason),
@@ -64,6 +71,22 @@ fn block_on(work: impl Future<Output = Result<(), String>>) -> Result<(), String
 fn wrong(reason: &str) -> ExitCode {
     eprintln!("{reason}\n{USAGE}");
     ExitCode::from(2)
+}
+
+fn chaos_options(args: &[&str]) -> Result<chaos::Options, String> {
+    let mut options = chaos::Options { span: Duration::from_secs(60), seed: u64::from(std::process::id()) };
+    for pair in args.chunks(2) {
+        let number = |text: &str| text.parse::<f64>().map_err(|_| format!("{text} is not a number"));
+        match pair {
+            ["--minutes", minutes] => {
+                let span = Duration::try_from_secs_f64(number(minutes)? * 60.0);
+                options.span = span.map_err(|e| format!("{minutes}: {e}"))?;
+            }
+            ["--seed", seed] => options.seed = seed.parse().map_err(|_| format!("{seed} is not a whole number"))?,
+            _ => return Err("chaos takes --minutes N and --seed S".into()),
+        }
+    }
+    Ok(options)
 }
 
 async fn measure(options: &Options) -> Result<(), String> {

@@ -1,0 +1,224 @@
+//! What must hold when everything has ended.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::Line;
+use super::faults::{Kind, Log};
+use super::load::Seen;
+use super::world::{LEASE, World, told};
+
+/// A run moves again so long after its server's death, and after the database's return.
+const RECOVERY: Duration = LEASE.saturating_add(Duration::from_secs(2));
+const RETURN: Duration = Duration::from_secs(10);
+
+/// Most findings named of one kind.
+const NAMED: usize = 10;
+
+/// An event as the documented view shows it.
+struct Event {
+    seq: u64,
+    at: i64,
+    epoch: u64,
+    name: String,
+    body: Value,
+}
+
+type Histories = BTreeMap<String, Vec<Event>>;
+
+/// Waits until every run has ended: those that have not when the time is over.
+pub async fn wait_for_ends(world: &World, longest: Duration) -> Result<Vec<String>, String> {
+    let deadline = Instant::now() + longest;
+    loop {
+        let open = "SELECT v.run_id, v.status, r.slot, s.server, r.last_seq, r.wake_at, r.epoch, r.claims FROM run r
+            JOIN run_view v USING (run_id) JOIN slot s USING (slot) WHERE r.wake_at IS DISTINCT FROM -1";
+        let open: Vec<String> = world.sql(open.into()).await?.lines().map(str::to_owned).collect();
+        if open.is_empty() || Instant::now() > deadline {
+            return Ok(open);
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Everything that is promised.
+pub async fn lines(world: &World, seen: &Seen, faults: &Log, left: Vec<String>) -> Result<Vec<Line>, String> {
+    let histories = histories(world).await?;
+    let events: usize = histories.values().map(Vec::len).sum();
+    let mut lines = vec![
+        Line::new("runs / events in the database", format!("{} / {events}", histories.len()), None),
+        named("runs that did not end", left),
+        named("acknowledged starts that are not there", lost(seen, &histories)),
+        named("histories with a gap, or an epoch that falls", histories.iter().filter_map(gap).collect()),
+        named("step results recorded twice", twice(&histories)),
+        named("acknowledged commands that are not there", commands(seen, &histories)),
+        named("runs that failed", ended(&histories, "RunFailed")),
+        named("runs that were set aside", ended(&histories, "RunQuarantined")),
+    ];
+    lines.extend(calls(world, &histories)?);
+    lines.push(doctor(world, histories.len()).await?);
+    lines.extend(recovery(faults, &histories));
+    Ok(lines)
+}
+
+fn named(what: &str, findings: Vec<String>) -> Line {
+    let wrong = (!findings.is_empty()).then(|| findings.iter().take(NAMED).cloned().collect::<Vec<_>>().join("\n"));
+    Line::new(what, findings.len().to_string(), wrong)
+}
+
+async fn histories(world: &World) -> Result<Histories, String> {
+    let statement = "SELECT json_build_array(run_id, h.seq, e.at_us, h.epoch, h.kind, body)
+        FROM history h JOIN event e USING (run_id, seq) ORDER BY run_id, h.seq";
+    let mut histories = Histories::new();
+    for line in world.sql(statement.into()).await?.lines() {
+        type Row = (String, u64, i64, u64, String, Value);
+        let (run, seq, at, epoch, name, body): Row = serde_json::from_str(line).map_err(told)?;
+        histories.entry(run).or_default().push(Event { seq, at, epoch, name, body });
+    }
+    Ok(histories)
+}
+
+fn lost(seen: &Seen, histories: &Histories) -> Vec<String> {
+    seen.started.values().filter(|run| !histories.contains_key(*run)).cloned().collect()
+}
+
+fn gap((run, events): (&String, &Vec<Event>)) -> Option<String> {
+    let gap = events.iter().zip(1..).find(|(event, seq)| event.seq != *seq).map(|(event, _)| event.seq);
+    let fall = events.windows(2).find(|pair| pair[1].epoch < pair[0].epoch).map(|pair| pair[1].seq);
+    let at = gap.or(fall)?;
+    Some(format!("{run} at {at}"))
+}
+
+fn twice(histories: &Histories) -> Vec<String> {
+    let mut found = Vec::new();
+    for (run, events) in histories {
+        let mut ended = BTreeSet::new();
+        for event in events.iter().filter(|event| matches!(event.name.as_str(), "StepCompleted" | "StepFailed")) {
+            if !ended.insert(event.body["step"].to_string()) {
+                found.push(format!("{run}: {} at {}", event.body["step"], event.seq));
+            }
+        }
+    }
+    found
+}
+
+fn commands(seen: &Seen, histories: &Histories) -> Vec<String> {
+    let has = |run: &String, name: &str, id: &str| {
+        histories.get(run).is_some_and(|events| {
+            events.iter().any(|event| event.name == name && (id.is_empty() || event.body.to_string().contains(id)))
+        })
+    };
+    let cancelled = seen.cancelled.iter().filter(|run| !has(run, "RunCancelled", "")).map(|run| format!("cancel {run}"));
+    let others = seen.commanded.iter().filter(|(run, id, name)| !has(run, name, &id.to_string()));
+    cancelled.chain(others.map(|(run, id, name)| format!("{name} {run} {id}"))).collect()
+}
+
+fn ended(histories: &Histories, name: &str) -> Vec<String> {
+    let of = |events: &Vec<Event>| events.iter().find(|event| event.name == name).map(|event| event.body.to_string());
+    histories.iter().filter_map(|(run, events)| Some(format!("{run}: {}", of(events)?))).collect()
+}
+
+/// What agents were asked: nothing that was not recorded before, each message once, and every result by a call.
+fn calls(world: &World, histories: &Histories) -> Result<Vec<Line>, String> {
+    let text = std::fs::read_to_string(world.folder().join("calls.jsonl")).map_err(told)?;
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for line in text.lines() {
+        let call: Value = serde_json::from_str(line).map_err(told)?;
+        *counts.entry(call["message_id"].as_str().unwrap_or_default().to_owned()).or_insert(0) += 1;
+    }
+    let message = |run: &str, event: &Event| {
+        let (step, attempt) = (event.body["step"].as_str()?, event.body["attempt"].as_u64()?);
+        Some(format!("{run}/0/{step}/{attempt}"))
+    };
+    let of = |name: &str| {
+        let events = histories.iter().flat_map(|(run, events)| events.iter().map(move |event| (run, event)));
+        events.filter(|(_, event)| event.name == name).filter_map(|(run, event)| message(run, event)).collect()
+    };
+    let (begun, done): (BTreeSet<String>, BTreeSet<String>) = (of("AttemptStarted"), of("StepCompleted"));
+    let more = counts.iter().filter(|(_, count)| **count > 1).map(|(id, count)| format!("{id}: {count} times")).collect();
+    let unknown = counts.keys().filter(|id| !begun.contains(*id)).cloned().collect();
+    let without = done.iter().filter(|id| !counts.contains_key(*id)).cloned().collect();
+    let again = begun.iter().filter(|id| !id.ends_with("/1")).count();
+    Ok(vec![
+        Line::new("calls that agents worked on", counts.values().sum::<usize>().to_string(), None),
+        named("  a message worked on twice", more),
+        named("  calls that no history knows", unknown),
+        named("  results without a call", without),
+        Line::new("  attempts beyond the first of a step", again.to_string(), None),
+    ])
+}
+
+/// The invariants of the heart over every history, as `tutti doctor` checks them.
+async fn doctor(world: &World, runs: usize) -> Result<Line, String> {
+    let done = world.tutti(&["doctor", "--runs", &runs.to_string(), "-o", "json"]).await?;
+    let told: Value = serde_json::from_slice(&done.stdout).map_err(told)?;
+    let findings = told["findings"].as_array().cloned().unwrap_or_default();
+    let wrong: Vec<String> =
+        findings.iter().filter(|finding| finding["state"] == "wrong").map(ToString::to_string).collect();
+    let looked = findings.iter().any(|finding| finding["check"] == "runs");
+    let mut line = named("findings of tutti doctor (every invariant)", wrong);
+    if !looked {
+        line.wrong = Some(format!("it looked at no run: {told}"));
+    }
+    Ok(line)
+}
+
+/// How long the runs of a killed server stood still.
+fn recovery(faults: &Log, histories: &Histories) -> Vec<Line> {
+    let (mut alone, mut all, mut late) = (Vec::new(), Vec::new(), Vec::new());
+    for orphans in &faults.orphans {
+        for (run, seq) in &orphans.runs {
+            // A run may have moved between two looks; what counts is the first event after the death.
+            let Some(next) = histories.get(run).and_then(|events| events.iter().find(|event| event.seq > *seq)) else {
+                continue;
+            };
+            if next.at < orphans.at {
+                continue;
+            }
+            let still = next.at - orphans.at;
+            all.push(still);
+            let others: Vec<_> = faults
+                .moments
+                .iter()
+                .filter(|moment| moment.at > orphans.at && moment.at < next.at && moment.kind != Kind::Start)
+                .collect();
+            let before = faults.moments.iter().rev().find(|moment| moment.at < orphans.at);
+            if others.is_empty() && before.is_none_or(|moment| moment.kind != Kind::Freeze) {
+                alone.push(still);
+            }
+            if let Some(why) = too_late(orphans.at, next.at, &others) {
+                late.push(format!("{run} after {seq}: {why}"));
+            }
+        }
+    }
+    let tell = |times: &mut Vec<i64>| {
+        times.sort_unstable();
+        let at = |at: usize| times.get(at).map_or(0.0, |micros| *micros as f64 / 1e6);
+        format!("{:.2} s / {:.2} s", at(times.len() / 2), at(times.len().saturating_sub(1)))
+    };
+    vec![
+        Line::new(format!("runs move after a kill alone, p50 / max ({} runs)", alone.len()), tell(&mut alone), None),
+        Line::new(format!("  with whatever else failed ({} runs)", all.len()), tell(&mut all), None),
+        named("  later than lease + 2 s, or 10 s after the database", late),
+    ]
+}
+
+/// Why a run stood still for too long between two faults, while the database was there.
+fn too_late(death: i64, next: i64, others: &[&super::faults::Moment]) -> Option<String> {
+    let (mut from, mut allowed, mut away) = (death, RECOVERY, false);
+    for (at, kind) in others.iter().map(|moment| (moment.at, Some(moment.kind))).chain([(next, None)]) {
+        let still = Duration::from_micros((at - from).unsigned_abs());
+        if !away && still > allowed {
+            return Some(format!("{:.2} s, {:.2} s after the death", still.as_secs_f64(), (next - death) as f64 / 1e6));
+        }
+        from = at;
+        match kind {
+            Some(Kind::Away) => away = true,
+            Some(Kind::Back) => (away, allowed) = (false, RETURN),
+            _ => {}
+        }
+    }
+    None
+}
