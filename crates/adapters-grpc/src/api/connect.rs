@@ -14,6 +14,10 @@ use super::client::{ApiClient, ApiError};
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long a connection with calls under way may be silent before the server is asked for a sign of life (a PING of
+/// HTTP/2), and how long that may take: a link that is dead tells nobody so.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+
 /// How a client knows a server, and is known by it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClientTls {
@@ -74,6 +78,8 @@ pub(super) fn channel(url: &str, tls: Option<&ClientTls>) -> Result<Channel, Api
         let expected = if tls.is_some() { "https://HOST:PORT" } else { "http://HOST:PORT or https://HOST:PORT" };
         ApiError::Refused(format!("\"{}\" is not {expected}", url.escape_debug()))
     })?;
+    let (silence, answer) = KEEP_ALIVE;
+    let endpoint = endpoint.http2_keep_alive_interval(silence).keep_alive_timeout(answer);
     let mut endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
     if endpoint.uri().scheme_str() == Some("https") {
         let tls = config(tls.unwrap_or(&ClientTls::default()))?;
@@ -101,4 +107,33 @@ fn read(path: &Path) -> Result<Vec<u8>, ApiError> {
 /// What lies beneath: the transport's own errors say little.
 fn reason(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+    use tutti_core::ids::{Namespace, RunId};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watcher_notices_that_nobody_is_at_the_other_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = ApiClient::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        // Takes everything and answers nothing, as a link does that died on the way.
+        let mute = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
+            std::future::pending::<()>().await;
+        };
+        let (namespace, begun) = (Namespace::default(), Instant::now());
+        let watched = tokio::select! {
+            watched = client.watch(&namespace, RunId::new(0, [0; 10]), 1) => watched,
+            () = mute => unreachable!(),
+        };
+        assert!(matches!(watched, Err(ApiError::Unavailable(_))), "{watched:?}");
+        assert!(begun.elapsed() <= KEEP_ALIVE.0 + KEEP_ALIVE.1 * 2, "{:?}", begun.elapsed());
+    }
 }

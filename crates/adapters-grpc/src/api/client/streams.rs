@@ -1,7 +1,10 @@
 //! What servers answer bit by bit.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
-use tonic::Streaming;
+use tokio::time::timeout;
+use tonic::{Status, Streaming};
 use tutti_api::v1;
 use tutti_api::v1::{download_artifact_response, watch_run_response, watch_runs_response};
 use tutti_core::limits::MAX_VALUE_BYTES;
@@ -11,7 +14,11 @@ use tutti_core::run::{ArtifactRecorded, Recorded, decode};
 use tutti_core::value::Digest;
 
 use super::super::convert::{artifact_in, change_in, event_in, summary_in};
+use super::super::outbox::HEARTBEAT;
 use super::{ApiError, text, unread};
+
+/// How long a server that tells its streams that it is there may be silent: as long as three of its heartbeats.
+const SILENCE: Duration = HEARTBEAT.saturating_mul(3);
 
 /// The events of a run.
 #[derive(Debug)]
@@ -27,7 +34,7 @@ impl EventStream {
     /// # Errors
     /// [`ApiError`].
     pub async fn next(&mut self) -> Result<Option<Recorded>, ApiError> {
-        while let Some(response) = self.0.message().await? {
+        while let Some(response) = heard(self.0.message()).await? {
             if let Some(watch_run_response::Message::Event(event)) = response.message {
                 let stored = event_in(&event).map_err(unread)?;
                 return decode(&stored).map(Some).map_err(unread);
@@ -60,7 +67,7 @@ impl ChangeStream {
     /// # Errors
     /// [`ApiError`]; after [`ApiError::Interrupted`] changes were lost: ask anew, with the runs that are there.
     pub async fn next(&mut self) -> Result<Option<RunsNews>, ApiError> {
-        while let Some(response) = self.0.message().await? {
+        while let Some(response) = heard(self.0.message()).await? {
             match response.message {
                 Some(watch_runs_response::Message::Existing(page)) => {
                     let runs: Result<Vec<RunSummary>, String> = page.runs.into_iter().map(summary_in).collect();
@@ -142,11 +149,39 @@ impl ExecuteStream {
     /// [`ApiError`]; the same request goes on after the last message by its sequence number and part.
     pub async fn next(&mut self) -> Result<Option<v1::ExecuteStreamResponse>, ApiError> {
         use v1::execute_stream_response::Event;
-        while let Some(response) = self.0.message().await? {
+        while let Some(response) = heard(self.0.message()).await? {
             if !matches!(response.event, Some(Event::Heartbeat(_)) | None) {
                 return Ok(Some(response));
             }
         }
         Ok(None)
+    }
+}
+
+/// The next message of a stream that has heartbeats.
+async fn heard<M>(message: impl Future<Output = Result<Option<M>, Status>>) -> Result<Option<M>, ApiError> {
+    let silent = |_| ApiError::Unavailable(format!("nothing was heard of it for {} seconds", SILENCE.as_secs()));
+    Ok(timeout(SILENCE, message).await.map_err(silent)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_without_heartbeats_is_one_whose_server_is_gone() {
+        let late = async {
+            sleep(HEARTBEAT * 2).await;
+            Ok(Some(1))
+        };
+        assert_eq!(heard(late).await, Ok(Some(1)));
+        let begun = Instant::now();
+        let silent = heard::<u8>(pending()).await;
+        assert!(matches!(silent, Err(ApiError::Unavailable(_))), "{silent:?}");
+        assert_eq!(begun.elapsed().as_secs(), SILENCE.as_secs());
     }
 }
