@@ -67,9 +67,16 @@ impl Conductor {
     /// # Errors
     /// A store that is in use or cannot be used.
     pub async fn open(global: &Global) -> Result<Self> {
+        Self::on(global.store.open().await?, global)
+    }
+
+    /// Drives runs of a store that was opened for it.
+    ///
+    /// # Errors
+    /// Telemetry that cannot be started.
+    pub fn on(store: Store, global: &Global) -> Result<Self> {
         let interrupts = Interrupts::listen()?;
         let spec = global.store.clone();
-        let store = spec.open().await?;
         let transport = Arc::new(GrpcTransport::new(global.config.agents.transport()));
         let execution = global.config.execution.clone();
         let telemetry = Telemetry::start(&global.config.telemetry, Page::None).map_err(Failure::usage)?;

@@ -162,7 +162,7 @@ impl From<StoreError> for Failure {
                 Self::usage("the cursor is not one that this store gave out").next("leave --cursor out")
             }
             StoreError::InUse(_) => Self::unavailable(error.to_string()).next(
-                "wait until it ends (tutti events latest --follow), or name another store by --store sqlite:PATH",
+                "if it is a server, ask it by --server URL; else wait until it ends, or name another store by --store sqlite:PATH",
             ),
             StoreError::Corrupt(_) => Self::unavailable(error.to_string()).next("restore the file from a copy"),
             StoreError::Unavailable(_) | StoreError::Permanent(_) => {

@@ -100,15 +100,21 @@ impl Counts {
     }
 }
 
-/// A line per run under a headline, each of at most `width` columns; nothing without runs.
+/// Columns of a terminal from which ids are shown whole.
+const WHOLE_IDS: usize = 100;
+
+/// A line per run under a headline, each of at most `width` columns; nothing without runs. Where there is little room, the
+/// beginnings of ids, by which runs are named as well.
 pub fn table(runs: &[RunSummary], counts: Counts, now: Timestamp, width: usize) -> String {
     if runs.is_empty() {
         return String::new();
     }
     let names = runs.iter().map(|run| run.workflow.as_str().len()).max().unwrap_or(0).clamp(8, 30);
+    let (ids, room) = if width < WHOLE_IDS { (13, 9) } else { (36, 10) };
     let row = |state: &str, run: &str, workflow: &str, done: &str, age: &str, took: &str, why: &str| {
         let workflow = pad(workflow, names);
-        let row = format!("{} {run:<36}  {workflow}  {done:>7}  {age:>10}  {took:>10}  {why}", pad(state, 14));
+        let row =
+            format!("{} {run:<ids$.ids$}  {workflow}  {done:>7}  {age:>room$}  {took:>room$}  {why}", pad(state, 13));
         format!("{}\n", fit(&row, width).trim_end())
     };
     let mut table = row("STATE", "RUN", "WORKFLOW", "DONE", "AGE", "TOOK", "WHY");
@@ -152,10 +158,15 @@ mod tests {
             session: None,
             labels: BTreeMap::new(),
         };
-        let table = table(&[run], Counts::OfState, at(60_000_000), 120);
-        let row = table.lines().nth(1).unwrap();
-        assert!(row.starts_with("✖ failed       00000000-0001-7000-"), "{row}");
+        let shown = table(std::slice::from_ref(&run), Counts::OfState, at(60_000_000), 120);
+        let row = shown.lines().nth(1).unwrap();
+        assert!(row.starts_with("✖ failed      00000000-0001-7000-"), "{row}");
         assert!(row.contains("  w             3/8    1 m 00 s      2.50 s  s: FAILED: ␛[2Jxx"), "{row}");
         assert_eq!(row.chars().count(), 120);
+        let narrow = table(&[run], Counts::OfState, at(60_000_000), 80);
+        let row = narrow.lines().nth(1).unwrap();
+        assert!(row.starts_with("✖ failed      00000000-0001  w "), "{row}");
+        assert!(row.contains("2.50 s  s: FAILED"), "{row}");
+        assert_eq!(row.chars().count(), 80);
     }
 }

@@ -6,6 +6,7 @@ use tutti_adapters_grpc::api::ApiError;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::report::{fit, printable, rfc3339};
 use tutti_core::run::Recorded;
+use tutti_core::time::Timestamp;
 
 use super::{EventsArgs, EventsForm, Global};
 use crate::events::{EventLine, describe};
@@ -24,7 +25,7 @@ pub async fn execute(args: EventsArgs, global: &Global) -> Result<Exit> {
     let mut next = args.from.max(1);
     let width = stdout_width();
     if args.output == EventsForm::Table {
-        answer(&format!("{:>6}  {:<27}  {:<18}  {:<20}  {}\n", "SEQ", "TIME", "EVENT", "STEP", "DETAIL"))?;
+        answer(&headline(width))?;
     }
     if let (Some(url), true) = (&args.source.server, args.follow) {
         return follow(url, run, next, args.output, width).await;
@@ -76,9 +77,27 @@ fn line(run: RunId, event: &Recorded, form: EventsForm, width: usize) -> String 
     }
 }
 
+/// Columns of a terminal from which moments are shown whole.
+const WHOLE_TIMES: usize = 100;
+
+/// A moment; where there is little room, its time of day in UTC.
+fn at(moment: Timestamp, width: usize) -> String {
+    let whole = rfc3339(moment);
+    if width < WHOLE_TIMES {
+        whole.chars().skip("1970-01-01T".len()).take("00:00:00.000".len()).collect()
+    } else {
+        whole
+    }
+}
+
+fn headline(width: usize) -> String {
+    let time = at(Timestamp::from_micros(0), width).len();
+    format!("{:>6}  {:<time$}  {:<18}  {:<20}  DETAIL\n", "SEQ", "TIME", "EVENT", "STEP")
+}
+
 fn row(event: &Recorded, width: usize) -> String {
     let (step, detail) = describe(&event.event);
     let step = step.map_or("-", |step| step.as_str());
-    let head = format!("{:>6}  {}  {:<18}  {step:<20}  ", event.seq, rfc3339(event.at), event.event.name());
+    let head = format!("{:>6}  {}  {:<18}  {step:<20}  ", event.seq, at(event.at, width), event.event.name());
     format!("{}\n", fit(&format!("{head}{}", printable(&detail)), width).trim_end())
 }

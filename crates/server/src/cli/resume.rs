@@ -1,4 +1,4 @@
-//! `tutti resume`: an interrupted run from where it stood to the report.
+//! `tutti resume`: an interrupted run from where it stood to the report, or a word to the engine that has it.
 
 use clap::Args;
 use tutti_core::ids::{RequestId, RunId};
@@ -11,6 +11,7 @@ use crate::conductor::{Begin, Conductor};
 use crate::exit::{Exit, Failure, Result};
 use crate::output::say;
 use crate::report::{Ending, Home, Show};
+use crate::store::ForCommands;
 
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
@@ -25,7 +26,7 @@ pub struct ResumeArgs {
     /// Let a server go on with it, instead of this command.
     #[arg(long, env = "TUTTI_SERVER", value_name = "URL")]
     server: Option<String>,
-    /// Why; recorded if a server goes on with it.
+    /// Why; recorded if it goes on elsewhere.
     #[arg(long, default_value = "resumed")]
     reason: String,
     /// With a filter, say which runs are meant, and do nothing.
@@ -39,16 +40,8 @@ pub struct ResumeArgs {
 /// # Errors
 /// A run that is not there, a store or agents that cannot be used.
 pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
-    if let Some(server) = args.server {
-        let operate = OperateArgs {
-            runs: args.run.into_iter().collect(),
-            filter: args.filter,
-            reason: args.reason,
-            source: Source { server: Some(server) },
-            request_id: None,
-            dry_run: args.dry_run,
-            yes: args.yes,
-        };
+    if let Some(server) = args.server.clone() {
+        let operate = wanted(args.run.clone().into_iter().collect(), args, Some(server));
         return operate::execute(Command::Resume, operate, &global).await;
     }
     let Some(named) = &args.run else {
@@ -66,9 +59,33 @@ pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
         say(format!("run {} {why}: it is {status}", run.run));
         return show.ending(Ending { view, signal: None }, &reader, Home::Driven(&global.store)).await;
     }
+    let store = match status {
+        // A run that is held by the engine that has the store goes on there.
+        RunStatus::Paused | RunStatus::Quarantined => match global.store.open_for_commands().await? {
+            ForCommands::Alone(store) => store,
+            ForCommands::Beside(_) => {
+                let operate = wanted(vec![run.run.to_string()], args, None);
+                return operate::execute(Command::Resume, operate, &global).await;
+            }
+        },
+        _ => global.store.open().await?,
+    };
     let agents = agents(&args, &global, run.run, view.created().map(|created| created.request))?;
-    let conductor = Conductor::open(&global).await?;
+    let conductor = Conductor::on(store, &global)?;
     Box::pin(conductor.conduct(&agents, Begin::Resume(Box::new(view)), &show)).await
+}
+
+/// What another engine is told.
+fn wanted(runs: Vec<String>, args: ResumeArgs, server: Option<String>) -> OperateArgs {
+    OperateArgs {
+        runs,
+        filter: args.filter,
+        reason: args.reason,
+        source: Source { server },
+        request_id: None,
+        dry_run: args.dry_run,
+        yes: args.yes,
+    }
 }
 
 /// The agents file that was given, or the one with which the run began.

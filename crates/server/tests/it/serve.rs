@@ -152,7 +152,9 @@ fn commands_beside_a_server_reach_it_through_the_store() {
     assert_eq!(states(&place, &server), ["paused"]);
     let refused = place.tutti(&["retry", &run, "--reason", "x", "--yes"]).expect(2);
     assert!(refused.stderr.contains("paused"), "{}", refused.stderr);
-    server.tutti(&place, &["resume", &run]).expect(0);
+    assert!(place.tutti(&["resume", &run]).expect(0).stderr.contains("goes on"));
+    let driven = place.tutti(&["resume", &run]).expect(69);
+    assert!(driven.stderr.contains("is in use") && driven.stderr.contains("--server URL"), "{}", driven.stderr);
     place.tutti(&["cancel", &run, "--reason", "enough", "--yes"]).expect(0);
     assert_eq!(server.follow(&place, &run, "1").last().unwrap()["data"]["reason"], "enough");
 }
