@@ -26,10 +26,16 @@ pub enum Access {
 }
 
 /// Registered workflows.
-pub enum Catalogue {
-    /// Those of a server, by its URL.
+pub struct Catalogue {
+    place: Place,
+    /// Whose.
+    namespace: Namespace,
+}
+
+enum Place {
+    /// At a server, by its URL.
     Server(Box<ApiClient>, String),
-    /// Those of a store.
+    /// In a store.
     Store(Box<WorkflowService>),
 }
 
@@ -39,8 +45,10 @@ impl Catalogue {
     /// # Errors
     /// A store that cannot be used.
     pub async fn open(source: &Source, global: &Global, access: Access) -> Result<Self> {
+        let namespace = source.namespace.clone();
         if let Some(url) = &source.server {
-            return Ok(Self::Server(Box::new(remote::client(url)?), url.clone()));
+            let place = Place::Server(Box::new(remote::client(url)?), url.clone());
+            return Ok(Self { place, namespace });
         }
         let records = match access {
             Access::Look => global.store.open_documents().await?,
@@ -48,7 +56,8 @@ impl Catalogue {
         };
         let execution = global.config.execution.clone();
         let describer = Arc::new(move |workflow| plan::describe(workflow, &execution));
-        Ok(Self::Store(Box::new(WorkflowService::over(records, Arc::new(SystemClock), Registry::default(), describer))))
+        let workflows = WorkflowService::over(records, Arc::new(SystemClock), Registry::default(), describer);
+        Ok(Self { place: Place::Store(Box::new(workflows)), namespace })
     }
 
     /// Registers a version.
@@ -56,11 +65,11 @@ impl Catalogue {
     /// # Errors
     /// What is wrong with the workflow, or a version that is registered with another content.
     pub async fn register(&self, text: String) -> Result<RegisteredWorkflow> {
-        let (namespace, request) = (Namespace::default(), SystemClock.request_id());
+        let (namespace, request) = (self.namespace.clone(), SystemClock.request_id());
         let register = RegisterWorkflow { namespace, request, text, by: by() };
-        match self {
-            Self::Server(client, url) => client.register_workflow(register).await.map_err(of(url)),
-            Self::Store(workflows) => Ok(workflows.register(register).await?),
+        match &self.place {
+            Place::Server(client, url) => client.register_workflow(register).await.map_err(of(url)),
+            Place::Store(workflows) => Ok(workflows.register(register).await?),
         }
     }
 
@@ -69,21 +78,21 @@ impl Catalogue {
     /// # Errors
     /// A workflow that is not there.
     pub async fn get(&self, id: &WorkflowId, version: Option<&str>) -> Result<(RegisteredWorkflow, String)> {
-        let namespace = Namespace::default();
-        match self {
-            Self::Server(client, url) => client.workflow(&namespace, id, version).await.map_err(of(url)),
-            Self::Store(workflows) => Ok(workflows.get(&namespace, id, version).await?),
+        let namespace = &self.namespace;
+        match &self.place {
+            Place::Server(client, url) => client.workflow(namespace, id, version).await.map_err(of(url)),
+            Place::Store(workflows) => Ok(workflows.get(namespace, id, version).await?),
         }
     }
 
-    /// A page of versions.
+    /// A page of versions, whosever the request says.
     ///
     /// # Errors
     /// A cursor that was not given out.
     pub async fn list(&self, list: ListWorkflows) -> Result<WorkflowPage> {
-        match self {
-            Self::Server(client, url) => client.workflows(list).await.map_err(of(url)),
-            Self::Store(workflows) => Ok(workflows.list(list).await?),
+        match &self.place {
+            Place::Server(client, url) => client.workflows(list).await.map_err(of(url)),
+            Place::Store(workflows) => Ok(workflows.list(list).await?),
         }
     }
 
@@ -92,12 +101,12 @@ impl Catalogue {
     /// # Errors
     /// A server that cannot be used; a store has no agents to check a file against.
     pub async fn validate(&self, text: &str) -> Result<Vec<Problem>> {
-        match self {
-            Self::Server(client, url) => {
-                let found = client.validate_workflow(&Namespace::default(), text).await.map_err(of(url))?;
+        match &self.place {
+            Place::Server(client, url) => {
+                let found = client.validate_workflow(&self.namespace, text).await.map_err(of(url))?;
                 Ok(found.into_iter().map(problem).collect())
             }
-            Self::Store(_) => Err(Failure::usage("a store checks no files").next("tutti lint FILE")),
+            Place::Store(_) => Err(Failure::usage("a store checks no files").next("tutti lint FILE")),
         }
     }
 
@@ -106,10 +115,10 @@ impl Catalogue {
     /// # Errors
     /// A workflow that is not there or cannot be used.
     pub async fn plan(&self, workflow: &WorkflowSource) -> Result<PlanDescription> {
-        let namespace = Namespace::default();
-        match self {
-            Self::Server(client, url) => client.plan_workflow(&namespace, workflow).await.map_err(of(url)),
-            Self::Store(workflows) => Ok(workflows.plan(&namespace, workflow).await?),
+        let namespace = &self.namespace;
+        match &self.place {
+            Place::Server(client, url) => client.plan_workflow(namespace, workflow).await.map_err(of(url)),
+            Place::Store(workflows) => Ok(workflows.plan(namespace, workflow).await?),
         }
     }
 }

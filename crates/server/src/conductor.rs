@@ -197,14 +197,14 @@ impl Conductor {
         self.place.save_run(start.request, &agents.path).map_err(|error| {
             Failure::unavailable(format!("{} cannot be written: {error}", self.place.folder().display()))
         })?;
-        let (run, plan) = (engine.new_run_id(), start.plan.clone());
+        let (run, plan, namespace) = (engine.new_run_id(), start.plan.clone(), start.namespace.clone());
         let watch = engine.watch(run);
         let started = engine.start_run_as(run, start).await.map_err(failure)?;
         if !started.existed {
             return Ok((run, Some(watch), RunView::new(plan)));
         }
         say(format!("run {} was started by this request before", started.run));
-        let reader = self.store.reader();
+        let reader = self.store.reader().within(&namespace);
         let summary = reader.find(&started.run.to_string()).await?;
         Ok((started.run, None, reader.view(&summary).await?))
     }

@@ -21,27 +21,34 @@ const LATEST: &str = "latest";
 const NAMED: usize = 5;
 
 impl Reader {
+    /// The same, for the runs of a namespace.
+    #[must_use]
+    pub fn within(self, namespace: &Namespace) -> Self {
+        Self { namespace: namespace.clone(), ..self }
+    }
+
     /// The run that a person means: by id, by the beginning of one, or the latest.
     ///
     /// # Errors
     /// A run that is not there, or a beginning that fits several.
     pub async fn find(&self, named: &str) -> Result<RunSummary> {
-        let namespace = Namespace::default();
+        let namespace = &self.namespace;
         if named == LATEST {
-            let page = self.query.list(ListRuns { limit: 1, ..ListRuns::default() }).await?;
+            let page =
+                self.query.list(ListRuns { namespace: namespace.clone(), limit: 1, ..ListRuns::default() }).await?;
             let none = || Failure::usage("the store holds no run yet").next("tutti run WORKFLOW.yaml");
             return page.runs.into_iter().next().ok_or_else(none);
         }
         let shown: String = named.chars().take(60).flat_map(char::escape_debug).collect();
         let unknown = || Failure::usage(format!("there is no run \"{shown}\" in this store")).next("tutti list");
         if let Ok(run) = named.parse::<RunId>() {
-            return self.query.find(&namespace, run).await?.ok_or_else(unknown);
+            return self.query.find(namespace, run).await?.ok_or_else(unknown);
         }
         if named.is_empty() || !named.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
             return Err(Failure::usage(format!("\"{shown}\" is not a run id, the beginning of one, or `latest`"))
                 .next("tutti list"));
         }
-        let mut runs = self.query.find_by_prefix(&namespace, &named.to_ascii_lowercase(), NAMED + 1).await?;
+        let mut runs = self.query.find_by_prefix(namespace, &named.to_ascii_lowercase(), NAMED + 1).await?;
         match runs.len() {
             0 => Err(unknown()),
             1 => Ok(runs.remove(0)),

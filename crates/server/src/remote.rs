@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tutti_adapters_grpc::api::{ApiClient, ApiError};
+use tutti_core::ids::Namespace;
 use tutti_core::ports::query::{ListRuns, RunQuery};
 use tutti_core::ports::store::StoreError;
 
@@ -69,28 +70,28 @@ pub fn client(url: &str) -> Result<ApiClient> {
     }
 }
 
-/// The runs of the server at a URL, to look on.
+/// The runs of a namespace of the server at a URL, to look on.
 ///
 /// # Errors
 /// A server that cannot be reached.
-pub async fn reader(url: &str) -> Result<Reader> {
-    let client = Arc::new(client(url)?);
+pub async fn reader(url: &str, namespace: &Namespace) -> Result<Reader> {
+    let client = Arc::new(client(url)?.within(namespace.clone()));
     // Asked once, so that a server that is not there is told as such.
-    match client.list(ListRuns { limit: 1, ..ListRuns::default() }).await {
+    match client.list(ListRuns { namespace: namespace.clone(), limit: 1, ..ListRuns::default() }).await {
         Ok(_) => {}
         Err(StoreError::Permanent(why)) => return Err(failure(url, ApiError::Denied(why))),
         Err(error) => return Err(unreachable(url, &error.to_string())),
     }
-    Ok(Reader { query: client.clone(), payloads: client })
+    Ok(Reader { query: client.clone(), payloads: client, namespace: namespace.clone() })
 }
 
-/// The server at a URL, to watch its runs; it may be away for so long.
+/// The server at a URL, to watch its runs of a namespace; it may be away for so long.
 ///
 /// # Errors
 /// As [`reader`].
-pub async fn place(url: &str, patience: Duration) -> Result<Place> {
+pub async fn place(url: &str, namespace: &Namespace, patience: Duration) -> Result<Place> {
     let (url, client) = (url.to_owned(), client(url)?);
-    Ok(Place { reader: reader(&url).await?, server: Some(Server { url, client, patience }) })
+    Ok(Place { reader: reader(&url, namespace).await?, server: Some(Server { url, client, patience }) })
 }
 
 /// What a server's refusal means for a command.

@@ -9,6 +9,7 @@ use tutti_adapters_memory::MemoryStore;
 use tutti_adapters_postgres as postgres;
 use tutti_adapters_postgres::Postgres;
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
+use tutti_core::ids::Namespace;
 use tutti_core::ports::fleet::Fleet;
 use tutti_core::ports::inbox::Inbox;
 use tutti_core::ports::payload::PayloadStore;
@@ -63,6 +64,8 @@ pub struct Reader {
     pub query: Arc<dyn RunQuery>,
     /// Keeps large values.
     pub payloads: Arc<dyn PayloadStore>,
+    /// Whose runs are looked at.
+    pub namespace: Namespace,
 }
 
 impl FromStr for StoreSpec {
@@ -207,9 +210,9 @@ impl StoreSpec {
 }
 
 impl Store {
-    /// The store as those who look on see it.
+    /// The store as those who look on see it, with the runs of the namespace `default`.
     pub fn reader(&self) -> Reader {
-        Reader { query: self.query.clone(), payloads: self.payloads.clone() }
+        Reader { query: self.query.clone(), payloads: self.payloads.clone(), namespace: Namespace::default() }
     }
 
     fn of<S: RunStore + RunQuery + PayloadStore + RecordStore + Inbox + 'static>(store: S) -> Self {

@@ -64,9 +64,6 @@ struct AddArgs {
     /// The header that it wants the key in. Default: what its card says.
     #[arg(long, value_name = "NAME", requires = "api_key")]
     header: Option<String>,
-    /// Whose it is.
-    #[arg(long, value_name = "NAME", default_value_t)]
-    namespace: Namespace,
     /// A UUID of the caller's for this request.
     #[arg(long, value_name = "UUID")]
     request_id: Option<RequestId>,
@@ -79,9 +76,6 @@ struct AddArgs {
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// Whose.
-    #[arg(long, value_name = "NAME", default_value_t)]
-    namespace: Namespace,
     /// The form of the answer.
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     output: TextOrJson,
@@ -98,9 +92,6 @@ struct CheckArgs {
     /// this folder.
     #[arg(long, value_name = "FILE")]
     agents: Option<PathBuf>,
-    /// Whose agents, at a server.
-    #[arg(long, value_name = "NAME", default_value_t)]
-    namespace: Namespace,
     /// The form of the answer.
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     output: TextOrJson,
@@ -115,9 +106,6 @@ struct RemoveArgs {
     /// Why; recorded in the server's log.
     #[arg(long, default_value = "removed")]
     reason: String,
-    /// Whose it is.
-    #[arg(long, value_name = "NAME", default_value_t)]
-    namespace: Namespace,
     /// A UUID of the caller's for this request.
     #[arg(long, value_name = "UUID")]
     request_id: Option<RequestId>,
@@ -180,7 +168,7 @@ async fn add(args: AddArgs, global: &Global) -> Result<Exit> {
     };
     let access = AgentAccess { credentials, ..AgentAccess::default() };
     let request = RegisterAgent {
-        namespace: args.namespace,
+        namespace: args.source.namespace.clone(),
         request: args.request_id.unwrap_or_else(|| SystemClock.request_id()),
         endpoint: AgentEndpoint { id: args.id, url: args.url, access },
         capabilities: args.capabilities,
@@ -207,8 +195,8 @@ async fn add(args: AddArgs, global: &Global) -> Result<Exit> {
 
 async fn list(args: ListArgs, global: &Global) -> Result<Exit> {
     let agents = match &args.source.server {
-        Some(url) => of_server(url, &args.namespace).await?,
-        None => service(global, global.store.open_documents().await?).await?.list(&args.namespace).await?,
+        Some(url) => of_server(url, &args.source.namespace).await?,
+        None => service(global, global.store.open_documents().await?).await?.list(&args.source.namespace).await?,
     };
     let live = args.source.server.is_some();
     if args.output == TextOrJson::Json {
@@ -250,12 +238,12 @@ async fn remove(args: RemoveArgs, global: &Global) -> Result<Exit> {
         Some(url) => {
             let client = remote::client(url)?;
             let request = args.request_id.unwrap_or_else(|| SystemClock.request_id());
-            let removed = client.deregister_agent(&args.namespace, &args.id, request, &args.reason).await;
+            let removed = client.deregister_agent(&args.source.namespace, &args.id, request, &args.reason).await;
             removed.map_err(|error| remote::failure(url, error))?
         }
         None => {
             let service = service(global, global.store.open_for_keeping().await?.records).await?;
-            service.deregister(&args.namespace, &args.id).await?
+            service.deregister(&args.source.namespace, &args.id).await?
         }
     };
     if !removed {
@@ -276,7 +264,7 @@ async fn check(args: CheckArgs, global: &Global) -> Result<Exit> {
             vec![look(&GrpcTransport::new(global.config.agents.transport()), endpoint, None).await]
         }
         (None, Some(url)) if args.agents.is_none() => {
-            of_server(url, &args.namespace).await?.into_iter().map(Checked::of_server).collect()
+            of_server(url, &args.source.namespace).await?.into_iter().map(Checked::of_server).collect()
         }
         _ => of_file(args.agents.as_deref(), global).await?,
     };

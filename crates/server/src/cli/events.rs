@@ -28,7 +28,7 @@ pub async fn execute(args: EventsArgs, global: &Global) -> Result<Exit> {
         answer(&headline(width))?;
     }
     if let (Some(url), true) = (&args.source.server, args.follow) {
-        return follow(url, run, next, args.output, width).await;
+        return follow((url, &args.source.namespace), run, next, (args.output, width)).await;
     }
     loop {
         // Asked first: what is recorded before the end is then in the page.
@@ -47,11 +47,15 @@ pub async fn execute(args: EventsArgs, global: &Global) -> Result<Exit> {
 }
 
 /// The events of a server's run from a number on, as they happen.
-async fn follow(url: &str, run: RunId, mut next: u64, form: EventsForm, width: usize) -> Result<Exit> {
+async fn follow(
+    (url, namespace): (&str, &Namespace),
+    run: RunId,
+    mut next: u64,
+    (form, width): (EventsForm, usize),
+) -> Result<Exit> {
     let client = remote::client(url)?;
     loop {
-        let mut events =
-            client.watch(&Namespace::default(), run, next).await.map_err(|error| remote::failure(url, error))?;
+        let mut events = client.watch(namespace, run, next).await.map_err(|error| remote::failure(url, error))?;
         loop {
             match events.next().await {
                 Ok(Some(event)) => {

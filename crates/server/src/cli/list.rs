@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use tutti_core::ids::{Namespace, WorkflowId};
+use tutti_core::ids::WorkflowId;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::filter::{Condition, RunFilter};
 use tutti_core::ports::query::{ListRuns, RunCounts};
@@ -80,7 +80,8 @@ pub async fn execute(args: ListArgs, global: &Global) -> Result<Exit> {
     if args.count {
         return count(&reader, &filter, args.output).await;
     }
-    let query = ListRuns { filter, limit: usize::from(args.limit), cursor: args.cursor, ..ListRuns::default() };
+    let namespace = reader.namespace.clone();
+    let query = ListRuns { namespace, filter, limit: usize::from(args.limit), cursor: args.cursor };
     let page = reader.query.list(query).await?;
     match args.output {
         ListForm::Json => answer_json(&Page::new(&page.runs, page.next.as_deref()))?,
@@ -103,7 +104,7 @@ pub async fn execute(args: ListArgs, global: &Global) -> Result<Exit> {
 }
 
 async fn count(reader: &Reader, filter: &RunFilter, form: ListForm) -> Result<Exit> {
-    let counts = reader.query.count(&Namespace::default(), filter).await?;
+    let counts = reader.query.count(&reader.namespace, filter).await?;
     let total = counts.values().sum();
     let counted = Counted { counts: &counts, total };
     match form {

@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tutti_core::ids::Namespace;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::run::Command;
@@ -216,12 +217,23 @@ pub struct RunSelector {
     pub run: String,
 }
 
-/// Where runs are looked at.
+/// Whether a server is asked.
+#[derive(Debug, Args)]
+pub struct At {
+    /// Ask a server instead of looking into a store.
+    #[arg(long, env = "TUTTI_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+}
+
+/// Where runs are looked at, and whose.
 #[derive(Debug, Args)]
 pub struct Source {
     /// Ask a server instead of looking into a store.
     #[arg(long, env = "TUTTI_SERVER", value_name = "URL")]
     pub server: Option<String>,
+    /// The namespace: whose runs, workflows and agents are meant.
+    #[arg(long, env = "TUTTI_NAMESPACE", value_name = "NAME", default_value_t)]
+    pub namespace: Namespace,
 }
 
 impl Source {
@@ -231,8 +243,8 @@ impl Source {
     /// A server or a store that cannot be used.
     pub async fn open(&self, global: &Global) -> Result<Reader> {
         match &self.server {
-            Some(url) => remote::reader(url).await,
-            None => global.store.open_reader().await,
+            Some(url) => remote::reader(url, &self.namespace).await,
+            None => Ok(global.store.open_reader().await?.within(&self.namespace)),
         }
     }
 
@@ -242,8 +254,8 @@ impl Source {
     /// As [`open`](Self::open).
     pub async fn place(&self, global: &Global, patience: Duration) -> Result<Place> {
         match &self.server {
-            Some(url) => remote::place(url, patience).await,
-            None => Ok(Place { reader: global.store.open_reader().await?, server: None }),
+            Some(url) => remote::place(url, &self.namespace, patience).await,
+            None => Ok(Place { reader: self.open(global).await?, server: None }),
         }
     }
 }

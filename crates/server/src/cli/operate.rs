@@ -161,7 +161,7 @@ pub fn confirm(question: &str) -> Result<()> {
 /// Where the runs are changed.
 enum Target {
     /// At a server.
-    Server(Box<ApiClient>, String),
+    Server(Box<ApiClient>, String, Namespace),
     /// In a store that no engine has.
     Store(Store),
     /// In a store that an engine has.
@@ -171,7 +171,7 @@ enum Target {
 impl Target {
     async fn open(source: &Source, global: &Global) -> Result<Self> {
         match &source.server {
-            Some(url) => Ok(Self::Server(Box::new(remote::client(url)?), url.clone())),
+            Some(url) => Ok(Self::Server(Box::new(remote::client(url)?), url.clone(), source.namespace.clone())),
             None => Ok(match global.store.open_for_commands().await? {
                 ForCommands::Alone(store) => Self::Store(store),
                 ForCommands::Beside(inbox) => Self::Beside(inbox),
@@ -184,8 +184,8 @@ impl Target {
         let (command, order) = (command.clone(), order.clone());
         let done = done(&command);
         let before = match self {
-            Self::Server(client, url) => {
-                let wanted = CommandRequest { namespace: Namespace::default(), run, command, order };
+            Self::Server(client, url, namespace) => {
+                let wanted = CommandRequest { namespace: namespace.clone(), run, command, order };
                 client.command(wanted).await.map_err(|error| remote::failure(url, error))?
             }
             Self::Beside(inbox) => {
@@ -240,7 +240,7 @@ async fn named(reader: &Reader, names: &[String]) -> Result<Vec<RunSummary>> {
 /// All runs that a filter takes and whose state allows a command, newest first.
 async fn filtered(reader: &Reader, command: &Command, filter: RunFilter) -> Result<Vec<RunSummary>> {
     let mut runs = Vec::new();
-    let mut query = ListRuns { filter, limit: PAGE, ..ListRuns::default() };
+    let mut query = ListRuns { namespace: reader.namespace.clone(), filter, limit: PAGE, cursor: None };
     loop {
         let page = reader.query.list(query.clone()).await?;
         runs.extend(page.runs.into_iter().filter(|run| is_for(command, run.status)));

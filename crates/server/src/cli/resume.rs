@@ -1,7 +1,7 @@
 //! `tutti resume`: an interrupted run from where it stood to the report, or a word to the engine that has it.
 
 use clap::Args;
-use tutti_core::ids::{RequestId, RunId};
+use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::run::{Command, RunStatus};
 
 use super::operate::{self, OperateArgs};
@@ -26,6 +26,9 @@ pub struct ResumeArgs {
     /// Let a server go on with it, instead of this command.
     #[arg(long, env = "TUTTI_SERVER", value_name = "URL")]
     server: Option<String>,
+    /// The namespace of the run.
+    #[arg(long, env = "TUTTI_NAMESPACE", value_name = "NAME", default_value_t)]
+    namespace: Namespace,
     /// Why; recorded if it goes on elsewhere.
     #[arg(long, default_value = "resumed")]
     reason: String,
@@ -50,7 +53,7 @@ pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
         );
     };
     let show = Show::of(&args.show, global.log.is_some());
-    let reader = global.store.open_reader().await?;
+    let reader = global.store.open_reader().await?.within(&args.namespace);
     let run = reader.find(named).await?;
     let view = reader.view(&run).await?;
     let status = view.status();
@@ -81,7 +84,7 @@ fn wanted(runs: Vec<String>, args: ResumeArgs, server: Option<String>) -> Operat
         runs,
         filter: args.filter,
         reason: args.reason,
-        source: Source { server },
+        source: Source { server, namespace: args.namespace },
         request_id: None,
         dry_run: args.dry_run,
         yes: args.yes,

@@ -60,6 +60,9 @@ pub struct RunArgs {
     /// Let a server run it, and watch it there; the agents are the server's.
     #[arg(long, env = "TUTTI_SERVER", value_name = "URL", conflicts_with_all = ["agents", "on_error"])]
     server: Option<String>,
+    /// The namespace of the run.
+    #[arg(long, env = "TUTTI_NAMESPACE", value_name = "NAME", default_value_t)]
+    namespace: Namespace,
     #[command(flatten)]
     patience: PatienceArgs,
 }
@@ -69,6 +72,7 @@ pub struct RunArgs {
 pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
     if let Some(url) = &args.server {
         let wanted = Submission {
+            namespace: args.namespace,
             workflow: args.file.to_string_lossy().into_owned(),
             inputs: args.inputs,
             request: args.request_id,
@@ -94,7 +98,7 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
     let settled = settled(&file.workflow, file.explicit, &global.config.execution, flags);
     let strategy = strategy(&file, &plan, &settled).await?;
     let start = StartRun {
-        namespace: Namespace::default(),
+        namespace: args.namespace,
         request: args.request_id.unwrap_or_else(|| SystemClock.request_id()),
         plan,
         data,

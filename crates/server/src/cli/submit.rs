@@ -36,6 +36,9 @@ pub struct SubmitArgs {
     /// The server.
     #[arg(long, env = "TUTTI_SERVER", value_name = "URL", default_value = remote::DEFAULT)]
     server: String,
+    /// The namespace of the run, and of the workflow if it is a registered one.
+    #[arg(long, env = "TUTTI_NAMESPACE", value_name = "NAME", default_value_t)]
+    namespace: Namespace,
     #[command(flatten)]
     start: StartArgs,
     /// Watch the run to its end, as `watch` does, and report on it.
@@ -143,12 +146,15 @@ pub async fn execute(args: SubmitArgs, logging: bool) -> Result<Exit> {
     let progress = if args.wait { Progress::Quiet } else { args.progress };
     let show = (args.watch || args.wait).then(|| Show::new(progress, args.output, logging));
     let (request, options) = args.start.options();
-    let wanted = Submission { workflow: args.workflow, inputs: args.inputs, request, options };
+    let wanted =
+        Submission { namespace: args.namespace, workflow: args.workflow, inputs: args.inputs, request, options };
     submit(wanted, &args.server, show, args.patience).await
 }
 
 /// A run to be started at a server.
 pub struct Submission {
+    /// Whose it is.
+    pub namespace: Namespace,
     /// A file, or a registered workflow.
     pub workflow: String,
     /// As the command line gives them.
@@ -165,11 +171,11 @@ pub struct Submission {
 /// As [`execute`].
 pub async fn submit(wanted: Submission, url: &str, show: Option<Show>, patience: PatienceArgs) -> Result<Exit> {
     let interrupts = Interrupts::listen()?;
-    let place = remote::place(url, patience.span()).await?;
+    let place = remote::place(url, &wanted.namespace, patience.span()).await?;
     let Some(server) = &place.server else { return Err(Failure::usage("no server is named")) };
     let (workflow, inputs) = source(server, &wanted).await?;
     let request = StartRequest {
-        namespace: Namespace::default(),
+        namespace: wanted.namespace,
         request: wanted.request.unwrap_or_else(|| SystemClock.request_id()),
         workflow,
         inputs,
@@ -194,7 +200,7 @@ pub async fn submit(wanted: Submission, url: &str, show: Option<Show>, patience:
 async fn source(server: &Server, wanted: &Submission) -> Result<(WorkflowSource, String)> {
     let path = Path::new(&wanted.workflow);
     if let Some((id, version)) = registered(&wanted.workflow) {
-        let found = server.client.workflow(&Namespace::default(), &id, version.as_deref()).await;
+        let found = server.client.workflow(&wanted.namespace, &id, version.as_deref()).await;
         let (_, file) = found.map_err(|error| remote::failure(&server.url, error))?;
         let damaged = |_| Failure::unavailable(format!("the file of workflow {id} at the server cannot be read"));
         let workflow = parse(&file).map_err(damaged)?.workflow;

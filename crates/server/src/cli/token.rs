@@ -13,7 +13,7 @@ use tutti_engine::AccessService;
 
 use super::operate::confirm;
 use super::table::table;
-use super::{Global, Source, TextOrJson};
+use super::{At, Global, TextOrJson};
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Result};
 use crate::output::{answer, answer_json, say};
@@ -56,7 +56,7 @@ struct CreateArgs {
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     output: TextOrJson,
     #[command(flatten)]
-    source: Source,
+    source: At,
 }
 
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ struct ListArgs {
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     output: TextOrJson,
     #[command(flatten)]
-    source: Source,
+    source: At,
 }
 
 #[derive(Debug, Args)]
@@ -82,7 +82,7 @@ struct RevokeArgs {
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
-    source: Source,
+    source: At,
 }
 
 /// A token as JSON.

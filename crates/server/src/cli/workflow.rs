@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
-use tutti_core::ids::{Namespace, WorkflowId};
+use tutti_core::ids::WorkflowId;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::inbound::runs::WorkflowSource;
 use tutti_core::ports::inbound::workflows::{ListWorkflows, RegisteredWorkflow};
@@ -230,7 +230,7 @@ async fn apply(file: &Path, output: TextOrJson, source: &Source, global: &Global
 async fn list(args: ListArgs, global: &Global) -> Result<Exit> {
     let workflows = Catalogue::open(&args.source, global, Access::Look).await?;
     let request = ListWorkflows {
-        namespace: Namespace::default(),
+        namespace: args.source.namespace.clone(),
         all_versions: args.all || args.id.is_some(),
         id: args.id,
         limit: usize::from(args.limit),

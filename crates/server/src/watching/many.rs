@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tutti_adapters_grpc::api::{ApiError, RunsNews};
-use tutti_core::ids::{Namespace, RunId};
+use tutti_core::ids::RunId;
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::query::{ListRuns, RunSummary};
 
@@ -59,7 +59,7 @@ async fn of_server(server: &Server, reader: &Reader, wanted: &Wanted, outlet: &O
     };
     loop {
         patience.begin();
-        let gone = match server.client.watch_runs(&Namespace::default(), &filter, include_existing).await {
+        let gone = match server.client.watch_runs(&reader.namespace, &filter, include_existing).await {
             Err(error) => error,
             Ok(mut news) => {
                 // Looked at when the changes are followed already: none is missed in between.
@@ -110,7 +110,8 @@ async fn of_store(reader: &Reader, wanted: &Wanted, outlet: &Outlet<Change>) -> 
         let now = match wanted {
             Wanted::Runs(runs) => named(reader, runs).await?,
             Wanted::Filter(filter) => {
-                let query = ListRuns { filter: filter.clone(), limit: MOST, ..ListRuns::default() };
+                let query =
+                    ListRuns { namespace: reader.namespace.clone(), filter: filter.clone(), limit: MOST, cursor: None };
                 reader.query.list(query).await?.runs
             }
         };
@@ -125,7 +126,7 @@ async fn of_store(reader: &Reader, wanted: &Wanted, outlet: &Outlet<Change>) -> 
 async fn named(reader: &Reader, runs: &BTreeSet<RunId>) -> Result<Vec<RunSummary>> {
     let mut found = Vec::with_capacity(runs.len());
     for run in runs {
-        found.extend(reader.query.find(&Namespace::default(), *run).await?);
+        found.extend(reader.query.find(&reader.namespace, *run).await?);
     }
     Ok(found)
 }

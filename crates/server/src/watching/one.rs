@@ -21,18 +21,24 @@ pub fn events(place: &Place, run: RunId, from: u64) -> Feed<Happening> {
     let Place { reader, server } = place.clone();
     Feed::of(move |outlet| async move {
         match server {
-            Some(server) => of_server(&server, run, from, &outlet).await,
+            Some(server) => of_server(&server, &reader.namespace, run, from, &outlet).await,
             None => of_store(&reader, run, from, &outlet).await,
         }
     })
 }
 
-async fn of_server(server: &Server, run: RunId, mut next: u64, outlet: &Outlet<Happening>) -> Result<()> {
+async fn of_server(
+    server: &Server,
+    namespace: &Namespace,
+    run: RunId,
+    mut next: u64,
+    outlet: &Outlet<Happening>,
+) -> Result<()> {
     let mut patience = Patience::with(server);
     let then = |next: u64| format!("tutti events {run} --server {} --follow --from {next}", server.url);
     loop {
         patience.begin();
-        let gone = match server.client.watch(&Namespace::default(), run, next).await {
+        let gone = match server.client.watch(namespace, run, next).await {
             Err(error) => error,
             Ok(mut events) => loop {
                 match events.next().await {

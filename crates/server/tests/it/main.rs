@@ -14,6 +14,7 @@ mod fleet;
 mod host;
 mod inspect;
 mod lint;
+mod namespaces;
 mod operate;
 mod progress;
 mod restart;

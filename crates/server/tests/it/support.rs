@@ -58,6 +58,7 @@ impl Place {
             "TUTTI_STORE",
             "TUTTI_SERVER",
             "TUTTI_TOKEN",
+            "TUTTI_NAMESPACE",
             "TUTTI_LOG",
             "ENABLE_OBSERVABILITY",
             "ENABLE_PHASE_7_STREAMING",

@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use tutti_core::report::printable;
 
-use super::{Global, Source, TextOrJson};
+use super::{At, Global, TextOrJson};
 use crate::exit::{Exit, Result};
 use crate::output::{answer, answer_json};
 
@@ -34,7 +34,7 @@ pub struct DoctorArgs {
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     output: TextOrJson,
     #[command(flatten)]
-    source: Source,
+    source: At,
 }
 
 /// How something is.
