@@ -169,9 +169,9 @@ mod tests {
     #[test]
     fn the_finding_points_into_the_right_section() {
         let manifest = "[dependencies]\ntokio.workspace = true\n\n[dev-dependencies]\nserde = \"1\"\n\
-                        tutti-engine.workspace = true\n";
+                        tutti-planner.workspace = true\n";
         let mut repository = Repository::of(&[("Cargo.toml", manifest)]);
-        let engine = Dependency { name: "tutti-engine".to_string(), kind: Kind::Dev };
+        let engine = Dependency { name: "tutti-planner".to_string(), kind: Kind::Dev };
         let tokio = Dependency { name: "tokio".to_string(), kind: Kind::Normal };
         let dependencies = vec![tokio, engine];
         repository.packages =

@@ -8,6 +8,7 @@ use tutti_core::ids::{RequestId, RunId};
 use tutti_core::ports::inbox::{InboxItem, Letter};
 use tutti_core::ports::store::StoreError;
 use tutti_core::run::{Command, Order};
+use tutti_core::time::Timestamp;
 
 use super::commands::Wanted;
 use super::{Engine, EngineError};
@@ -19,6 +20,10 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Items taken from it at once.
 const PAGE: usize = 500;
 
+/// How often outcomes that nobody asks for any more are removed, and how long they are kept.
+const TIDY: Duration = Duration::from_secs(600);
+const KEEP_OUTCOMES: Duration = Duration::from_secs(24 * 3600);
+
 /// After so long an item that is still there is brought to its run once more.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -26,8 +31,13 @@ impl Engine {
     /// Brings what is posted to the runs of this engine, until the engine shuts down.
     pub async fn answer_inbox(&self) {
         let mut brought: HashMap<(RunId, RequestId), Instant> = HashMap::new();
+        let mut tidied = Instant::now();
         loop {
             sleep(LOOK).await;
+            if tidied.elapsed() >= TIDY {
+                tidied = Instant::now();
+                self.forget_outcomes().await;
+            }
             let slots: Vec<u16> = self.0.slots.get().into_iter().collect();
             if slots.is_empty() {
                 continue;
@@ -53,6 +63,16 @@ impl Engine {
                     }
                 }
             }
+        }
+    }
+
+    /// Nobody waits for what became of a command for so long.
+    async fn forget_outcomes(&self) {
+        let now = self.0.ports.clock.now().as_micros();
+        let kept = i64::try_from(KEEP_OUTCOMES.as_micros()).unwrap_or(i64::MAX);
+        let before = Timestamp::from_micros(now.saturating_sub(kept));
+        if let Err(error) = self.0.ports.inbox.forget_outcomes(before).await {
+            tracing::warn!(%error, "outcomes of old commands were not removed");
         }
     }
 
