@@ -36,7 +36,10 @@ impl Reader {
         if named == LATEST {
             let page =
                 self.query.list(ListRuns { namespace: namespace.clone(), limit: 1, ..ListRuns::default() }).await?;
-            let none = || Failure::usage("the store holds no run yet").next("tutti run WORKFLOW.yaml");
+            let none = || {
+                Failure::usage("there is no run yet")
+                    .next("tutti run WORKFLOW.yaml, or tutti submit WORKFLOW.yaml at a server")
+            };
             return page.runs.into_iter().next().ok_or_else(none);
         }
         let shown: String = named.chars().take(60).flat_map(char::escape_debug).collect();
