@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tutti_adapters_grpc::api::{ApiClient, ApiError};
+use tutti_adapters_grpc::api::{ApiClient, ApiError, ClientTls};
 use tutti_core::ids::Namespace;
 use tutti_core::ports::query::{ListRuns, RunQuery};
 use tutti_core::ports::store::StoreError;
@@ -20,6 +20,9 @@ pub const DEFAULT: &str = "http://127.0.0.1:7780";
 
 /// What every client of this process sends, so that none forgets it.
 static TOKEN: OnceLock<Token> = OnceLock::new();
+
+/// How every client of this process speaks TLS.
+static TLS: OnceLock<ClientTls> = OnceLock::new();
 
 /// A token of the caller. Nothing shows it.
 #[derive(Clone)]
@@ -57,13 +60,25 @@ pub fn bear(token: Token) {
     let _ = TOKEN.set(token);
 }
 
-/// A client of the server at a URL, with the caller's token.
+/// Has every client of this process speak TLS so, where the URL of its server asks for TLS.
+pub fn speak(tls: ClientTls) {
+    // Said once, by the configuration.
+    let _ = TLS.set(tls);
+}
+
+/// A client of the server at a URL, with the caller's token and certificate.
 ///
 /// # Errors
-/// What is no URL, a token that cannot be sent.
+/// What is no URL, a token that cannot be sent, certificates that cannot be used.
 pub fn client(url: &str) -> Result<ApiClient> {
-    let client = ApiClient::new(url);
-    let client = client.map_err(|error| Failure::usage(error.to_string()).next(format!("--server {DEFAULT}")))?;
+    let client = match TLS.get().filter(|tls| **tls != ClientTls::default() && url.starts_with("https:")) {
+        Some(tls) => ApiClient::with_tls(url, tls).map_err(|error| {
+            Failure::usage(error.to_string()).next("look at the section [client] of the configuration")
+        }),
+        None => {
+            ApiClient::new(url).map_err(|error| Failure::usage(error.to_string()).next(format!("--server {DEFAULT}")))
+        }
+    }?;
     match TOKEN.get().filter(|token| !token.0.is_empty()) {
         Some(token) => client.with_token(&token.0).map_err(|error| failure(url, error)),
         None => Ok(client),

@@ -96,6 +96,7 @@ impl GlobalArgs {
     fn configured(self) -> Result<Global> {
         let config = load(self.config.as_deref(), &environment())?.config;
         self.start_log(&config.telemetry)?;
+        remote::speak(config.client.tls());
         Ok(Global { store: self.store.unwrap_or_else(|| config.store.url.clone()), log: self.log, config })
     }
 
@@ -183,15 +184,7 @@ enum Verb {
 impl Verb {
     /// False for what goes by no configuration.
     const fn is_configured(&self) -> bool {
-        !matches!(
-            self,
-            Self::Submit(_)
-                | Self::Schema
-                | Self::Completion(_)
-                | Self::Config(_)
-                | Self::Version
-                | Self::ExampleAgent(_)
-        )
+        !matches!(self, Self::Schema | Self::Completion(_) | Self::Config(_) | Self::Version | Self::ExampleAgent(_))
     }
 }
 
@@ -434,7 +427,7 @@ impl Cli {
             Verb::Run(args) => run::execute(args, global.configured()?).await,
             Verb::Resume(args) => resume::execute(args, global.configured()?).await,
             Verb::Serve(args) => serve::execute(args, global.configured()?).await,
-            Verb::Submit(args) => submit::execute(args, global.log.is_some()).await,
+            Verb::Submit(args) => submit::execute(args, &global.configured()?).await,
             Verb::Watch(args) => watch::execute(args, &global.configured()?).await,
             Verb::Pause(args) => operate::execute(Command::Pause, args, &global.configured()?).await,
             Verb::Cancel(args) => operate::execute(Command::Cancel, args, &global.configured()?).await,

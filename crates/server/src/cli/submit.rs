@@ -14,7 +14,7 @@ use tutti_core::workflow::{Executor, parse};
 
 use super::watch::{PatienceArgs, Watched};
 use super::workflow::registered;
-use super::{ExecutorArg, TextOrJson, by};
+use super::{ExecutorArg, Global, TextOrJson, by};
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Failure, Result};
 use crate::interrupts::Interrupts;
@@ -142,9 +142,9 @@ fn label(text: &str) -> std::result::Result<(LabelName, String), String> {
 
 /// # Errors
 /// Anything given that is wrong, a server that cannot be reached.
-pub async fn execute(args: SubmitArgs, logging: bool) -> Result<Exit> {
+pub async fn execute(args: SubmitArgs, global: &Global) -> Result<Exit> {
     let progress = if args.wait { Progress::Quiet } else { args.progress };
-    let show = (args.watch || args.wait).then(|| Show::new(progress, args.output, logging));
+    let show = (args.watch || args.wait).then(|| Show::new(progress, args.output, global.log.is_some()));
     let (request, options) = args.start.options();
     let wanted =
         Submission { namespace: args.namespace, workflow: args.workflow, inputs: args.inputs, request, options };

@@ -51,7 +51,8 @@ pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Resu
         return Err(refused(&problems));
     }
     let config: Config = builder.build().and_then(Layers::try_deserialize).map_err(|error| internal(&error))?;
-    let problems = [config.tls.problems(), config.auth.problems(&config.tls), config.fleet.problems()].concat();
+    let Config { tls, auth, client, fleet, .. } = &config;
+    let problems = [tls.problems(), auth.problems(tls), client.problems(), fleet.problems()].concat();
     if !problems.is_empty() {
         return Err(refused(&problems));
     }
@@ -215,6 +216,7 @@ mod tests {
             ("", &[("PARALLEL_THRESHOLD", "0")], "PARALLEL_THRESHOLD is \"0\"; it takes a whole number from 1"),
             ("", &[("ENABLE_PARALLEL_EXECUTION", "maybe")], "it takes true or false"),
             ("[tls]\ncert = \"c.pem\"", &[], "tls.cert is given without tls.key"),
+            ("[client]\nkey = \"k.pem\"", &[], "client.key is given without client.cert"),
             ("[tls]\nrequire_client_cert = true", &[], "without tls.client_ca"),
             ("[auth]\nenabled = true\ncertificates = [\"a=boss\"]", &[], "reader, operator, author, admin"),
             ("[auth]\nenabled = true\ncertificates = [\"a=admin\"]", &[], "without tls.client_ca"),

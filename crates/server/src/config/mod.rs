@@ -5,6 +5,7 @@
 //! `tutti config` and the reference in `docs/configuration.md` are made.
 
 mod auth;
+mod client;
 mod execution;
 mod fleet;
 pub mod keys;
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::auth::AuthConfig;
+pub use self::client::ClientConfig;
 pub use self::execution::{Explicit, Flags, max_concurrent, server_executor, settled};
 pub use self::fleet::FleetConfig;
 pub use self::load::{Loaded, environment, load};
@@ -37,6 +39,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Who may call the server.
     pub auth: AuthConfig,
+    /// How the commands speak TLS to a server.
+    pub client: ClientConfig,
     /// Servers that share one PostgreSQL database.
     pub fleet: FleetConfig,
     /// The agents and the connections to them.

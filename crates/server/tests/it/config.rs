@@ -159,18 +159,7 @@ fn a_server_goes_by_the_file_and_neither_tls_nor_auth_alone_opens_it_to_other_ma
 #[tokio::test]
 async fn a_server_with_a_client_ca_serves_only_callers_with_a_certificate() {
     let place = Place::new();
-    let ca_key = rcgen::KeyPair::generate().unwrap();
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca = params.self_signed(&ca_key).unwrap().pem();
-    let issuer = rcgen::Issuer::new(params, ca_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let cert = params.signed_by(&key, &issuer).unwrap().pem();
-    let key = key.serialize_pem();
-    for (name, text) in [("ca.pem", &ca), ("c.pem", &cert), ("k.pem", &key)] {
-        place.write(name, text);
-    }
+    let (ca, cert, key) = certified(&place);
     let tls = "[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\nclient_ca = \"ca.pem\"\n";
     let agents = format!("{EXAMPLE}/agents.yaml");
     place.write(FILE, &format!("[server]\nlisten = \"127.0.0.1:0\"\n[agents]\nfile = {agents:?}\n{tls}"));
@@ -190,6 +179,57 @@ async fn a_server_with_a_client_ca_serves_only_callers_with_a_certificate() {
     };
     assert!(answers(ClientTlsConfig::new().identity(Identity::from_pem(&cert, &key))).await);
     assert!(!answers(ClientTlsConfig::new()).await, "a caller without a certificate");
+}
+
+/// Writes an authority's certificate, one of this machine that it signed, and the key of that: `ca.pem`, `c.pem`, `k.pem`.
+fn certified(place: &Place) -> (String, String, String) {
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = params.self_signed(&ca_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(params, ca_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let cert = params.signed_by(&key, &issuer).unwrap().pem();
+    let key = key.serialize_pem();
+    for (name, text) in [("ca.pem", &ca), ("c.pem", &cert), ("k.pem", &key)] {
+        place.write(name, text);
+    }
+    (ca, cert, key)
+}
+
+#[test]
+fn commands_know_a_server_by_a_private_authority_and_are_known_by_their_certificate() {
+    let place = Place::new();
+    certified(&place);
+    let (ca, cert, key) =
+        (("TUTTI_CLIENT__CA", "ca.pem"), ("TUTTI_CLIENT__CERT", "c.pem"), ("TUTTI_CLIENT__KEY", "k.pem"));
+    let tls = "[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n";
+    let ask = |host: &Host, args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = place.command(&[args, &["--server", &host.url]].concat());
+        Done::of(command.envs(variables.iter().copied()).output().unwrap())
+    };
+
+    place.write(FILE, tls);
+    let host = Host::start(&place);
+    assert!(host.url.starts_with("https://"), "{}", host.url);
+    ask(&host, &["list"], &[]).expect(69);
+    ask(&host, &["list"], &[ca]).expect(0);
+    ask(&host, &["submit", "chain.yaml", "--wait"], &[ca]).expect(0);
+    ask(&host, &["doctor"], &[ca]).expect(0);
+    let gone = ask(&host, &["list"], &[("TUTTI_CLIENT__CA", "gone.pem")]).expect(2).stderr;
+    assert!(gone.contains("gone.pem cannot be read") && gone.contains("[client]"), "{gone}");
+    ask(&host, &["list"], &[ca, cert]).expect(2);
+    drop(host);
+
+    place.write(FILE, &format!("{tls}client_ca = \"ca.pem\"\n"));
+    let host = Host::start(&place);
+    ask(&host, &["list"], &[ca]).expect(69);
+    ask(&host, &["list"], &[ca, cert, key]).expect(0);
+    let client = "[client]\nca = \"ca.pem\"\ncert = \"c.pem\"\nkey = \"k.pem\"\n";
+    place.write(FILE, client);
+    ask(&host, &["submit", "chain.yaml", "--wait"], &[]).expect(0);
+    ask(&host, &["watch", "latest", "--progress", "quiet"], &[]).expect(0);
 }
 
 /// A process that ends with its test.
