@@ -63,7 +63,7 @@ pub(super) fn prepare(
 }
 
 /// Whether a workflow file says itself from how many independent steps on it is parallel.
-fn says_threshold(text: &str) -> bool {
+pub(super) fn says_threshold(text: &str) -> bool {
     const NAME: &str = "parallel_threshold";
     // Most files do not hold the word; the others are read once more.
     text.contains(NAME)
@@ -74,7 +74,8 @@ fn says_threshold(text: &str) -> bool {
             .is_some_and(|members| members.contains_key(NAME))
 }
 
-/// A hash of all that a request says, but for who says it and in which trace.
+/// A hash of all that a request says, but for who says it and in which trace. No inputs are the same as an empty object of
+/// them, and spaces around them say nothing.
 pub(super) fn request_hash(request: &StartRequest) -> Digest {
     let StartRequest { namespace: _, request: _, workflow, inputs, options } = request;
     let StartOptions { executor, max_concurrent_tasks, timeout, key, labels, session, trace_parent: _, by: _ } =
@@ -83,6 +84,7 @@ pub(super) fn request_hash(request: &StartRequest) -> Digest {
         WorkflowSource::Text(text) => serde_json::json!({ "text": text }),
         WorkflowSource::Registered { id, version } => serde_json::json!({ "id": id, "version": version }),
     };
+    let inputs = Some(inputs.trim()).filter(|inputs| !inputs.is_empty()).unwrap_or("{}");
     let key = key.as_ref().map(|(key, _)| key);
     let said = serde_json::json!([workflow, inputs, executor, max_concurrent_tasks, timeout, key, labels, session]);
     Digest::of(said.to_string().as_bytes())
@@ -134,7 +136,25 @@ fn data(workflow: &Workflow, inputs: String) -> Result<Json, RequestError> {
 
 #[cfg(test)]
 mod tests {
-    use super::says_threshold;
+    use super::*;
+
+    #[test]
+    fn no_inputs_are_an_empty_object_of_them() {
+        let hash = |inputs: &str| {
+            request_hash(&StartRequest {
+                namespace: tutti_core::ids::Namespace::default(),
+                request: uuid::Uuid::nil(),
+                workflow: WorkflowSource::Text(String::new()),
+                inputs: inputs.to_owned(),
+                options: StartOptions::default(),
+            })
+        };
+        for none in ["", " \n", "{}", "\t{} "] {
+            assert_eq!(hash(none), hash("{}"), "{none:?}");
+        }
+        assert_eq!(hash(" {\"n\": 1}\n"), hash("{\"n\": 1}"));
+        assert_ne!(hash("{\"n\": 1}"), hash("{}"));
+    }
 
     #[test]
     fn the_word_counts_where_it_is_a_key() {
