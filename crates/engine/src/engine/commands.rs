@@ -41,11 +41,12 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Store`] if the store does not tell which, [`EngineError::ShuttingDown`].
     pub async fn take_over_all(&self) -> Result<usize, EngineError> {
-        self.take_over_slots(&self.0.slots.get()).await
+        Ok(self.take_over_slots(&self.0.slots.get()).await?.0)
     }
 
-    pub(super) async fn take_over_slots(&self, slots: &BTreeSet<u16>) -> Result<usize, EngineError> {
-        let mut taken = 0;
+    /// How many runs were taken over, and the slots of those that could not be because the store was away.
+    pub(super) async fn take_over_slots(&self, slots: &BTreeSet<u16>) -> Result<(usize, BTreeSet<u16>), EngineError> {
+        let (mut taken, mut missed) = (0, BTreeSet::new());
         for slots in ranges(slots) {
             let mut after = None;
             loop {
@@ -58,6 +59,10 @@ impl Engine {
                         Ok(()) => taken += 1,
                         Err(EngineError::ShuttingDown) => return Err(EngineError::ShuttingDown),
                         Err(EngineError::NoSlots) => {}
+                        Err(EngineError::Store(error)) if error.is_retryable() => {
+                            tracing::warn!(%run, %error, "not taken over yet");
+                            missed.insert(run.slot());
+                        }
                         Err(error) => tracing::error!(%run, %error, "not taken over"),
                     }
                 }
@@ -67,7 +72,7 @@ impl Engine {
                 }
             }
         }
-        Ok(taken)
+        Ok((taken, missed))
     }
 
     /// Has a command applied to a run; who wants it and why are recorded. When this returns, that is durable. A run of this

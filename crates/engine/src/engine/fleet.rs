@@ -13,7 +13,7 @@ use tutti_core::limits::SLOTS;
 use tutti_core::ports::fleet::{Fleet, Member, Standing};
 use tutti_core::ports::store::StoreError;
 
-use super::Engine;
+use super::{Engine, EngineError};
 use crate::driver::Message;
 
 /// How an engine takes part.
@@ -35,8 +35,12 @@ pub struct FleetMembership {
     fenced: bool,
     /// When all runs of the slots were looked for.
     looked: Instant,
-    /// Runs of slots that came are being taken over.
-    loading: JoinSet<()>,
+    /// Slots whose runs are not let go of yet: they are neither given up nor taken again before.
+    leaving: BTreeSet<u16>,
+    /// Slots whose runs are to be taken over.
+    unloaded: BTreeSet<u16>,
+    /// Runs of slots that came are being taken over; the slots whose runs could not all be.
+    loading: JoinSet<BTreeSet<u16>>,
 }
 
 impl Engine {
@@ -56,6 +60,8 @@ impl Engine {
             renewed,
             fenced: false,
             looked: renewed,
+            leaving: BTreeSet::new(),
+            unloaded: BTreeSet::new(),
             loading: JoinSet::new(),
         })
     }
@@ -86,13 +92,18 @@ impl FleetMembership {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            while self.loading.try_join_next().is_some() {}
+            while let Some(missed) = self.loading.try_join_next() {
+                self.unloaded.extend(missed.unwrap_or_default());
+            }
             let asked = Instant::now();
             // A store that does not answer must not keep the fence from falling.
             match timeout(self.member.lease / 3, self.fleet.renew(&self.member)).await {
                 Ok(Ok(Standing::Holds { slots, servers })) => {
                     self.renewed = asked;
-                    self.stand(slots, servers).await;
+                    // What takes longer goes on beside the next renewals: neither they nor the fence wait for it.
+                    if timeout(self.member.lease / 3, self.stand(slots, servers)).await.is_err() {
+                        tracing::warn!("runs that are others' are not let go of yet");
+                    }
                 }
                 Ok(Ok(Standing::Replaced)) => {
                     tracing::error!(server = %self.member.server, "another server was started under this server's id");
@@ -102,11 +113,15 @@ impl FleetMembership {
                 Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed"),
                 Err(_) => tracing::warn!("the lease was not renewed: the store does not answer"),
             }
+            if !self.fenced {
+                self.load();
+            }
             // A run that was created in a slot just as the slot was given up is nobody's after a crash, unless it is looked
             // for.
             if !self.fenced && self.looked.elapsed() >= self.member.lease * 10 && self.loading.is_empty() {
                 self.looked = Instant::now();
-                self.load(self.engine.0.slots.get());
+                self.unloaded = self.engine.0.slots.get();
+                self.load();
             }
             // By the own clock, which the store's may be ahead of: nothing is started in the last third.
             if !self.fenced && self.renewed.elapsed() >= self.member.lease * 2 / 3 {
@@ -141,15 +156,23 @@ impl FleetMembership {
         let kept: BTreeSet<u16> = held.difference(&surplus).copied().collect();
         let had = self.engine.0.slots.get();
         let lost: BTreeSet<u16> = (0..SLOTS).filter(|slot| !kept.contains(slot)).collect();
-        let mut new = self.engine.0.slots.set(kept.clone());
+        let new = self.engine.0.slots.set(kept.clone());
+        // Before anything is waited for, so that none is forgotten.
+        self.unloaded.extend(new);
         if self.fenced {
             // What was driven before may have been driven by others since: it is loaded anew.
             self.engine.let_go(&(0..SLOTS).collect()).await;
+            self.leaving.clear();
             self.fenced = false;
             self.engine.hold(false);
-            new.clone_from(&kept);
-        } else if had.iter().any(|slot| lost.contains(slot)) {
-            self.engine.let_go(&lost).await;
+            self.unloaded.clone_from(&kept);
+        } else {
+            self.leaving.extend(had.intersection(&lost));
+            if !self.leaving.is_empty() {
+                self.engine.let_go(&self.leaving).await;
+                // Those that came back meanwhile.
+                self.unloaded.extend(std::mem::take(&mut self.leaving).intersection(&kept));
+            }
         }
         if !surplus.is_empty()
             && let Err(error) = self.fleet.give_up(&self.member, &surplus).await
@@ -159,24 +182,36 @@ impl FleetMembership {
         if kept.len() < share {
             match self.fleet.take(&self.member, share - kept.len()).await {
                 Ok(taken) => {
-                    new.extend(self.engine.0.slots.set(kept.union(&taken).copied().collect()));
+                    let new = self.engine.0.slots.set(kept.union(&taken).copied().collect());
+                    self.unloaded.extend(new);
                 }
                 Err(error) => tracing::warn!(%error, "no slots were taken"),
             }
         }
-        if !new.is_empty() {
-            self.load(new);
-        }
     }
 
-    /// Takes over the open runs of these slots, beside what goes on.
-    fn load(&mut self, slots: BTreeSet<u16>) {
+    /// Takes over the open runs of slots that came, beside what goes on. What cannot be taken over because the store is away
+    /// is tried again.
+    fn load(&mut self) {
+        let mut slots = std::mem::take(&mut self.unloaded);
+        slots.retain(|slot| self.engine.0.slots.has_slot(*slot));
+        if slots.is_empty() {
+            return;
+        }
         let engine = self.engine.clone();
         self.loading.spawn(async move {
             match engine.take_over_slots(&slots).await {
-                Ok(0) => {}
-                Ok(runs) => tracing::debug!(runs, slots = slots.len(), "the runs of these slots are driven here"),
-                Err(error) => tracing::error!(%error, "the runs of new slots were not taken over"),
+                Ok((runs, missed)) => {
+                    if runs > 0 {
+                        tracing::debug!(runs, slots = slots.len(), "the runs of these slots are driven here");
+                    }
+                    missed
+                }
+                Err(EngineError::ShuttingDown) => BTreeSet::new(),
+                Err(error) => {
+                    tracing::warn!(%error, "the runs of new slots are not taken over yet");
+                    slots
+                }
             }
         });
     }

@@ -19,7 +19,11 @@ impl Slots {
 
     /// True if a run is this engine's.
     pub(super) fn has(&self, run: RunId) -> bool {
-        self.read().contains(&run.slot())
+        self.has_slot(run.slot())
+    }
+
+    pub(super) fn has_slot(&self, slot: u16) -> bool {
+        self.read().contains(&slot)
     }
 
     pub(super) fn is_empty(&self) -> bool {

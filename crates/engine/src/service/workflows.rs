@@ -23,6 +23,7 @@ use tutti_core::value::Digest;
 use tutti_core::workflow::{Problem, Workflow, parse};
 
 use super::errors::{of_store, of_workflow};
+use super::start::says_threshold;
 use crate::dispatcher::Registry;
 use crate::engine::Engine;
 
@@ -42,6 +43,7 @@ pub struct WorkflowService {
     clock: Arc<dyn Clock>,
     registry: Registry,
     describer: Describer,
+    parallel_threshold: Option<u32>,
 }
 
 /// What is kept of a version.
@@ -74,7 +76,14 @@ impl WorkflowService {
         registry: Registry,
         describer: Describer,
     ) -> Self {
-        Self { records, clock, registry, describer }
+        Self { records, clock, registry, describer, parallel_threshold: None }
+    }
+
+    /// Independent steps from which a run is parallel if its executor is chosen, for the plans of workflows that do not
+    /// say; as [`ServiceOptions::parallel_threshold`](super::ServiceOptions).
+    #[must_use]
+    pub fn with_parallel_threshold(self, parallel_threshold: Option<u32>) -> Self {
+        Self { parallel_threshold, ..self }
     }
 
     fn records(&self) -> &dyn RecordStore {
@@ -223,9 +232,12 @@ impl Workflows for WorkflowService {
                 registered_text(self.records(), namespace, id, version.as_deref()).await?
             }
         };
-        let describer = self.describer.clone();
+        let (describer, threshold) = (self.describer.clone(), self.parallel_threshold);
         blocking(move || {
-            let workflow = parse(&text).map_err(|problems| of_workflow(&problems))?.workflow;
+            let mut workflow = parse(&text).map_err(|problems| of_workflow(&problems))?.workflow;
+            if let Some(threshold) = threshold.filter(|_| !says_threshold(&text)) {
+                workflow.parallel_threshold = threshold;
+            }
             describer(workflow).map_err(|problems| of_workflow(&problems))
         })
         .await

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
-use tutti_adapters_memory::MemoryFleet;
+use tutti_adapters_memory::{MemoryFleet, MemoryStore};
 use tutti_core::ids::{Namespace, RunId, ServerId};
 use tutti_core::ports::fleet::{Fleet, Member, Standing};
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::{CommandRequest, Runs};
 use tutti_core::ports::inbound::views::Views;
-use tutti_core::ports::store::StoreError;
+use tutti_core::ports::store::{
+    Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
+};
 use tutti_core::run::{Command, Order, RunStatus};
-use tutti_engine::{Engine, FleetOptions, RunService};
+use tutti_engine::{Engine, EngineOptions, FleetOptions, Ports, RunService};
 
 use crate::service::{followed, request, service};
 use crate::support::{Scripted, Step, World};
@@ -32,7 +34,10 @@ struct Server {
 
 impl Server {
     async fn start(world: &World, fleet: Arc<dyn Fleet>, id: &str) -> Self {
-        let engine = world.engine();
+        Self::of(world.engine(), fleet, id).await
+    }
+
+    async fn of(engine: Engine, fleet: Arc<dyn Fleet>, id: &str) -> Self {
         let options = FleetOptions { server: id.parse().unwrap(), lease: LEASE };
         let mut membership = engine.join(fleet, options).await.unwrap();
         let inbox = engine.clone();
@@ -134,6 +139,60 @@ async fn a_restart_under_the_same_id_takes_over_at_once() {
     let new = Server::start(&world, fleet, "same").await;
     pass(LEASE / 2).await;
     assert!(new.engine.progress(run).await.unwrap().is_some());
+}
+
+/// A store that is away for the first times that runs are looked for and claimed.
+struct Returning {
+    inner: Arc<MemoryStore>,
+    away: [AtomicU32; 2],
+}
+
+impl Returning {
+    fn answer(&self, of: usize) -> Result<(), StoreError> {
+        let left = self.away[of].fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if left.is_ok() { Err(StoreError::Unavailable("starting up".into())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl RunStore for Returning {
+    async fn create(&self, run: NewRun) -> Result<Creation, StoreError> {
+        self.inner.create(run).await
+    }
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        self.inner.commit(commits).await
+    }
+    async fn claim(&self, run: RunId) -> Result<Option<Claim>, StoreError> {
+        self.answer(0)?;
+        self.inner.claim(run).await
+    }
+    async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {
+        self.answer(1)?;
+        self.inner.due(query).await
+    }
+    async fn save_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.inner.save_snapshot(run, snapshot).await
+    }
+    async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError> {
+        self.inner.snapshot(run).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_cannot_be_taken_over_while_the_store_is_away_are_soon_after() {
+    let world = World::new(Scripted::new(|_, _| Step::Hang));
+    let fleet: Arc<dyn Fleet> = Arc::new(MemoryFleet::new(world.clock.clone()));
+    let old = Server::start(&world, fleet.clone(), "same").await;
+    pass(LEASE).await;
+    let runs = [old.start_run(1).await, old.start_run(2).await, old.start_run(3).await];
+    old.stall();
+    let store = Arc::new(Returning { inner: world.store.clone(), away: [AtomicU32::new(2), AtomicU32::new(1)] });
+    let engine = world.engine_on(Ports { store, ..world.ports() }, EngineOptions::default());
+    let new = Server::of(engine, fleet, "same").await;
+    pass(LEASE * 2).await;
+    for run in runs {
+        assert!(new.engine.progress(run).await.unwrap().is_some());
+    }
 }
 
 /// A fleet whose store can be cut off.

@@ -225,6 +225,19 @@ async fn a_registered_version_never_changes_and_runs_keep_theirs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_plan_goes_by_the_configured_threshold_where_the_file_names_none() {
+    let world = World::new(Scripted::new(|_, _| Step::Answer("1")));
+    let describer: Describer = Arc::new(|workflow| {
+        Ok(PlanDescription { text: workflow.parallel_threshold.to_string(), ..PlanDescription::default() })
+    });
+    let workflows = WorkflowService::new(&world.engine(), describer).with_parallel_threshold(Some(7));
+    let planned =
+        async |text: String| workflows.plan(&Namespace::default(), &WorkflowSource::Text(text)).await.unwrap().text;
+    assert_eq!(planned(ONE.to_owned()).await, "7");
+    assert_eq!(planned(format!("{ONE}\nparallel_threshold: 2")).await, "2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn changes_are_told_by_filter_also_when_a_run_leaves_it() {
     let world = World::new(Scripted::new(|_, _| Step::Answer("1")));
     let runs = service(world.engine());
