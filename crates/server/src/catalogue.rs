@@ -56,7 +56,8 @@ impl Catalogue {
         };
         let execution = global.config.execution.clone();
         let describer = Arc::new(move |workflow| plan::describe(workflow, &execution));
-        let workflows = WorkflowService::over(records, Arc::new(SystemClock), Registry::default(), describer);
+        let workflows = WorkflowService::over(records, Arc::new(SystemClock), Registry::default(), describer)
+            .with_parallel_threshold(global.config.execution.service().parallel_threshold);
         Ok(Self { place: Place::Store(Box::new(workflows)), namespace })
     }
 

@@ -208,7 +208,8 @@ async fn serve(
     });
     let runs = Arc::new(RunService::new(engine.clone(), strategist, config.execution.service()));
     let execution = config.execution.clone();
-    let workflows = WorkflowService::new(engine, Arc::new(move |workflow| describe(workflow, &execution)));
+    let workflows = WorkflowService::new(engine, Arc::new(move |workflow| describe(workflow, &execution)))
+        .with_parallel_threshold(config.execution.service().parallel_threshold);
     let auth = guard::auth(config, access.clone(), &with_store(&config.store.url)).await?;
     let inbound = Inbound {
         runs: runs.clone(),
