@@ -21,6 +21,8 @@ Project chores. Usage: cargo xtask COMMAND
                  a PostgreSQL server is started for it, or is the one that TUTTI_BENCH_DATABASE_URL names
   bench api      measure a server as its clients see it: --quick or --json FILE
   figures        run known schedules at a twentieth of their length and check what they take; --quick checks less
+  chaos [ARGS]   kill and stop servers that share a PostgreSQL, and restart that, while callers go on; then check what is
+                 promised: --minutes N (1), --seed S
   sim [ARGS]     simulate faults: --seeds N [--from S] for many, --seed S for one with everything that happened
   docs           write the generated parts of docs/ anew: workflow reference, commands, limits
   fuzz [ARGS]    try odd inputs: TARGET (workflow, mapping, events; all unless named), --seconds N (60)
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
             let rest: Vec<String> = std::iter::once("figures".to_owned()).chain(rest.iter().cloned()).collect();
             release(&["-p", "tutti-bench"], &rest)
         }
+        ("chaos", rest) => chaos(rest),
         ("sim", rest) => release(&["-p", "tutti-testkit", "--example", "simulate"], rest),
         ("docs", []) => process::workspace_root().and_then(|root| write_docs(&root)),
         ("fuzz", rest) => process::workspace_root().and_then(|root| fuzz::run(&root, rest)),
@@ -78,6 +81,15 @@ fn write_docs(root: &std::path::Path) -> process::Result<()> {
 fn build_server() -> process::Result<()> {
     let root = process::workspace_root()?;
     process::run(process::cargo(&root).args(["build", "--release", "--quiet", "-p", "tutti-server"]))
+}
+
+/// Builds the server as tests have it, with the assertions of debug builds, and lets chaos rule over it.
+fn chaos(args: &[String]) -> process::Result<()> {
+    let root = process::workspace_root()?;
+    postgres::ensure()?;
+    process::run(process::cargo(&root).args(["build", "--quiet", "-p", "tutti-server", "-p", "tutti-bench"]))?;
+    let words = ["run", "--quiet", "-p", "tutti-bench", "--", "chaos"].into_iter();
+    process::run(process::cargo(&root).args(words.chain(args.iter().map(String::as_str))))
 }
 
 /// Builds a program of the workspace as it is released, and runs it.

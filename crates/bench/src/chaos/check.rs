@@ -44,18 +44,18 @@ pub async fn wait_for_ends(world: &World, longest: Duration) -> Result<Vec<Strin
 }
 
 /// Everything that is promised.
-pub async fn lines(world: &World, seen: &Seen, faults: &Log, left: Vec<String>) -> Result<Vec<Line>, String> {
+pub async fn lines(world: &World, seen: &Seen, faults: &Log, left: &[String]) -> Result<Vec<Line>, String> {
     let histories = histories(world).await?;
     let events: usize = histories.values().map(Vec::len).sum();
     let mut lines = vec![
         Line::new("runs / events in the database", format!("{} / {events}", histories.len()), None),
         named("runs that did not end", left),
-        named("acknowledged starts that are not there", lost(seen, &histories)),
-        named("histories with a gap, or an epoch that falls", histories.iter().filter_map(gap).collect()),
-        named("step results recorded twice", twice(&histories)),
-        named("acknowledged commands that are not there", commands(seen, &histories)),
-        named("runs that failed", ended(&histories, "RunFailed")),
-        named("runs that were set aside", ended(&histories, "RunQuarantined")),
+        named("acknowledged starts that are not there", &lost(seen, &histories)),
+        named("histories with a gap, or an epoch that falls", &histories.iter().filter_map(gap).collect::<Vec<_>>()),
+        named("step results recorded twice", &twice(&histories)),
+        named("acknowledged commands that are not there", &commands(seen, &histories)),
+        named("runs that failed", &ended(&histories, "RunFailed")),
+        named("runs that were set aside", &ended(&histories, "RunQuarantined")),
     ];
     lines.extend(calls(world, &histories)?);
     lines.push(doctor(world, histories.len()).await?);
@@ -63,7 +63,7 @@ pub async fn lines(world: &World, seen: &Seen, faults: &Log, left: Vec<String>) 
     Ok(lines)
 }
 
-fn named(what: &str, findings: Vec<String>) -> Line {
+fn named(what: &str, findings: &[String]) -> Line {
     let wrong = (!findings.is_empty()).then(|| findings.iter().take(NAMED).cloned().collect::<Vec<_>>().join("\n"));
     Line::new(what, findings.len().to_string(), wrong)
 }
@@ -110,9 +110,14 @@ fn commands(seen: &Seen, histories: &Histories) -> Vec<String> {
             events.iter().any(|event| event.name == name && (id.is_empty() || event.body.to_string().contains(id)))
         })
     };
-    let cancelled = seen.cancelled.iter().filter(|run| !has(run, "RunCancelled", "")).map(|run| format!("cancel {run}"));
+    let cancelled =
+        seen.cancelled.iter().filter(|run| !has(run, "RunCancelled", "")).map(|run| format!("cancel {run}"));
     let others = seen.commanded.iter().filter(|(run, id, name)| !has(run, name, &id.to_string()));
-    cancelled.chain(others.map(|(run, id, name)| format!("{name} {run} {id}"))).collect()
+    let told = |run: &String| {
+        let events = histories.get(run).into_iter().flatten();
+        events.map(|event| format!("\n  {} {} {} {}", event.seq, event.at, event.name, event.body)).collect::<String>()
+    };
+    cancelled.chain(others.map(|(run, id, name)| format!("{name} {run} {id}{}", told(run)))).collect()
 }
 
 fn ended(histories: &Histories, name: &str) -> Vec<String> {
@@ -137,15 +142,16 @@ fn calls(world: &World, histories: &Histories) -> Result<Vec<Line>, String> {
         events.filter(|(_, event)| event.name == name).filter_map(|(run, event)| message(run, event)).collect()
     };
     let (begun, done): (BTreeSet<String>, BTreeSet<String>) = (of("AttemptStarted"), of("StepCompleted"));
-    let more = counts.iter().filter(|(_, count)| **count > 1).map(|(id, count)| format!("{id}: {count} times")).collect();
-    let unknown = counts.keys().filter(|id| !begun.contains(*id)).cloned().collect();
-    let without = done.iter().filter(|id| !counts.contains_key(*id)).cloned().collect();
+    let more: Vec<_> =
+        counts.iter().filter(|(_, count)| **count > 1).map(|(id, count)| format!("{id}: {count} times")).collect();
+    let unknown: Vec<_> = counts.keys().filter(|id| !begun.contains(*id)).cloned().collect();
+    let without: Vec<_> = done.iter().filter(|id| !counts.contains_key(*id)).cloned().collect();
     let again = begun.iter().filter(|id| !id.ends_with("/1")).count();
     Ok(vec![
         Line::new("calls that agents worked on", counts.values().sum::<usize>().to_string(), None),
-        named("  a message worked on twice", more),
-        named("  calls that no history knows", unknown),
-        named("  results without a call", without),
+        named("  a message worked on twice", &more),
+        named("  calls that no history knows", &unknown),
+        named("  results without a call", &without),
         Line::new("  attempts beyond the first of a step", again.to_string(), None),
     ])
 }
@@ -158,7 +164,7 @@ async fn doctor(world: &World, runs: usize) -> Result<Line, String> {
     let wrong: Vec<String> =
         findings.iter().filter(|finding| finding["state"] == "wrong").map(ToString::to_string).collect();
     let looked = findings.iter().any(|finding| finding["check"] == "runs");
-    let mut line = named("findings of tutti doctor (every invariant)", wrong);
+    let mut line = named("findings of tutti doctor (every invariant)", &wrong);
     if !looked {
         line.wrong = Some(format!("it looked at no run: {told}"));
     }
@@ -201,7 +207,7 @@ fn recovery(faults: &Log, histories: &Histories) -> Vec<Line> {
     vec![
         Line::new(format!("runs move after a kill alone, p50 / max ({} runs)", alone.len()), tell(&mut alone), None),
         Line::new(format!("  with whatever else failed ({} runs)", all.len()), tell(&mut all), None),
-        named("  later than lease + 2 s, or 10 s after the database", late),
+        named("  later than lease + 2 s, or 10 s after the database", &late),
     ]
 }
 
@@ -221,4 +227,23 @@ fn too_late(death: i64, next: i64, others: &[&super::faults::Moment]) -> Option<
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::faults::Moment;
+    use super::*;
+
+    #[test]
+    fn the_time_without_a_database_does_not_count_and_the_time_after_it_does() {
+        let moment = |seconds: i64, kind| Moment { at: seconds * 1_000_000, kind };
+        let late =
+            |next: i64, others: &[Moment]| too_late(0, next * 1_000_000, &others.iter().collect::<Vec<_>>()).is_some();
+        assert!(!late(3, &[]));
+        assert!(late(4, &[]));
+        assert!(!late(5, &[moment(2, Kind::Kill)]), "the next server had its time as well");
+        let restart = [moment(1, Kind::Away), moment(30, Kind::Back)];
+        assert!(!late(39, &restart));
+        assert!(late(41, &restart));
+    }
 }

@@ -156,7 +156,10 @@ async fn kills(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
 }
 
 async fn restarts(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
-    while hand.wait(5_000 + chance.below(35_000)).await {
+    // The first one soon, so that a short look has one, too.
+    let mut longest = 8_000;
+    while hand.wait(5_000 + chance.below(longest)).await {
+        longest = 35_000;
         let away = if chance.percent(50) { 0 } else { chance.below(2_000) };
         hand.note(Kind::Away);
         hand.world.restart_database(Duration::from_millis(away)).await?;

@@ -20,7 +20,7 @@ use super::Line;
 use super::world::{SERVERS, World, answer, request};
 
 /// Callers that start runs, and callers that command them.
-const STARTERS: u64 = 5;
+const STARTERS: u64 = 8;
 const COMMANDERS: u64 = 2;
 
 /// One run in so many is watched.
@@ -78,7 +78,7 @@ impl Load {
             tasks.spawn(starts(caller.clone(), Rng::new(seed ^ (0x100 + n))));
         }
         for n in 0..COMMANDERS {
-            tasks.spawn(commands(caller.clone(), Rng::new(seed ^ (0x200 + n))));
+            tasks.spawn(commands(caller.clone(), n, Rng::new(seed ^ (0x200 + n))));
         }
         Self { tasks, seen }
     }
@@ -138,7 +138,10 @@ impl Caller {
                 Ok(answer) => return Ok(answer),
                 Err(status) => status,
             };
-            if matches!(status.code(), Code::FailedPrecondition | Code::NotFound | Code::InvalidArgument | Code::AlreadyExists) {
+            if matches!(
+                status.code(),
+                Code::FailedPrecondition | Code::NotFound | Code::InvalidArgument | Code::AlreadyExists
+            ) {
                 return Err(status);
             }
             let told: String = status.message().chars().take(60).collect();
@@ -154,7 +157,7 @@ impl Caller {
 async fn starts(caller: Caller, mut chance: Rng) {
     let mut watchers = JoinSet::new();
     while !caller.over() {
-        sleep(Duration::from_millis(150 + chance.below(500))).await;
+        sleep(Duration::from_millis(100 + chance.below(400))).await;
         let id = Uuid::from_u64_pair(chance.next(), chance.next());
         let text = workflow(&mut chance);
         let start = |mut client: Client| {
@@ -214,7 +217,8 @@ async fn follow(caller: Caller, mut chance: Rng, run: String) {
                 return;
             }
             if ended {
-                return caller.wrong(format!("watcher of {run}: the stream ended well after {last:?}, number {}", next - 1));
+                return caller
+                    .wrong(format!("watcher of {run}: the stream ended well after {last:?}, number {}", next - 1));
             }
         }
         caller.note(|seen| seen.reconnects += 1);
@@ -226,17 +230,20 @@ async fn follow(caller: Caller, mut chance: Rng, run: String) {
 }
 
 /// Cancels runs, or holds them for a while.
-async fn commands(caller: Caller, mut chance: Rng) {
+async fn commands(caller: Caller, who: u64, mut chance: Rng) {
     while !caller.over() {
         sleep(Duration::from_millis(200 + chance.below(800))).await;
-        let runs: Vec<String> = match caller.seen.lock() {
-            Ok(seen) => seen.started.values().cloned().collect(),
+        // Each has runs of its own, so that what is acknowledged to one is recorded by its own request.
+        let own = |run: &&String| run.bytes().last().is_some_and(|last| u64::from(last) % COMMANDERS == who);
+        let mut runs: Vec<String> = match caller.seen.lock() {
+            Ok(seen) => seen.started.values().filter(own).cloned().collect(),
             Err(_) => return,
         };
         // Ids sort by time: one of the last, which may still be under way.
-        let mut runs = runs;
         runs.sort_unstable();
-        let Some(run) = runs.len().checked_sub(1 + chance.below(8) as usize).map(|at| runs[at].clone()) else { continue };
+        let Some(run) = runs.len().checked_sub(1 + chance.below(8) as usize).map(|at| runs[at].clone()) else {
+            continue;
+        };
         if chance.percent(30) {
             cancel(&caller, &mut chance, run).await;
         } else {
@@ -304,7 +311,9 @@ async fn hold(caller: &Caller, chance: &mut Rng, run_id: String) {
 /// A chain of 2 to 8 steps, or one step, several beside each other, and one at the end.
 fn workflow(chance: &mut Rng) -> String {
     let step = |id: &str, on: &str| {
-        format!("- {{id: {id}, capability: log.count, input: {{lines: lines}}, output: {{'*': {id}}}, depends_on: [{on}]}}\n")
+        format!(
+            "- {{id: {id}, capability: log.count, input: {{lines: lines}}, output: {{'*': {id}}}, depends_on: [{on}]}}\n"
+        )
     };
     let head = "inputs: {lines: {default: [a INFO b, c ERROR d]}}\nsteps:\n";
     if chance.percent(50) {

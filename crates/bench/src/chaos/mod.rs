@@ -66,7 +66,7 @@ pub async fn run(options: Options) -> Result<(), String> {
     let quiet = healed.elapsed();
     let mut lines = faults.lines();
     lines.push(Line::new("everything ended after the last fault", format!("{:.1} s", quiet.as_secs_f64()), None));
-    lines.extend(check::lines(&world, &seen, &faults, left).await?);
+    lines.extend(check::lines(&world, &seen, &faults, &left).await?);
     lines.extend(seen.lines());
     lines.extend(world.lines());
     print(&lines);

@@ -72,7 +72,8 @@ impl World {
         })
         .await
         .map_err(told)?;
-        let migrated = Command::new(&program).args(["migrate", "--store", &database.url()]).output().await.map_err(told)?;
+        let migrated =
+            Command::new(&program).args(["migrate", "--store", &database.url()]).output().await.map_err(told)?;
         if !migrated.status.success() {
             return Err(String::from_utf8_lossy(&migrated.stderr).into_owned());
         }
@@ -84,7 +85,9 @@ impl World {
             list += &format!("- {{name: {name}, url: 'http://127.0.0.1:{port}'}}\n");
             let mut command = quiet(&program, &path, &name)?;
             command.args(["example-agent", "log-counter", "--port", &port.to_string()]);
-            command.env("TUTTI_EXAMPLE_DELAY_MS", delay.to_string()).env("TUTTI_EXAMPLE_CALL_LOG", path.join("calls.jsonl"));
+            command
+                .env("TUTTI_EXAMPLE_DELAY_MS", delay.to_string())
+                .env("TUTTI_EXAMPLE_CALL_LOG", path.join("calls.jsonl"));
             agents.push(command.spawn().map_err(told)?);
         }
         std::fs::write(path.join("agents.yaml"), list).map_err(told)?;
@@ -163,7 +166,15 @@ impl World {
         let deadline = Instant::now() + START;
         loop {
             let mut command = quiet(&self.program, &self.path.join(&server.id), "serve")?;
-            command.args(["--config", "tutti.toml", "serve", "--listen", &server.address, "--agents", "../agents.yaml"]);
+            command.args([
+                "--config",
+                "tutti.toml",
+                "serve",
+                "--listen",
+                &server.address,
+                "--agents",
+                "../agents.yaml",
+            ]);
             command.args(["--store", &self.database.url()]).stdout(Stdio::piped());
             let mut child = command.spawn().map_err(told)?;
             let output = child.stdout.take().ok_or("the server has no output")?;
@@ -214,7 +225,10 @@ impl World {
     pub async fn heal(&self) -> Result<(), String> {
         for n in 0..SERVERS {
             if let Some(child) = &mut *self.servers[n].child.lock().await {
-                let _ = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).map(|id| kill_process(id, Signal::CONT));
+                let _ = child
+                    .id()
+                    .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
+                    .map(|id| kill_process(id, Signal::CONT));
                 if !self.note_end(n, child) {
                     continue;
                 }
@@ -258,7 +272,8 @@ impl Drop for World {
 
 /// A command that adds what it says to a log.
 fn quiet(program: &Path, folder: &Path, log: &str) -> Result<Command, String> {
-    let log = std::fs::File::options().create(true).append(true).open(folder.join(format!("{log}.log"))).map_err(told)?;
+    let log =
+        std::fs::File::options().create(true).append(true).open(folder.join(format!("{log}.log"))).map_err(told)?;
     let mut command = Command::new(program);
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
     Ok(command)
@@ -278,7 +293,9 @@ pub fn request<T>(message: T) -> tonic::Request<T> {
 }
 
 /// An answer, or that none came in time: a server that stands still does not keep its own deadline.
-pub async fn answer<T>(call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>) -> Result<T, tonic::Status> {
+pub async fn answer<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, tonic::Status> {
     match timeout(ANSWER, call).await {
         Ok(answer) => answer.map(tonic::Response::into_inner),
         Err(_) => Err(tonic::Status::deadline_exceeded("no answer came")),
