@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::{Place, until};
+use crate::support::{Place, python, root, until};
 
 /// Longest that the Python side of a test may take, in seconds; only a failing test comes near it.
 const PATIENCE: &str = "180";
@@ -117,23 +117,6 @@ impl Drop for Python {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The Python that has what the clients need.
-fn python() -> PathBuf {
-    let python =
-        std::env::var_os("TUTTI_TEST_PYTHON").map_or_else(|| root().join("target/test-venv/bin/python"), PathBuf::from);
-    assert!(
-        python.exists(),
-        "{} is missing: run the tests by `cargo xtask test`, which makes the Python environment they need",
-        python.display()
-    );
-    python
-}
-
-/// The folder of the repository.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// An address of this machine whose port is free and stays so for a while: it lies below those that the system gives to

@@ -19,6 +19,23 @@ pub fn workflow() -> String {
     format!("{EXAMPLE}/workflow.yaml")
 }
 
+/// The Python that has what clients and agents in Python need.
+pub fn python() -> PathBuf {
+    let python =
+        std::env::var_os("TUTTI_TEST_PYTHON").map_or_else(|| root().join("target/test-venv/bin/python"), PathBuf::from);
+    assert!(
+        python.exists(),
+        "{} is missing: run the tests by `cargo xtask test`, which makes the Python environment they need",
+        python.display()
+    );
+    python
+}
+
+/// The folder of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
 /// A folder with a store of its own. Agents that a failed test left running are ended with it.
 pub struct Place {
     pub folder: TempDir,

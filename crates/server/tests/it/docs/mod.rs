@@ -3,14 +3,14 @@
 mod generate;
 mod page;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tutti_core::plan::Plan;
 use tutti_core::workflow::{Document, Problem, parse};
 
 use self::page::{Block, Page, pages};
-use crate::support::Place;
+use crate::support::{Place, python, root};
 
 /// Set by `cargo xtask docs`: generated parts are written instead of compared.
 const WRITE: &str = "TUTTI_WRITE_DOCS";
@@ -86,7 +86,8 @@ fn every_command_shown_works() {
                 std::fs::write(&path, &block.text).unwrap();
                 // The page says how to make it; here it is made already.
                 if path.extension().is_some_and(|e| e == "py") && !folder.join(".venv").exists() {
-                    std::os::unix::fs::symlink(python_environment(), folder.join(".venv")).unwrap();
+                    std::os::unix::fs::symlink(python().parent().unwrap().parent().unwrap(), folder.join(".venv"))
+                        .unwrap();
                 }
             } else if block.language == "console" && !block.text.contains("cargo ") {
                 run(&place, &page, block);
@@ -125,21 +126,4 @@ fn run(place: &Place, page: &Page, block: &Block) {
         String::from_utf8_lossy(&done.stdout),
         String::from_utf8_lossy(&done.stderr)
     );
-}
-
-/// The Python environment that has the public A2A SDK.
-fn python_environment() -> PathBuf {
-    let python =
-        std::env::var_os("TUTTI_TEST_PYTHON").map_or_else(|| root().join("target/test-venv/bin/python"), PathBuf::from);
-    assert!(
-        python.exists(),
-        "{} is missing: run the tests by `cargo xtask test`, which makes the Python environment they need",
-        python.display()
-    );
-    python.parent().unwrap().parent().unwrap().to_owned()
-}
-
-/// The folder of the repository.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::root;
+use crate::support::root;
 
 /// Where a generated part begins, and where any ends.
 const BEGIN: &str = "<!-- generated: ";
