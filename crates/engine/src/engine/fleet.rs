@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tutti_core::ids::ServerId;
 use tutti_core::limits::SLOTS;
 use tutti_core::ports::fleet::{Fleet, Member, Standing};
@@ -15,6 +15,9 @@ use tutti_core::ports::store::StoreError;
 
 use super::{Engine, EngineError};
 use crate::driver::Message;
+
+/// How often is looked whether there are slots.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How an engine takes part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +67,14 @@ impl Engine {
             unloaded: BTreeSet::new(),
             loading: JoinSet::new(),
         })
+    }
+
+    /// Waits until the engine has a part of the store: from then on runs can be started here. An engine that shares with
+    /// nobody has all of it from the beginning.
+    pub async fn admitted(&self) {
+        while self.0.slots.is_empty() {
+            sleep(LOOK).await;
+        }
     }
 
     async fn let_go(&self, slots: &BTreeSet<u16>) {

@@ -118,6 +118,11 @@ async fn host(
         if store.fleet.is_none() {
             take_over(&engine).await?;
         }
+        // The others give up slots at their next renewals. Who comes in before that would be sent away.
+        tokio::select! {
+            () = engine.admitted() => {}
+            signal = interrupts.first() => return Ok(Exit::Signal(signal)),
+        }
         let inbound = (Arc::new(agents), access);
         let served = serve(&engine, inbound, (listener, telemetry.routes()), interrupts, config).await;
         if timeout(Duration::from_secs(config.server.drain_seconds), engine.shutdown()).await.is_err() {

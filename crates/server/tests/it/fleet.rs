@@ -5,7 +5,7 @@ use serde_json::Value;
 use tutti_testkit::postgres::Database;
 
 use crate::host::Host;
-use crate::support::{Place, until};
+use crate::support::Place;
 
 /// A database with its tables.
 fn database(place: &Place) -> Database {
@@ -26,15 +26,10 @@ fn seqs(events: &[Value]) -> Vec<u64> {
 #[test]
 fn any_server_of_a_database_answers_and_the_runs_of_one_that_is_killed_go_on() {
     // Each server has a folder of its own, as on a machine of its own.
-    let (here, there) = (Place::with_delay(400), Place::with_delay(400));
+    let (here, there) = (Place::with_delay(1_200), Place::with_delay(1_200));
     let database = database(&here);
     let (one, two) = (server(&here, "one", &database), server(&there, "two", &database));
-    let submitted = until("a place in the fleet", || {
-        let submit = one.tutti(&here, &["submit", "chain.yaml"]);
-        (submit.code == Some(0)).then(|| submit.stdout.trim().to_owned())
-    });
-    let mut runs = vec![submitted];
-    until("the other's place", || (two.tutti(&there, &["submit", "chain.yaml"]).code == Some(0)).then_some(()));
+    let mut runs = vec![one.submit(&here, &[])];
     runs.extend((0..9).map(|_| one.submit(&here, &[])));
     // Run and command at different servers.
     let far = one.submit(&here, &[]);
