@@ -91,6 +91,12 @@ impl Engine {
         command_by_inbox(&*self.0.ports.inbox, &*self.0.ports.clock, run, (command, order)).await
     }
 
+    /// True if every run of the store is this engine's: it shares with nobody.
+    #[must_use]
+    pub fn has_all(&self) -> bool {
+        self.0.slots.are_all()
+    }
+
     /// True if the runs of this slot are this engine's.
     #[must_use]
     pub fn has(&self, run: RunId) -> bool {

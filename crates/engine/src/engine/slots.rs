@@ -26,6 +26,10 @@ impl Slots {
         self.read().contains(&slot)
     }
 
+    pub(super) fn are_all(&self) -> bool {
+        self.read().len() == usize::from(SLOTS)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.read().is_empty()
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod agents;
+mod changes;
 mod errors;
 mod runs;
 mod sessions;

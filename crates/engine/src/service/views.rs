@@ -1,32 +1,29 @@
 //! Looking at runs.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::values::Values;
-use tutti_core::ports::inbound::views::{Changes, EventPage, EventsRequest, ListRequest, RunChange, Views};
+use tutti_core::ports::inbound::views::{Changes, EventPage, EventsRequest, ListRequest, Views};
 use tutti_core::ports::query::{RunCounts, RunPage, RunSummary};
 use tutti_core::report::RunView;
 use tutti_core::value::{Json, PayloadRef};
 
 use super::RunService;
+use super::changes::Following;
 use super::errors::{of_engine, of_store};
-use crate::hub::{Changed, Update};
+use crate::hub::Update;
 
 /// Runs listed on a page if the caller does not say.
 const PAGE: usize = 50;
 
 /// How often the events of a run of another server are looked for while somebody waits for them.
 const ELSEWHERE: Duration = Duration::from_millis(100);
-
-/// Shortest time between two messages of a change stream: what changes in between is told together.
-const CONFLATE: Duration = Duration::from_millis(100);
 
 #[async_trait]
 impl Views for RunService {
@@ -86,14 +83,7 @@ impl Views for RunService {
     }
 
     async fn changes(&self, namespace: &Namespace, filter: &RunFilter) -> Result<Box<dyn Changes>, RequestError> {
-        Ok(Box::new(Following {
-            changed: self.engine.changes(),
-            service: self.clone(),
-            namespace: namespace.clone(),
-            filter: filter.clone(),
-            told: BTreeSet::new(),
-            next: Instant::now(),
-        }))
+        Ok(Box::new(Following::new(self.clone(), namespace.clone(), filter.clone()).await?))
     }
 }
 
@@ -114,65 +104,12 @@ impl Values for RunService {
 impl RunService {
     /// Puts the counts of this moment into the line of a run that is driven here: what the store has is as old as the
     /// run's state.
-    async fn count_now(&self, run: &mut RunSummary) -> Result<(), RequestError> {
+    pub(super) async fn count_now(&self, run: &mut RunSummary) -> Result<(), RequestError> {
         if !run.status.is_ended()
             && let Some(progress) = self.engine.progress(run.run).await.map_err(of_engine)?
         {
             (run.completed, run.failed) = (progress.completed, progress.failed);
         }
         Ok(())
-    }
-}
-
-/// A change stream.
-struct Following {
-    changed: Changed,
-    service: RunService,
-    namespace: Namespace,
-    filter: RunFilter,
-    /// Open runs that were told and that the filter took, to tell when it takes them no more.
-    told: BTreeSet<RunId>,
-    /// Not before this moment is told again.
-    next: Instant,
-}
-
-#[async_trait]
-impl Changes for Following {
-    async fn next(&mut self) -> Result<Option<Vec<RunChange>>, RequestError> {
-        loop {
-            sleep_until(self.next).await;
-            let changed = match self.changed.next().await {
-                Ok(Some(changed)) => changed,
-                Ok(None) => return Ok(None),
-                Err(_) => {
-                    let reason = "too many runs changed at once; list them again, and then follow anew".to_owned();
-                    return Err(RequestError::Exhausted { reason, retry_after: None });
-                }
-            };
-            self.next = Instant::now() + CONFLATE;
-            let mut changes = Vec::new();
-            for run in changed {
-                changes.extend(self.change(run).await?);
-            }
-            if !changes.is_empty() {
-                return Ok(Some(changes));
-            }
-        }
-    }
-}
-
-impl Following {
-    /// What is told of a run that changed: nothing if the filter does not take it and did not before.
-    async fn change(&mut self, run: RunId) -> Result<Option<RunChange>, RequestError> {
-        let found = self.service.ports().query.find(&self.namespace, run).await.map_err(of_store)?;
-        let Some(mut summary) = found else { return Ok(None) };
-        self.service.count_now(&mut summary).await?;
-        let matches = self.filter.takes(&summary);
-        let before = if matches { !self.told.insert(run) } else { self.told.remove(&run) };
-        if summary.status.is_ended() && summary.status != tutti_core::run::RunStatus::Failed {
-            // It changes no more.
-            self.told.remove(&run);
-        }
-        Ok((matches || before).then_some(RunChange { run: summary, matches }))
     }
 }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tutti_adapters_memory::{MemoryFleet, MemoryStore};
 use tutti_core::ids::{Namespace, RunId, ServerId};
+use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::fleet::{Fleet, Member, Standing};
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::{CommandRequest, Runs};
@@ -96,7 +97,15 @@ async fn any_server_answers_for_any_run() {
     let (all, elsewhere) = tokio::join!(followed(&one.runs, there, 1), followed(&two.runs, there, 1));
     assert_eq!(all, elsewhere);
     assert_eq!(one.status(there).await, RunStatus::Completed);
+    let filter = RunFilter::default();
+    let mut changes = one.runs.changes(&Namespace::default(), &filter).await.unwrap();
     let long = two.start_run(3).await;
+    let told = changes.next().await.unwrap().unwrap();
+    assert_eq!(
+        told.iter().map(|change| change.run.run).collect::<Vec<_>>(),
+        [long],
+        "and nothing that was there before"
+    );
     assert_eq!(one.runs.command(command(long, Command::Cancel)).await, Ok(false));
     assert_eq!(two.status(long).await, RunStatus::Cancelled);
     assert!(one.runs.command(command(long, Command::Resume)).await.is_err(), "one that has ended is asked, too");
