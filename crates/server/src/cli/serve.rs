@@ -115,12 +115,8 @@ async fn host(
     let mut membership = join(&engine, store, config.fleet.options(local)).await?;
     let (tell, mut news) = unbounded_channel();
     let serving = async {
-        if store.fleet.is_none() {
-            take_over(&engine).await?;
-        }
-        // The others give up slots at their next renewals. Who comes in before that would be sent away.
         tokio::select! {
-            () = engine.admitted() => {}
+            ready = begin(&engine, store) => ready?,
             signal = interrupts.first() => return Ok(Exit::Signal(signal)),
         }
         let inbound = (Arc::new(agents), access);
@@ -181,8 +177,13 @@ async fn join(engine: &Engine, store: &Store, options: FleetOptions) -> Result<O
     Ok(Some(engine.join(fleet.clone(), options).await?))
 }
 
-/// Lets every open run of a store go on that no other server shares.
-async fn take_over(engine: &Engine) -> Result<()> {
+/// Lets every open run of a store go on that no other server shares. Of one that others share, waits for a part: they give
+/// up slots at their next renewals, and who comes in before that would be sent away.
+async fn begin(engine: &Engine, store: &Store) -> Result<()> {
+    if store.fleet.is_some() {
+        engine.admitted().await;
+        return Ok(());
+    }
     let taken = engine.take_over_all().await.map_err(|error| Failure::unavailable(error.to_string()))?;
     if taken > 0 {
         say(format!("runs that go on: {taken}"));
