@@ -15,7 +15,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 Project chores. Usage: cargo xtask COMMAND
 
-  ci             everything a change must pass: fmt, clippy, tidy, docs, test; stops at the first failure
+  ci             everything a change must pass: fmt, clippy, tidy, docs, test, chaos; stops at the first failure
   test [ARGS]    prepare what the tests need, then run all of them; ARGS go to `cargo test`
   bench [ARGS]   measure the engine: --quick, --only W1,W3, --store memory,sqlite,postgres, --json FILE, --against FILE;
                  a PostgreSQL server is started for it, or is the one that TUTTI_BENCH_DATABASE_URL names
