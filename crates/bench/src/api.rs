@@ -122,7 +122,7 @@ impl World {
         use std::fmt::Write as _;
         let mut text = "id: busy\nexecutor: parallel\nmax_concurrent_tasks: 16\nsteps:\n".to_owned();
         for step in 0..STEPS {
-            let _ = writeln!(text, "- {{id: s{step}, capability: echo}}");
+            let _ = writeln!(text, "- {{id: s{step}, capability: echo, input: {{n: {{value: {step}}}}}}}");
         }
         let mut clients = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -209,7 +209,7 @@ async fn serve(folder: &Path, agents: &Path) -> Result<(Child, String), String> 
     let program = std::env::current_exe().map_err(|e| e.to_string())?.with_file_name("tutti");
     let mut server = Command::new(&program)
         .args(["serve", "--listen", "127.0.0.1:0", "--store"])
-        .arg(folder.join("bench.db"))
+        .arg(format!("sqlite:{}", folder.join("bench.db").display()))
         .arg("--agents")
         .arg(agents)
         .stdin(Stdio::null())
