@@ -11,10 +11,10 @@ use tutti_core::ports::clock::Clock;
 use tutti_core::report::RunView;
 use tutti_core::run::{Command, Order, RunStatus};
 use tutti_core::workflow::Step;
-use tutti_engine::{AgentService, AgentState, Engine, EngineError, Ports, Registry, StartRun, Update, Watch};
+use tutti_engine::{AgentService, AgentState, Engine, EngineError, Registry, StartRun, Update, Watch};
 
 use crate::agents::{AgentsFile, Fleet, Place};
-use crate::cli::Global;
+use crate::cli::{Global, by};
 use crate::clock::SystemClock;
 use crate::config::ExecutionConfig;
 use crate::exit::{Exit, Failure, Result};
@@ -112,16 +112,7 @@ impl Conductor {
         fleet.members().iter().for_each(|member| registry.register(member.record()));
         AgentService::enlist(&registry, &*self.store.records).await?;
         check_offers(&begin, &registry, agents)?;
-        let ports = Ports {
-            store: self.store.runs.clone(),
-            payloads: self.store.payloads.clone(),
-            query: self.store.query.clone(),
-            records: self.store.records.clone(),
-            inbox: self.store.inbox.clone(),
-            agents: self.transport.clone(),
-            clock: Arc::new(SystemClock),
-            observer: self.telemetry.observer(self.store.query.clone()),
-        };
+        let ports = self.store.ports(self.transport.clone(), &self.telemetry);
         let engine = Engine::start(ports, registry, self.execution.engine());
         let (tell, news) = unbounded_channel();
         let answering = async {
@@ -169,9 +160,7 @@ impl Conductor {
             Some(watch) => watch,
             None => {
                 let watch = engine.watch(run);
-                let by = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-                let order = Order::new(format!("cli:{by}"), "");
-                engine.command(run, Command::Resume, order).await.map_err(failure)?;
+                engine.command(run, Command::Resume, Order::new(by(), "")).await.map_err(failure)?;
                 watch
             }
         };

@@ -10,6 +10,7 @@ use tutti_adapters_postgres as postgres;
 use tutti_adapters_postgres::Postgres;
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
 use tutti_core::ids::Namespace;
+use tutti_core::ports::agent::AgentTransport;
 use tutti_core::ports::fleet::Fleet;
 use tutti_core::ports::inbox::Inbox;
 use tutti_core::ports::payload::PayloadStore;
@@ -17,10 +18,12 @@ use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::{RunStore, StoreError};
 use tutti_core::value::Digest;
+use tutti_engine::Ports;
 
 use crate::agents::Place;
 use crate::clock::SystemClock;
 use crate::exit::{Failure, Result};
+use crate::telemetry::Telemetry;
 
 /// Where runs are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,6 +216,20 @@ impl Store {
     /// The store as those who look on see it, with the runs of the namespace `default`.
     pub fn reader(&self) -> Reader {
         Reader { query: self.query.clone(), payloads: self.payloads.clone(), namespace: Namespace::default() }
+    }
+
+    /// What an engine works on that has this store and calls these agents.
+    pub fn ports(&self, agents: Arc<dyn AgentTransport>, telemetry: &Telemetry) -> Ports {
+        Ports {
+            store: self.runs.clone(),
+            payloads: self.payloads.clone(),
+            query: self.query.clone(),
+            records: self.records.clone(),
+            inbox: self.inbox.clone(),
+            agents,
+            clock: Arc::new(SystemClock),
+            observer: telemetry.observer(self.query.clone()),
+        }
     }
 
     fn of<S: RunStore + RunQuery + PayloadStore + RecordStore + Inbox + 'static>(store: S) -> Self {

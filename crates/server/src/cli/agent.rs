@@ -16,8 +16,7 @@ use tutti_engine::{AgentService, CheckUrl, Registry};
 
 use super::operate::confirm;
 use super::table::table;
-use super::token::user;
-use super::{Global, Source, TextOrJson};
+use super::{Global, Source, TextOrJson, by};
 use crate::agents::file::{AgentEntry, Origin};
 use crate::agents::{AgentsFile, Fleet, Place};
 use crate::clock::SystemClock;
@@ -173,7 +172,7 @@ async fn add(args: AddArgs, global: &Global) -> Result<Exit> {
         endpoint: AgentEndpoint { id: args.id, url: args.url, access },
         capabilities: args.capabilities,
         heartbeat: args.heartbeat.map(|span| span.0),
-        by: format!("cli:{}", user()),
+        by: by(),
     };
     let agent = match &args.source.server {
         Some(url) => {

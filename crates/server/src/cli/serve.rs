@@ -17,7 +17,7 @@ use tutti_adapters_grpc::api::{Api, Inbound};
 use tutti_adapters_grpc::orchestrator::{AgentOptions, OrchestratorAgent};
 use tutti_adapters_grpc::serve::ServeOptions;
 use tutti_engine::{
-    AccessService, AgentService, Engine, FleetMembership, FleetOptions, Ports, Registry, RunService, Strategist,
+    AccessService, AgentService, Engine, FleetMembership, FleetOptions, Registry, RunService, Strategist,
     WorkflowService,
 };
 use tutti_planner::strategy::{SystemLoad, choose};
@@ -110,7 +110,7 @@ async fn host(
     )
     .await?;
     let access = Arc::new(AccessService::new(store.records.clone(), Arc::new(SystemClock)));
-    let engine = Engine::start(ports(store, transport, telemetry), registry, config.execution.engine());
+    let engine = Engine::start(store.ports(transport.clone(), telemetry), registry, config.execution.engine());
     let local = address(&listener)?;
     let mut membership = join(&engine, store, config.fleet.options(local)).await?;
     let (tell, mut news) = unbounded_channel();
@@ -155,20 +155,6 @@ async fn host(
         tracing::warn!(%error, "the other servers take the runs over when the lease is over");
     }
     served
-}
-
-/// What the engine works on.
-fn ports(store: &Store, transport: &Arc<GrpcTransport>, telemetry: &Telemetry) -> Ports {
-    Ports {
-        store: store.runs.clone(),
-        payloads: store.payloads.clone(),
-        query: store.query.clone(),
-        records: store.records.clone(),
-        inbox: store.inbox.clone(),
-        agents: transport.clone(),
-        clock: Arc::new(SystemClock),
-        observer: telemetry.observer(store.query.clone()),
-    }
 }
 
 /// Takes part in the fleet of a store that several servers may have.

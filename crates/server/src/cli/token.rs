@@ -13,7 +13,7 @@ use tutti_engine::AccessService;
 
 use super::operate::confirm;
 use super::table::table;
-use super::{At, Global, TextOrJson};
+use super::{At, Global, TextOrJson, by};
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Result};
 use crate::output::{answer, answer_json, say};
@@ -119,12 +119,11 @@ pub async fn execute(args: TokenArgs, global: &Global) -> Result<Exit> {
 }
 
 async fn create(args: CreateArgs, global: &Global) -> Result<()> {
-    let user = user();
     let request = CreateToken {
         request: args.request_id.unwrap_or_else(|| SystemClock.request_id()),
-        caller: Caller { name: args.name.unwrap_or_else(|| user.clone()), role: args.role, namespace: args.namespace },
+        caller: Caller { name: args.name.unwrap_or_else(user), role: args.role, namespace: args.namespace },
         expires_at: args.expires_in.map(|span| SystemClock.now().plus(span.0)),
-        by: format!("cli:{user}"),
+        by: by(),
     };
     let created = match &args.source.server {
         Some(url) => {
