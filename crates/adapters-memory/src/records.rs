@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use tutti_core::limits::{MAX_RECORD_BYTES, MAX_RECORD_NAME};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey};
 use tutti_core::ports::store::StoreError;
 
@@ -16,18 +15,8 @@ pub struct Records {
 
 impl Records {
     pub fn put(&mut self, record: Record) -> Result<Put, StoreError> {
+        record.check()?;
         let Record { key, revision, blob } = record;
-        if key.name.len() > MAX_RECORD_NAME {
-            return Err(StoreError::Permanent(format!(
-                "the name of a document is longer than {MAX_RECORD_NAME} bytes"
-            )));
-        }
-        if blob.len() > MAX_RECORD_BYTES {
-            return Err(StoreError::Permanent(format!(
-                "document {} is larger than {MAX_RECORD_BYTES} bytes",
-                key.name
-            )));
-        }
         let current = self.get(&key);
         if current.as_ref().map_or(0, |current| current.revision) != revision {
             return Ok(Put::Conflict(current));

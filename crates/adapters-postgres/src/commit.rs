@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use sqlx::PgConnection;
+use tutti_core::ports::frame;
 use tutti_core::ports::inbox::Consumed;
 use tutti_core::ports::store::{Commit, CommitOutcome};
 use uuid::Uuid;
 
 use crate::columns::{Events, Lines, Statement};
 use crate::connections::Outcome;
-use crate::{frame, rows};
+use crate::rows;
 
 /// `held` locks the guards in the order of their ids, so that no two commits wait for each other, and reads what stands in
 /// them once they are locked, whatever the snapshot of the statement says. Only runs of which that is as expected go on

@@ -2,12 +2,13 @@
 
 use sqlx::{Error, PgConnection, Row as _};
 use tutti_core::ids::RunId;
+use tutti_core::ports::frame;
 use tutti_core::ports::store::{Creation, NewRun, StoreError};
 use uuid::Uuid;
 
 use crate::columns::{Events, Lines};
 use crate::connections::Outcome;
-use crate::{frame, rows};
+use crate::rows;
 
 /// Everything or nothing: what would stand in the way is looked for first, and what comes in between breaks a primary key,
 /// which undoes the statement. The key of the run comes before all else that is written, since only it may be refused

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use sqlx::{PgConnection, Row as _};
 use tutti_core::ids::{RequestId, RunId};
+use tutti_core::ports::frame;
 use tutti_core::ports::inbox::InboxItem;
 use tutti_core::ports::store::StoreError;
 use tutti_core::time::Timestamp;
 
 use crate::connections::Outcome;
-use crate::{frame, rows};
+use crate::rows;
 
 /// The channel on which hints are given; each says a slot.
 pub const CHANNEL: &str = "tutti_inbox";

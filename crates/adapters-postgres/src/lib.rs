@@ -13,7 +13,6 @@ mod create;
 mod error;
 mod filter;
 mod fleet;
-mod frame;
 mod hints;
 mod inbox;
 mod lock;
@@ -34,6 +33,7 @@ use bytes::Bytes;
 use tutti_core::ids::{Namespace, RequestId, RunId, ServerId};
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::fleet::{Fleet, Member, Standing};
+use tutti_core::ports::frame;
 use tutti_core::ports::inbox::{Inbox, InboxItem};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
@@ -249,7 +249,7 @@ impl PayloadStore for Postgres {
 #[async_trait]
 impl RecordStore for Postgres {
     async fn put(&self, record: Record) -> Result<Put, StoreError> {
-        records::check(&record)?;
+        record.check()?;
         self.write(record, |db, record| Box::pin(records::put(db, record))).await
     }
 

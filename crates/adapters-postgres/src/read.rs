@@ -5,15 +5,16 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::ports::cursor;
 use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::frame;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunSummary};
-use tutti_core::ports::store::{DueRuns, EncodedEvent, Snapshot, StoreError, StoredEvent};
+use tutti_core::ports::store::{DueRuns, EncodedEvent, Snapshot, StoredEvent};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
 use uuid::Uuid;
 
 use crate::connections::Outcome;
 use crate::filter::Chosen;
-use crate::{frame, rows};
+use crate::rows;
 
 /// Runs of a namespace, newest first.
 pub async fn list(db: &mut PgConnection, query: &ListRuns) -> Outcome<RunPage> {
@@ -67,15 +68,15 @@ pub async fn find_by_prefix(
     db: &mut PgConnection,
     (namespace, prefix, limit): &(Namespace, String, usize),
 ) -> Outcome<Vec<RunSummary>> {
-    let Some((first, last)) = range(prefix) else { return Ok(Ok(Vec::new())) };
+    let Some((first, last)) = RunId::range(prefix) else { return Ok(Ok(Vec::new())) };
     let found = sqlx::query(concat!(
         "SELECT ",
         rows::summary_columns!(),
         " FROM run_view v WHERE v.namespace = $1 AND v.run_id BETWEEN $2 AND $3 ORDER BY v.run_id DESC LIMIT $4"
     ))
     .bind(namespace.as_str())
-    .bind(first)
-    .bind(last)
+    .bind(first.as_uuid())
+    .bind(last.as_uuid())
     .bind(rows::at_most(*limit))
     .fetch_all(db)
     .await?;
@@ -112,7 +113,7 @@ pub async fn definition(db: &mut PgConnection, hash: &Digest) -> Outcome<Option<
         .fetch_optional(db)
         .await?;
     let framed: Option<Vec<u8>> = found.map(|row| row.try_get(0)).transpose()?;
-    Ok(framed.map(|framed| content(framed, *hash)).transpose())
+    Ok(framed.map(|framed| frame::content(framed, *hash)).transpose())
 }
 
 /// A payload of a run by its hash.
@@ -123,7 +124,7 @@ pub async fn payload(db: &mut PgConnection, (run, at): &(RunId, PayloadRef)) -> 
         .fetch_optional(db)
         .await?;
     let framed: Option<Vec<u8>> = found.map(|row| row.try_get(0)).transpose()?;
-    Ok(framed.map(|framed| content(framed, at.hash).map(Bytes::from)).transpose())
+    Ok(framed.map(|framed| frame::content(framed, at.hash).map(Bytes::from)).transpose())
 }
 
 /// Runs that are due.
@@ -157,21 +158,4 @@ pub async fn snapshot(db: &mut PgConnection, run: &RunId) -> Outcome<Option<Snap
     let Some(row) = found else { return Ok(Ok(None)) };
     let (seq, schema) = (rows::number(&row, 0)?, rows::small(&row, 1)?);
     Ok(Ok(Some(Snapshot { seq, schema, blob: rows::bytes(&row, 2)? })))
-}
-
-/// What was kept under a hash, checked.
-fn content(framed: Vec<u8>, hash: Digest) -> Result<Vec<u8>, StoreError> {
-    let body = frame::unwrap(framed)?;
-    if Digest::of(&body) == hash { Ok(body) } else { Err(StoreError::Corrupt(format!("{hash} has another content"))) }
-}
-
-/// The first and the last id whose hyphenated form begins with a text.
-fn range(prefix: &str) -> Option<(Uuid, Uuid)> {
-    let end = |fill: &str| {
-        let rest = Uuid::nil().hyphenated().to_string().replace('0', fill);
-        let id = format!("{prefix}{}", rest.get(prefix.len()..)?).parse::<Uuid>().ok()?;
-        // The parser takes other forms as well.
-        id.hyphenated().to_string().starts_with(prefix).then_some(id)
-    };
-    Some((end("0")?, end("f")?))
 }

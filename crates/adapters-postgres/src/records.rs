@@ -3,27 +3,15 @@
 use bytes::Bytes;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
-use tutti_core::limits::{MAX_RECORD_BYTES, MAX_RECORD_NAME};
+use tutti_core::ports::frame;
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey};
 use tutti_core::ports::store::StoreError;
 
 use crate::connections::Outcome;
-use crate::{frame, rows};
+use crate::rows;
 
 /// How often a document is written that was gone, or there, each time it was looked at afterwards.
 const TRIES: usize = 10;
-
-/// Refuses what is too long.
-pub fn check(record: &Record) -> Result<(), StoreError> {
-    let name = &record.key.name;
-    if name.len() > MAX_RECORD_NAME {
-        return Err(StoreError::Permanent(format!("the name of a document is longer than {MAX_RECORD_NAME} bytes")));
-    }
-    if record.blob.len() > MAX_RECORD_BYTES {
-        return Err(StoreError::Permanent(format!("document {name} is larger than {MAX_RECORD_BYTES} bytes")));
-    }
-    Ok(())
-}
 
 /// Writes a document in the place of the revision that it names.
 pub async fn put(db: &mut PgConnection, record: &Record) -> Outcome<Put> {

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _};
 use tutti_core::ids::{RequestId, RunId};
+use tutti_core::ports::frame;
 use tutti_core::ports::inbox::{Consumed, InboxItem};
 use tutti_core::ports::store::StoreError;
 use tutti_core::time::Timestamp;
 use uuid::Uuid;
 
 use crate::error::Outcome;
-use crate::{frame, rows};
+use crate::rows;
 
 /// Puts an item in, unless its request is there or has an outcome.
 pub fn post(db: &Connection, item: &InboxItem) -> Outcome<()> {

@@ -6,7 +6,6 @@
 
 mod error;
 mod filter;
-mod frame;
 mod inbox;
 mod open;
 mod read;
@@ -24,6 +23,7 @@ use bytes::Bytes;
 use rusqlite::Connection;
 use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::frame;
 use tutti_core::ports::inbox::{Inbox, InboxItem};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
@@ -222,7 +222,7 @@ impl PayloadStore for Sqlite {
 #[async_trait]
 impl RecordStore for Sqlite {
     async fn put(&self, record: Record) -> Result<Put, StoreError> {
-        records::check(&record)?;
+        record.check()?;
         self.write(1, record.blob.len(), move |db| records::put(db, &record)).await
     }
 

@@ -5,15 +5,15 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::ports::cursor;
 use tutti_core::ports::filter::RunFilter;
+use tutti_core::ports::frame;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunSummary};
-use tutti_core::ports::store::{DueRuns, EncodedEvent, Snapshot, StoreError, StoredEvent};
+use tutti_core::ports::store::{DueRuns, EncodedEvent, Snapshot, StoredEvent};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
-use uuid::Uuid;
 
 use crate::error::Outcome;
 use crate::filter::Chosen;
-use crate::{frame, rows};
+use crate::rows;
 
 /// Runs of a namespace, newest first.
 pub fn list(db: &Connection, query: &ListRuns) -> Outcome<RunPage> {
@@ -55,13 +55,14 @@ pub fn find(db: &Connection, namespace: &Namespace, run: RunId) -> Outcome<Optio
 
 /// Runs of a namespace whose id begins with a text.
 pub fn find_by_prefix(db: &Connection, namespace: &Namespace, prefix: &str, limit: usize) -> Outcome<Vec<RunSummary>> {
-    let Some((first, last)) = range(prefix) else { return Ok(Ok(Vec::new())) };
+    let Some((first, last)) = RunId::range(prefix) else { return Ok(Ok(Vec::new())) };
     let sql = format!(
         "SELECT {} FROM run_view WHERE namespace = ? AND run_id BETWEEN ? AND ? ORDER BY run_id DESC LIMIT ?",
         rows::SUMMARY
     );
     let mut statement = db.prepare_cached(&sql)?;
-    let found = statement.query_map((namespace.as_str(), first, last, rows::limit(limit)), rows::summary)?;
+    let found = statement
+        .query_map((namespace.as_str(), first.as_uuid(), last.as_uuid(), rows::limit(limit)), rows::summary)?;
     found.collect::<rusqlite::Result<_>>().map(Ok)
 }
 
@@ -88,14 +89,14 @@ pub fn events(db: &Connection, run: RunId, from: u64, limit: usize) -> Outcome<V
 pub fn definition(db: &Connection, hash: Digest) -> Outcome<Option<Vec<u8>>> {
     let mut statement = db.prepare_cached("SELECT body FROM definition WHERE hash = ?")?;
     let framed = statement.query_row([hash.as_bytes()], |row| row.get(0)).optional()?;
-    Ok(framed.map(|framed| content(framed, hash)).transpose())
+    Ok(framed.map(|framed| frame::content(framed, hash)).transpose())
 }
 
 /// A payload of a run by its hash.
 pub fn payload(db: &Connection, run: RunId, at: PayloadRef) -> Outcome<Option<Bytes>> {
     let mut statement = db.prepare_cached("SELECT body FROM payload WHERE run_id = ? AND hash = ?")?;
     let framed = statement.query_row((run.as_uuid(), at.hash.as_bytes()), |row| row.get(0)).optional()?;
-    Ok(framed.map(|framed| content(framed, at.hash).map(Bytes::from)).transpose())
+    Ok(framed.map(|framed| frame::content(framed, at.hash).map(Bytes::from)).transpose())
 }
 
 /// Runs that are due.
@@ -119,42 +120,4 @@ pub fn snapshot(db: &Connection, run: RunId) -> Outcome<Option<Snapshot>> {
         Ok(Snapshot { seq: row.get(0)?, schema: row.get(1)?, blob: Bytes::from(row.get::<_, Vec<u8>>(2)?) })
     });
     found.optional().map(Ok)
-}
-
-/// What was kept under a hash, checked.
-fn content(framed: Vec<u8>, hash: Digest) -> Result<Vec<u8>, StoreError> {
-    let body = frame::unwrap(framed)?;
-    if Digest::of(&body) == hash { Ok(body) } else { Err(StoreError::Corrupt(format!("{hash} has another content"))) }
-}
-
-/// The first and the last id whose hyphenated form begins with a text.
-fn range(prefix: &str) -> Option<(Uuid, Uuid)> {
-    let end = |fill: &str| {
-        let rest = Uuid::nil().hyphenated().to_string().replace('0', fill);
-        let id = format!("{prefix}{}", rest.get(prefix.len()..)?).parse::<Uuid>().ok()?;
-        // The parser takes other forms as well.
-        id.hyphenated().to_string().starts_with(prefix).then_some(id)
-    };
-    Some((end("0")?, end("f")?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_is_a_range_of_ids() {
-        let text = |prefix| range(prefix).map(|(first, last)| format!("{first} {last}"));
-        let whole = "00000000-0000-0000-0000-000000000000 ffffffff-ffff-ffff-ffff-ffffffffffff";
-        assert_eq!(text("").as_deref(), Some(whole));
-        let half = "01932c07-2000-0000-0000-000000000000 01932c07-2fff-ffff-ffff-ffffffffffff";
-        assert_eq!(text("01932c07-2").as_deref(), Some(half));
-        assert_eq!(
-            text("01932c07-").as_deref(),
-            Some(&*half.replace("07-2", "07-X").replace("07-X", "07-0").replace("07-0fff", "07-ffff"))
-        );
-        for odd in ["01932c072", "01932C07", "{", "urn:uuid:", "-", "é", "0193-"] {
-            assert_eq!(range(odd), None, "{odd:?}");
-        }
-    }
 }

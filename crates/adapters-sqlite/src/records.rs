@@ -2,24 +2,12 @@
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row};
-use tutti_core::limits::{MAX_RECORD_BYTES, MAX_RECORD_NAME};
+use tutti_core::ports::frame;
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey};
 use tutti_core::ports::store::StoreError;
 
 use crate::error::Outcome;
-use crate::{frame, rows};
-
-/// Refuses what is too long.
-pub fn check(record: &Record) -> Result<(), StoreError> {
-    let name = &record.key.name;
-    if name.len() > MAX_RECORD_NAME {
-        return Err(StoreError::Permanent(format!("the name of a document is longer than {MAX_RECORD_NAME} bytes")));
-    }
-    if record.blob.len() > MAX_RECORD_BYTES {
-        return Err(StoreError::Permanent(format!("document {name} is larger than {MAX_RECORD_BYTES} bytes")));
-    }
-    Ok(())
-}
+use crate::rows;
 
 /// Writes a document in the place of the revision that it names.
 pub fn put(db: &Connection, record: &Record) -> Outcome<Put> {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tutti_core::ids::{RunId, RunKey, SessionId};
+use tutti_core::ports::frame;
 use tutti_core::ports::query::RunSummary;
 use tutti_core::ports::store::{
     Claim, Commit, CommitOutcome, Creation, EncodedEvent, KeyClaim, NewRun, Snapshot, StoreError,
@@ -10,7 +11,7 @@ use tutti_core::ports::store::{
 use tutti_core::value::Digest;
 
 use crate::error::Outcome;
-use crate::{frame, inbox, rows};
+use crate::{inbox, rows};
 
 /// Creates a run.
 pub fn create(db: &Connection, new: &NewRun) -> Outcome<Creation> {

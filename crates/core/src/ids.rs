@@ -33,6 +33,18 @@ impl RunId {
         self.0
     }
 
+    /// The first and the last id whose hyphenated form begins with a text; `None` if none does.
+    #[must_use]
+    pub fn range(prefix: &str) -> Option<(Self, Self)> {
+        let end = |fill: &str| {
+            let rest = Uuid::nil().hyphenated().to_string().replace('0', fill);
+            let id = format!("{prefix}{}", rest.get(prefix.len()..)?).parse::<Uuid>().ok()?;
+            // The parser takes other forms as well.
+            id.hyphenated().to_string().starts_with(prefix).then_some(Self(id))
+        };
+        Some((end("0")?, end("f")?))
+    }
+
     /// The slot that owns this run: FNV-1a (64 bit) of the 16 bytes, modulo [`SLOTS`].
     /// Stored rows depend on it, so it never changes.
     #[must_use]
@@ -335,6 +347,22 @@ mod tests {
         let id = |text: &str| text.parse::<RunId>().unwrap().slot();
         assert_eq!(id("00000000-0000-7000-8000-000000000000"), 373);
         assert_eq!(id("01932c07-2f3a-7e1d-9b1a-0123456789ab"), 393);
+    }
+
+    #[test]
+    fn a_prefix_is_a_range_of_ids() {
+        let text = |prefix| RunId::range(prefix).map(|(first, last)| format!("{first} {last}"));
+        let whole = "00000000-0000-0000-0000-000000000000 ffffffff-ffff-ffff-ffff-ffffffffffff";
+        assert_eq!(text("").as_deref(), Some(whole));
+        let half = "01932c07-2000-0000-0000-000000000000 01932c07-2fff-ffff-ffff-ffffffffffff";
+        assert_eq!(text("01932c07-2").as_deref(), Some(half));
+        assert_eq!(
+            text("01932c07-").as_deref(),
+            Some(&*half.replace("07-2", "07-X").replace("07-X", "07-0").replace("07-0fff", "07-ffff"))
+        );
+        for odd in ["01932c072", "01932C07", "{", "urn:uuid:", "-", "é", "0193-"] {
+            assert_eq!(RunId::range(odd), None, "{odd:?}");
+        }
     }
 
     #[test]

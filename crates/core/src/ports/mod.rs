@@ -6,6 +6,7 @@ pub mod clock;
 pub mod cursor;
 pub mod filter;
 pub mod fleet;
+pub mod frame;
 pub mod inbound;
 pub mod inbox;
 pub mod observer;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::store::StoreError;
 use crate::ids::Namespace;
+use crate::limits::{MAX_RECORD_BYTES, MAX_RECORD_NAME};
 
 /// Keeps documents by kind, namespace and name, each with a revision that guards its replacement.
 ///
@@ -94,6 +95,25 @@ pub struct Record {
     pub revision: u64,
     /// Its content.
     pub blob: Bytes,
+}
+
+impl Record {
+    /// Refuses what is too long; every store asks before it writes anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Permanent`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        let name = &self.key.name;
+        if name.len() > MAX_RECORD_NAME {
+            return Err(StoreError::Permanent(format!(
+                "the name of a document is longer than {MAX_RECORD_NAME} bytes"
+            )));
+        }
+        if self.blob.len() > MAX_RECORD_BYTES {
+            return Err(StoreError::Permanent(format!("document {name} is larger than {MAX_RECORD_BYTES} bytes")));
+        }
+        Ok(())
+    }
 }
 
 /// What became of a write.

@@ -1,7 +1,8 @@
-//! What stands before definitions and payloads: a codec and a key id, as before events.
+//! What stands before definitions, payloads and documents in every store: a codec and a key id, as before events.
 
+use super::store::StoreError;
+use crate::value::Digest;
 use bytes::{BufMut, BytesMut};
-use tutti_core::ports::store::StoreError;
 
 /// The body is plain.
 const CODEC_PLAIN: u8 = 0;
@@ -13,6 +14,7 @@ const NO_KEY: u16 = 0;
 pub const HEADER: usize = 3;
 
 /// A body with its header.
+#[must_use]
 pub fn wrap(body: &[u8]) -> BytesMut {
     let mut framed = BytesMut::with_capacity(HEADER + body.len());
     framed.put_u8(CODEC_PLAIN);
@@ -22,6 +24,9 @@ pub fn wrap(body: &[u8]) -> BytesMut {
 }
 
 /// The body of what was framed.
+///
+/// # Errors
+/// [`StoreError::Permanent`] for a form that this build does not know, [`StoreError::Corrupt`] for what has no header.
 pub fn unwrap(mut framed: Vec<u8>) -> Result<Vec<u8>, StoreError> {
     match framed[..] {
         [CODEC_PLAIN, high, low, ..] if u16::from_be_bytes([high, low]) == NO_KEY => {
@@ -34,6 +39,15 @@ pub fn unwrap(mut framed: Vec<u8>) -> Result<Vec<u8>, StoreError> {
         ))),
         _ => Err(StoreError::Corrupt(format!("{} bytes, less than the {HEADER} bytes of the header", framed.len()))),
     }
+}
+
+/// What was kept under a hash, checked.
+///
+/// # Errors
+/// As [`unwrap`]; [`StoreError::Corrupt`] if it does not have the hash.
+pub fn content(framed: Vec<u8>, hash: Digest) -> Result<Vec<u8>, StoreError> {
+    let body = unwrap(framed)?;
+    if Digest::of(&body) == hash { Ok(body) } else { Err(StoreError::Corrupt(format!("{hash} has another content"))) }
 }
 
 #[cfg(test)]
