@@ -16,8 +16,8 @@ pub trait RecordStore: Send + Sync {
     /// Writes a document. [`Record::revision`] is the one that it replaces, 0 if there must be none yet.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::Permanent`] for a name longer than [`MAX_RECORD_NAME`](crate::limits::MAX_RECORD_NAME)
-    /// or a blob larger than [`MAX_RECORD_BYTES`](crate::limits::MAX_RECORD_BYTES).
+    /// [`StoreError`]; [`StoreError::Permanent`] for a name longer than [`MAX_RECORD_NAME`]
+    /// or a blob larger than [`MAX_RECORD_BYTES`].
     async fn put(&self, record: Record) -> Result<Put, StoreError>;
 
     /// Reads a document.
