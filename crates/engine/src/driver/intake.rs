@@ -9,7 +9,7 @@ use tutti_core::time::Timestamp;
 
 use super::live::{self, Live, Stage};
 use super::message::Release;
-use super::{AdoptRun, Asker, AttemptEnd, CreateReply, CreateRun, DecidedRun, DriveError, Driver, Effect, Reply};
+use super::{AdoptRun, Asker, AttemptEnd, CreateReply, CreateRun, DecidedRun, DriveError, Driver, Effect};
 
 impl Driver {
     pub(super) fn create(
@@ -71,26 +71,19 @@ impl Driver {
         }
     }
 
-    pub(super) fn adopt(&mut self, adopted: AdoptRun, reply: Reply, now: Timestamp) {
+    pub(super) fn adopt(&mut self, adopted: AdoptRun, asker: Asker, now: Timestamp) {
         let run = adopted.state.run();
         if self.is_draining {
-            self.effects.push(Effect::Reply(reply, Err(DriveError::ShuttingDown)));
+            if let Asker::Caller(reply) = asker {
+                self.effects.push(Effect::Reply(reply, Err(DriveError::ShuttingDown)));
+            }
             return;
         }
         let mut live = Live::new(adopted.state, adopted.epoch);
-        match adopted.command {
-            Some((command, order)) => {
-                let asker = match adopted.posted {
-                    Some(request) => {
-                        // It is told by the inbox; the one who brought it need not wait.
-                        self.effects.push(Effect::Reply(reply, Ok(())));
-                        Asker::Inbox(request)
-                    }
-                    None => Asker::Caller(reply),
-                };
-                live.queue.push_back((Input::Command { command, order }, asker));
-            }
-            None => self.effects.push(Effect::Reply(reply, Ok(()))),
+        match (adopted.command, asker) {
+            (Some((command, order)), asker) => live.queue.push_back((Input::Command { command, order }, asker)),
+            (None, Asker::Caller(reply)) => self.effects.push(Effect::Reply(reply, Ok(()))),
+            (None, Asker::Inbox(_) | Asker::Nobody) => {}
         }
         // One that was set aside or has ended starts nothing before the command is durable.
         let goes_on = live.state.status().takes_results();

@@ -23,7 +23,7 @@ pub enum Message {
     /// The store answered about a creation.
     Created(Box<DecidedRun>, Result<Creation, StoreError>),
     /// A run was claimed and loaded, and is to go on.
-    Adopt(Box<AdoptRun>, Reply),
+    Adopt(Box<AdoptRun>, Asker),
     /// Something is asked of a run, or observed about it.
     Input(RunId, Input, Asker),
     /// Runs of these slots are another server's from now on: they are let go in good order; told when they are.
@@ -152,8 +152,6 @@ pub struct AdoptRun {
     pub epoch: u64,
     /// What is wanted of it, by whom, if it is taken over for that.
     pub command: Option<(Command, Order)>,
-    /// The request of the inbox that it is wanted by, if it is one.
-    pub posted: Option<RequestId>,
 }
 
 /// How far a run is, by what is durable.

@@ -71,7 +71,7 @@ impl Driver {
         match message {
             Message::Create(new, reply) => self.create(*new, reply, now, random),
             Message::Created(decided, outcome) => self.created(*decided, outcome, now),
-            Message::Adopt(run, reply) => self.adopt(*run, reply, now),
+            Message::Adopt(run, asker) => self.adopt(*run, asker, now),
             Message::Input(run, input, asker) => self.input(run, input, asker),
             Message::LetGo(slots, done) => self.leaving.push(Leaving { slots: Some(slots), done }),
             Message::Hold(hold) => self.hold(hold),

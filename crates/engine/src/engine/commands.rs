@@ -95,17 +95,13 @@ impl Engine {
 
     /// Asks a run that is driven here.
     async fn ask(&self, run: RunId, Wanted { command, order, posted }: Wanted) -> Result<(), EngineError> {
-        let input = Input::Command { command, order };
-        if let Some(request) = posted {
-            if self.progress(run).await?.is_none() {
-                return Err(EngineError::NotLive(run));
-            }
-            return self.send(run, Message::Input(run, input, Asker::Inbox(request)));
+        // Who posted it waits for the inbox, which tells nothing of a run that is not here.
+        if posted.is_some() && self.progress(run).await?.is_none() {
+            return Err(EngineError::NotLive(run));
         }
-        let (reply, answer) = oneshot::channel();
-        let reply = Box::new(move |outcome| drop(reply.send(outcome)));
-        self.send(run, Message::Input(run, input, Asker::Caller(reply)))?;
-        answer.await.map_err(|_| EngineError::ShuttingDown)?.map_err(DriveError::into)
+        let (asker, answer) = asker(posted);
+        self.send(run, Message::Input(run, Input::Command { command, order }, asker))?;
+        answered(answer).await
     }
 
     /// How far a run is that this engine drives, by what is durable; `None` if it does not drive it.
@@ -136,12 +132,26 @@ impl Engine {
         let ports = &self.0.ports;
         let (now, id) = (ports.clock.now(), ports.clock.random());
         let loaded = load(&*ports.store, &*ports.query, run, why, now, id).await?;
-        let posted = wanted.as_ref().and_then(|wanted| wanted.posted);
+        let (asker, answer) = asker(wanted.as_ref().and_then(|wanted| wanted.posted));
         let command = wanted.map(|wanted| (wanted.command, wanted.order));
-        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command, posted };
-        let (reply, answer) = oneshot::channel();
-        let reply = Box::new(move |outcome| drop(reply.send(outcome)));
-        self.send(run, Message::Adopt(Box::new(adopt), reply))?;
-        answer.await.map_err(|_| EngineError::ShuttingDown)?.map_err(EngineError::from)
+        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command };
+        self.send(run, Message::Adopt(Box::new(adopt), asker))?;
+        answered(answer).await
     }
+}
+
+/// The answer to a caller of this engine; `None` for what is answered by the inbox.
+type Awaited = Option<oneshot::Receiver<Result<(), DriveError>>>;
+
+fn asker(posted: Option<RequestId>) -> (Asker, Awaited) {
+    if let Some(request) = posted {
+        return (Asker::Inbox(request), None);
+    }
+    let (reply, answer) = oneshot::channel();
+    (Asker::Caller(Box::new(move |outcome| drop(reply.send(outcome)))), Some(answer))
+}
+
+async fn answered(answer: Awaited) -> Result<(), EngineError> {
+    let Some(answer) = answer else { return Ok(()) };
+    answer.await.map_err(|_| EngineError::ShuttingDown)?.map_err(EngineError::from)
 }

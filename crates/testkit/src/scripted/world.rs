@@ -104,8 +104,8 @@ impl<'a> World<'a> {
         let stores = self.stores();
         match load(&*stores.runs, &*stores.query, run, TakeOver::Automatic, self.now, id).await {
             Ok(loaded) if loaded.state.status().is_open() => {
-                let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command: None, posted: None };
-                self.deliver(Message::Adopt(Box::new(adopt), Box::new(|_| {}))).await;
+                let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command: None };
+                self.deliver(Message::Adopt(Box::new(adopt), Asker::Nobody)).await;
                 true
             }
             Ok(_) => true,

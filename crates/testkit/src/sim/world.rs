@@ -288,8 +288,8 @@ impl World {
             run.published.insert(id, loaded.state.seq());
         }
         let command = self.rng.percent(30).then(|| (Command::Resume, Order::new("operator", "")));
-        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command, posted: None };
-        self.deliver(id, Message::Adopt(Box::new(adopt), Box::new(|_| {})))
+        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command };
+        self.deliver(id, Message::Adopt(Box::new(adopt), Asker::Nobody))
     }
 
     /// An operator holds a run that is driven, and lets it go later.
