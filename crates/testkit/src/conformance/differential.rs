@@ -24,15 +24,37 @@ use crate::stores::Stores;
 /// Few runs, so that operations meet.
 const RUNS: u64 = 12;
 
-/// Asks two empty stores the same random operations of a seed and compares the answers: writes that fit, that are stale,
-/// wrong or repeated, claims, snapshots, payloads, documents, commands that wait, and every way to read, in pages. Of errors
-/// the kind is compared, of page cursors whether there is one.
+/// Seeds of the comparison, and operations of each.
+const SEEDS: u64 = 50;
+const OPERATIONS: usize = 200;
+
+/// Asks pairs of stores the same random operations, each pair those of another seed, and compares the answers. Every
+/// operation must have had every sort of answer that it has in such a walk, so that nothing is left out unseen.
 ///
-/// Gives how often each operation had which sort of answer, so that a caller can see that nothing was left out.
+/// `fresh` makes two empty stores, and something that is kept until they are dropped, such as a temporary folder.
 ///
 /// # Panics
-/// At the first difference, naming the seed and the operation.
-pub async fn differential(a: &Stores, b: &Stores, seed: u64, operations: usize) -> BTreeMap<String, usize> {
+/// At the first difference, naming the seed and the operation, and if an operation never had one of its answers.
+pub fn differential<G>(fresh: impl AsyncFn() -> (G, [Stores; 2])) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for seed in 0..SEEDS {
+        let (_guard, [one, other]) = runtime.block_on(fresh());
+        for (answer, count) in runtime.block_on(compare(&one, &other, seed, OPERATIONS)) {
+            *seen.entry(answer).or_default() += count;
+        }
+    }
+    for answer in ANSWERS {
+        assert!(seen.contains_key(*answer), "no operation was answered \"{answer}\": {seen:?}");
+    }
+}
+
+/// Asks two empty stores the operations of a seed and compares the answers: writes that fit, that are stale, wrong or
+/// repeated, claims, snapshots, payloads, documents, commands that wait, and every way to read, in pages. Of errors the kind
+/// is compared, of page cursors whether there is one.
+///
+/// Gives how often each operation had which sort of answer.
+async fn compare(a: &Stores, b: &Stores, seed: u64, operations: usize) -> BTreeMap<String, usize> {
     let mut walk = Walk::new(seed);
     let mut cursors = (None, None);
     let mut answers = BTreeMap::new();
@@ -52,6 +74,58 @@ pub async fn differential(a: &Stores, b: &Stores, seed: u64, operations: usize) 
     }
     answers
 }
+
+/// Operations and the sorts of answers that the walks of all seeds must show.
+const ANSWERS: &[&str] = &[
+    "Create ok",
+    "Create exists",
+    "Create key held",
+    "Create permanent",
+    "Commit ok",
+    "Commit refused",
+    "Commit permanent",
+    "Commit nothing",
+    "Claim ok",
+    "Claim nothing",
+    "Due ok",
+    "Due nothing",
+    "SaveSnapshot ok",
+    "SaveSnapshot permanent",
+    "Snapshot ok",
+    "Snapshot nothing",
+    "Put ok",
+    "Get ok",
+    "Get nothing",
+    "List ok",
+    "List nothing",
+    "List bad cursor",
+    "Find ok",
+    "Find nothing",
+    "FindByPrefix ok",
+    "FindByPrefix nothing",
+    "Events ok",
+    "Events nothing",
+    "Definition ok",
+    "Definition nothing",
+    "Count ok",
+    "Count nothing",
+    "PutRecord ok",
+    "PutRecord conflict",
+    "GetRecord ok",
+    "GetRecord nothing",
+    "ListRecords ok",
+    "ListRecords nothing",
+    "DeleteRecord ok",
+    "DeleteRecord nothing",
+    "Post ok",
+    "Post permanent",
+    "Pending ok",
+    "Pending nothing",
+    "Outcome ok",
+    "Outcome nothing",
+    "ForgetOutcomes ok",
+    "ForgetOutcomes nothing",
+];
 
 /// Something that a store is asked.
 #[derive(Debug, Clone)]
@@ -229,7 +303,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_answers_as_itself() {
         let [a, b] = [(); 2].map(|()| Stores::of(Arc::new(MemoryStore::new())));
-        let answers = differential(&a, &b, 1, 500).await;
+        let answers = compare(&a, &b, 1, 500).await;
         assert_eq!(answers.values().sum::<usize>(), 500);
     }
 
@@ -238,6 +312,6 @@ mod tests {
     async fn a_difference_is_found() {
         let [a, b] = [(); 2].map(|()| Stores::of(Arc::new(MemoryStore::new())));
         b.runs.create(new_run(RUNS)).await.unwrap();
-        differential(&a, &b, 1, 500).await;
+        compare(&a, &b, 1, 500).await;
     }
 }
