@@ -14,7 +14,7 @@ use tutti_core::ports::inbound::access::{Access, Caller, CreateToken, Role, Toke
 
 use super::caller::{caller, recorded, within};
 use super::convert::{moment, moment_in};
-use super::errors::{read, request_id, short, status, wrong};
+use super::errors::{read, request_id, required_reason, status, wrong};
 
 /// The service of one server.
 pub(super) struct AccessApi {
@@ -111,15 +111,6 @@ impl AccessService for AccessApi {
 /// What a token is to be good for: the namespace that is named, the caller's own, or all of them.
 fn namespace_of(by: &Caller, text: &str) -> Result<Option<Namespace>, Status> {
     if text.is_empty() { Ok(by.namespace.clone()) } else { within(by, text).map(Some) }
-}
-
-/// The field `reason` of a request of an operator.
-pub(super) fn required_reason(reason: &str) -> Result<(), Status> {
-    short("reason", reason)?;
-    if reason.trim().is_empty() {
-        return Err(wrong("reason", "is required: it is recorded"));
-    }
-    Ok(())
 }
 
 pub(super) const fn role_out(role: Role) -> v1::Role {

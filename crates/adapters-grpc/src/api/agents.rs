@@ -10,10 +10,9 @@ use tutti_core::ids::{AgentId, Capability};
 use tutti_core::ports::agent::{AgentAccess, AgentEndpoint};
 use tutti_core::ports::inbound::agents::{AgentStatus, Agents, RegisterAgent};
 
-use super::access::required_reason;
 use super::caller::{caller, namespace, recorded};
 use super::convert::moment;
-use super::errors::{read, request_id, status, wrong};
+use super::errors::{read, request_id, required_reason, status, wrong};
 
 /// Longest time between two signs of life.
 const MAX_HEARTBEAT_SECONDS: u32 = 24 * 3_600;

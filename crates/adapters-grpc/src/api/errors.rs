@@ -126,6 +126,15 @@ pub(super) fn short(field: &str, text: &str) -> Result<(), Status> {
     Ok(())
 }
 
+/// The field `reason` of a request by which something is wanted.
+pub(super) fn required_reason(reason: &str) -> Result<(), Status> {
+    short("reason", reason)?;
+    if reason.trim().is_empty() {
+        return Err(wrong("reason", "is required: it is recorded"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

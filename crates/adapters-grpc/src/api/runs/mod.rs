@@ -25,7 +25,7 @@ pub(crate) use self::start::trace_parent;
 
 use super::caller::{caller, namespace, recorded};
 use super::convert::{counts_out, event_out, run_out};
-use super::errors::{page_size, parsed, request_id, run_id, short, some, status, wrong};
+use super::errors::{page_size, parsed, request_id, required_reason, run_id, short, some, status, wrong};
 use super::outbox::{Answer, Closing};
 use super::{Inbound, data, watch};
 
@@ -43,17 +43,14 @@ struct Ordered {
     order: Order,
 }
 
-/// Checks what such requests have in common. A reason is required, because it is recorded.
+/// Checks what such requests have in common.
 macro_rules! ordered {
     ($request:expr) => {{
         let request = &$request;
         let asked = request.get_ref();
         let namespace = namespace(request, &asked.namespace)?;
-        short("reason", &asked.reason)?;
+        required_reason(&asked.reason)?;
         short("requested_by", &asked.requested_by)?;
-        if asked.reason.trim().is_empty() {
-            return Err(wrong("reason", "is required: it is recorded"));
-        }
         let by = recorded(&caller(request), &asked.requested_by);
         let order = Order { by, reason: asked.reason.clone(), request: Some(request_id(&asked.request_id)?) };
         Ordered { namespace, run: run_id(&asked.run_id)?, order }
