@@ -162,12 +162,11 @@ impl From<StoreError> for Failure {
                 Self::usage("the cursor is not one that this store gave out").next("leave --cursor out")
             }
             StoreError::InUse(_) => Self::unavailable(error.to_string()).next(
-                "if it is a server, ask it by --server URL; else wait until it ends, or name another store by --store sqlite:PATH",
+                "if it is a server, ask it by --server URL; else wait until it ends, or name another store by --store",
             ),
-            StoreError::Corrupt(_) => Self::unavailable(error.to_string()).next("restore the file from a copy"),
-            StoreError::Unavailable(_) | StoreError::Permanent(_) => {
-                Self::unavailable(error.to_string()).next("name a store that can be used by --store sqlite:PATH")
-            }
+            StoreError::Corrupt(_) => Self::unavailable(error.to_string()).next("restore the store from a copy"),
+            StoreError::Unavailable(_) | StoreError::Permanent(_) => Self::unavailable(error.to_string())
+                .next("look whether it is there and lets you in, or name another store by --store"),
         }
     }
 }

@@ -109,10 +109,7 @@ impl StoreSpec {
         match self {
             Self::Memory => Ok(Store::of(MemoryStore::new())),
             Self::Sqlite(path) => open(path.clone(), OpenMode::Engine).await.map(Store::of),
-            Self::Postgres(address) => Postgres::open(address, postgres::OpenMode::Engine)
-                .await
-                .map(Store::of)
-                .map_err(|error| database(&error)),
+            Self::Postgres(address) => connect(address, postgres::OpenMode::Engine).await.map(Store::of),
         }
     }
 
@@ -122,8 +119,7 @@ impl StoreSpec {
     /// As [`open`](Self::open).
     pub async fn open_to_serve(&self) -> Result<Store> {
         let Self::Postgres(address) = self else { return self.open().await };
-        let opened = Postgres::open(address, postgres::OpenMode::Server).await;
-        let database = Arc::new(opened.map_err(|error| database(&error))?);
+        let database = Arc::new(connect(address, postgres::OpenMode::Server).await?);
         Ok(Store { fleet: Some(database.clone()), ..Store::shared(&database) })
     }
 
@@ -144,10 +140,9 @@ impl StoreSpec {
             Self::Postgres(address) => match Postgres::open(address, postgres::OpenMode::Engine).await {
                 Ok(store) => Ok(ForCommands::Alone(Store::of(store))),
                 Err(StoreError::InUse(_)) => {
-                    let shared = Postgres::open(address, postgres::OpenMode::Server).await;
-                    Ok(ForCommands::Beside(Arc::new(shared.map_err(|error| database(&error))?)))
+                    Ok(ForCommands::Beside(Arc::new(connect(address, postgres::OpenMode::Server).await?)))
                 }
-                Err(error) => Err(database(&error)),
+                Err(error) => Err(database(error)),
             },
         }
     }
@@ -191,10 +186,7 @@ impl StoreSpec {
                     .next("tutti run WORKFLOW.yaml makes it; another one is named by --store sqlite:PATH"))
             }
             Self::Sqlite(path) => open(path.clone(), OpenMode::ReadOnly).await.map(Store::of),
-            Self::Postgres(address) => Postgres::open(address, postgres::OpenMode::ReadOnly)
-                .await
-                .map(Store::of)
-                .map_err(|error| database(&error)),
+            Self::Postgres(address) => connect(address, postgres::OpenMode::ReadOnly).await.map(Store::of),
         }
     }
 
@@ -263,12 +255,18 @@ async fn opened(path: PathBuf, mode: OpenMode) -> std::result::Result<Sqlite, St
     tokio::task::spawn_blocking(move || Sqlite::open(path, mode)).await.map_err(given_up)?
 }
 
-/// A database that cannot be used, and what to do about it.
-pub fn database(error: &StoreError) -> Failure {
+async fn connect(address: &postgres::Address, mode: postgres::OpenMode) -> Result<Postgres> {
+    Postgres::open(address, mode).await.map_err(database)
+}
+
+/// A database that cannot be opened, and what to do about it.
+pub fn database(error: StoreError) -> Failure {
     let next = match error {
-        StoreError::InUse(_) => "ask that server by --server URL, or name another store by --store",
         StoreError::Unavailable(_) => "look whether the server runs and lets this user in",
-        _ => "tutti migrate makes the tables of a database and brings them up to date; docs/store.md tells the rest",
+        StoreError::Permanent(_) => {
+            "tutti migrate makes the tables of a database and brings them up to date; docs/store.md tells the rest"
+        }
+        StoreError::InUse(_) | StoreError::Corrupt(_) | StoreError::BadCursor => return error.into(),
     };
     Failure::unavailable(error.to_string()).next(next)
 }

@@ -19,7 +19,7 @@ pub async fn execute(global: &Global) -> Result<Exit> {
         ))
         .next("tutti migrate --store postgres://USER@HOST/DATABASE"));
     };
-    let done = migrate(address).await.map_err(|error| database(&error))?;
+    let done = migrate(address).await.map_err(database)?;
     let told = match done.from {
         from if from == done.to => format!("{address} has version {} of the tables already\n", done.to),
         0 => format!("{address} has its tables now, version {}\n", done.to),

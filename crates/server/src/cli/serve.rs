@@ -219,7 +219,7 @@ async fn serve(
     answer(&format!("listening on {scheme}://{address}\n"))?;
     let stop = async {
         interrupts.first().await;
-        say("stopping: runs under way go on when a server has this store again");
+        say("stopping: runs under way go on as soon as a server has this store");
     };
     let agent = agent(&inbound, config, &options);
     let server = &config.server;
