@@ -3,17 +3,17 @@
 mod guide;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Place, python, root, until};
+use crate::host::{Host, said};
+use crate::support::{Place, jsonl, python, root, until};
 
 /// Longest that the Python side of a test may take, in seconds; only a failing test comes near it.
 const PATIENCE: &str = "180";
@@ -24,52 +24,6 @@ const DIAMOND: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/diamo
 /// How many runs are under way when their server is killed, and how many steps each has.
 const RUNS: usize = 50;
 const STEPS: usize = 4;
-
-/// A server under way at an address that it may be started at again. Killed with its test.
-struct Server {
-    child: Child,
-    /// Where it listens: `HOST:PORT`.
-    address: String,
-    log: PathBuf,
-    _stdout: BufReader<ChildStdout>,
-}
-
-impl Server {
-    /// Starts a server and waits until it listens. What it says goes to a file.
-    fn start(place: &Place, args: &[&str]) -> Self {
-        let mut command = place.command(&[&["serve"], args].concat());
-        let log = place.path().join("serve.log");
-        let said = File::options().create(true).append(true).open(&log).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(said).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let (_, address) = line.trim().split_once("://").unwrap_or_else(|| panic!("{line}{}", said_in(&log)));
-        Self { child, address: address.to_owned(), log, _stdout: stdout }
-    }
-
-    /// What it and those before it in its place said.
-    fn log(&self) -> String {
-        said_in(&self.log)
-    }
-
-    /// Sends a signal and waits for the end: the exit code.
-    fn end(mut self, signal: Signal) -> Option<i32> {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn said_in(log: &Path) -> String {
-    std::fs::read_to_string(log).unwrap_or_default()
-}
 
 /// A Python program of the folder `clients`, under way. Killed with its test.
 struct Python {
@@ -108,7 +62,7 @@ impl Python {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         assert!(self.child.wait().unwrap().success(), "{rest}");
-        lines(&rest)
+        jsonl(&rest)
     }
 }
 
@@ -131,10 +85,6 @@ fn lasting_address() -> String {
     free.expect("one of ten thousand ports is free")
 }
 
-fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 fn text<'v>(value: &'v Value, member: &str) -> &'v str {
     value[member].as_str().unwrap_or_else(|| panic!("{member}: {value}"))
 }
@@ -152,7 +102,7 @@ fn killed_with_fifty_runs_under_way_every_watcher_goes_on_and_every_run_complete
     let workflow = format!("{DIAMOND}/workflow.yaml");
     let (address, agents) = (lasting_address(), format!("{DIAMOND}/agents.yaml"));
     let options = ["--listen", &*address, "--agents", &*agents];
-    let server = Server::start(&place, &options);
+    let server = Host::with(&place, &options);
     let url = format!("http://{address}");
     let remote = ["--server", &*url];
 
@@ -170,19 +120,19 @@ fn killed_with_fifty_runs_under_way_every_watcher_goes_on_and_every_run_complete
     args.extend(["--patience", PATIENCE]);
     args.extend(submitted.iter().flat_map(|run| ["--watch", run]));
     let mut watchers = Python::start(place.path(), "watchers.py", &args, &[]);
-    assert_eq!(watchers.line(), format!("{{\"under_way\": {RUNS}}}\n"), "{}", server.log());
+    assert_eq!(watchers.line(), format!("{{\"under_way\": {RUNS}}}\n"), "{}", said(&place));
 
-    assert_eq!(server.end(Signal::KILL), None, "ended by the signal");
+    assert_eq!(server.end_by(Signal::KILL), None, "ended by the signal");
     let before = states(&place, &[]);
     assert_eq!(before.len(), RUNS);
     assert!(before.values().all(|state| state == "running"), "{before:?}");
-    let followed = lines(&follower.end().expect(69).stdout);
+    let followed = jsonl(&follower.end().expect(69).stdout);
     assert!(!followed.is_empty(), "the follower saw the beginning");
 
-    let server = Server::start(&place, &options);
+    let server = Host::with(&place, &options);
     let next = (followed.len() + 1).to_string();
     let followed_on = place.tutti(&[&follow[..], &["--from", &*next], &remote].concat()).expect(0);
-    let followed = [followed, lines(&followed_on.stdout)].concat();
+    let followed = [followed, jsonl(&followed_on.stdout)].concat();
     let seen = watchers.end();
 
     // Python checked each number as it came; here it is seen that nobody was spared and that all runs are the same ones.
@@ -197,7 +147,7 @@ fn killed_with_fifty_runs_under_way_every_watcher_goes_on_and_every_run_complete
     assert!(after.values().all(|state| state == "completed"), "{after:?}");
     for (run, watcher) in &by_run {
         assert!(!watcher["breaks"].as_array().unwrap().is_empty(), "{run} was not interrupted");
-        let events = lines(&place.tutti(&["events", run, "-o", "jsonl"]).expect(0).stdout);
+        let events = jsonl(&place.tutti(&["events", run, "-o", "jsonl"]).expect(0).stdout);
         assert!(
             events.iter().map(|event| &event["seq"]).eq(&(1..=events.len()).map(Value::from).collect::<Vec<_>>()),
             "{run}"
@@ -211,7 +161,7 @@ fn killed_with_fifty_runs_under_way_every_watcher_goes_on_and_every_run_complete
     }
     assert_effects(&place, &by_run.keys().copied().collect());
 
-    assert_eq!(server.end(Signal::TERM), Some(0), "drained");
+    assert_eq!(server.end_by(Signal::TERM), Some(0), "drained");
     until("the agents' end", || (!place.agents_folder().exists()).then_some(()));
 }
 

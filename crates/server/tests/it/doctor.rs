@@ -86,12 +86,8 @@ fn a_server_is_asked_how_it_is_and_what_the_token_may_do() {
     let place = Place::new();
     place.write("agents.yaml", AGENTS);
     place.write("chain.yaml", CHAIN);
-    let token = |role: &str| {
-        let done = place.tutti(&["token", "create", "--name", "ci", "--role", role]).expect(0);
-        done.stdout.trim().to_owned()
-    };
-    let tokens: Vec<(&str, String)> =
-        ["reader", "operator", "author", "admin"].into_iter().map(|role| (role, token(role))).collect();
+    let tokens =
+        ["reader", "operator", "author", "admin"].map(|role| (role, place.token(&["--name", "ci", "--role", role])));
     place.write("tutti.toml", "[auth]\nenabled = true\n");
     let host = Host::start(&place);
     for (role, token) in &tokens {

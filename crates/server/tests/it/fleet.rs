@@ -1,11 +1,10 @@
 //! Several `tutti serve` on one PostgreSQL database: real processes, one of which is killed.
 
 use rustix::process::Signal;
-use serde_json::Value;
 use tutti_testkit::postgres::Database;
 
 use crate::host::Host;
-use crate::support::Place;
+use crate::support::{Place, seqs};
 
 /// A database with its tables.
 fn database(place: &Place) -> Database {
@@ -17,10 +16,6 @@ fn database(place: &Place) -> Database {
 fn server(place: &Place, id: &str, database: &Database) -> Host {
     place.write("fleet.toml", &format!("[fleet]\nserver_id = \"{id}\"\nlease_seconds = 1\n"));
     Host::with(place, &["--config", "fleet.toml", "--store", &database.url()])
-}
-
-fn seqs(events: &[Value]) -> Vec<u64> {
-    events.iter().map(|event| event["seq"].as_u64().unwrap()).collect()
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use crate::support::{Done, Place, until};
+use crate::support::{Done, Place, jsonl, until};
 
 /// The agents.
 pub const AGENTS: &str =
@@ -33,14 +33,20 @@ impl Host {
         Self::with(place, &[])
     }
 
-    /// The same, with more flags. What it says is added to `serve.log`.
+    /// The same, with more flags. Those that name an agents file stand for the agents and `chain.yaml`.
     pub fn with(place: &Place, more: &[&str]) -> Self {
-        if !place.path().join("agents.yaml").exists() {
-            place.write("agents.yaml", AGENTS);
+        if !more.contains(&"--agents") {
+            if !place.path().join("agents.yaml").exists() {
+                place.write("agents.yaml", AGENTS);
+            }
+            place.write("chain.yaml", CHAIN);
         }
-        place.write("chain.yaml", CHAIN);
         let listen = if more.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
-        let mut command = place.command(&[&["serve"], listen, more].concat());
+        Self::of(place, &mut place.command(&[&["serve"], listen, more].concat()))
+    }
+
+    /// A server by its whole command, once it listens. What it says is added to `serve.log`.
+    pub fn of(place: &Place, command: &mut Command) -> Self {
         let log = File::options().create(true).append(true).open(place.path().join("serve.log")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -58,9 +64,14 @@ impl Host {
 
     /// The same, with more flags.
     pub fn again_with(self, place: &Place, more: &[&str]) -> Self {
-        let address = self.url.strip_prefix("http://").unwrap().to_owned();
+        let address = self.address().to_owned();
         drop(self);
         Self::with(place, &[&["--listen", &address], more].concat())
+    }
+
+    /// Where it listens: `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        self.url.split_once("://").unwrap().1
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -70,6 +81,12 @@ impl Host {
     /// Waits for the end: the exit code.
     pub fn end(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// Sends a signal and waits for the end: the exit code.
+    pub fn end_by(mut self, signal: Signal) -> Option<i32> {
+        self.signal(signal);
+        self.end()
     }
 
     pub fn tutti(&self, place: &Place, args: &[&str]) -> Done {
@@ -83,7 +100,12 @@ impl Host {
 
     /// Starts a run of the chain.
     pub fn submit(&self, place: &Place, more: &[&str]) -> String {
-        self.tutti(place, &[&["submit", "chain.yaml"], more].concat()).expect(0).stdout.trim().to_owned()
+        self.submit_file(place, "chain.yaml", more)
+    }
+
+    /// Starts a run of a workflow file.
+    pub fn submit_file(&self, place: &Place, file: &str, more: &[&str]) -> String {
+        self.tutti(place, &[&["submit", file], more].concat()).expect(0).stdout.trim().to_owned()
     }
 
     /// The state of a run.
@@ -94,7 +116,13 @@ impl Host {
 
     /// Follows a run to its end: its events.
     pub fn follow(&self, place: &Place, run: &str) -> Vec<Value> {
-        lines(&self.tutti(place, &["events", run, "--follow", "-o", "jsonl"]).expect(0).stdout)
+        self.follow_from(place, run, 1)
+    }
+
+    /// The same, from an event on.
+    pub fn follow_from(&self, place: &Place, run: &str, from: usize) -> Vec<Value> {
+        let from = from.to_string();
+        jsonl(&self.tutti(place, &["events", run, "--follow", "--from", &from, "-o", "jsonl"]).expect(0).stdout)
     }
 }
 

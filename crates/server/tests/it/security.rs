@@ -1,14 +1,12 @@
 //! Who may call a server, by the binary: tokens and roles, namespaces, the policy for agents, and what is never told.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Stdio};
 
 use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorSet};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use rustix::process::Signal;
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Request};
@@ -16,7 +14,8 @@ use tutti_api::v1;
 use tutti_api::v1::agent_service_client::AgentServiceClient;
 use tutti_api::v1::run_service_client::RunServiceClient;
 
-use crate::support::{Done, Place, about, until};
+use crate::host::{Host, said};
+use crate::support::{Done, Place, about, jsonl, until};
 
 const AUTH: (&str, &str) = ("TUTTI_AUTH__ENABLED", "true");
 
@@ -26,73 +25,40 @@ const AGENTS: &str = "agents:\n  - name: generator-a\n    command: [\"{self}\", 
 /// Needs nothing but that agent, and waits for it.
 const WORKFLOW: &str = "id: one\nsteps:\n  - {id: a, capability: data.generate, agent: generator-a}\n";
 
-/// A server under way; killed with its test.
-struct Server {
-    child: Child,
-    url: String,
-    _stdout: BufReader<ChildStdout>,
+/// A server on a free port, with these variables.
+fn serve(place: &Place, variables: &[(&str, &str)]) -> Host {
+    listening(place, &["serve", "--listen", "127.0.0.1:0"], variables)
 }
 
-impl Server {
-    /// A server on a free port, with these variables; what it says goes to `serve.log`.
-    fn start(place: &Place, variables: &[(&str, &str)]) -> Self {
-        Self::listening(place, &["serve", "--listen", "127.0.0.1:0"], variables)
-    }
-
-    fn listening(place: &Place, args: &[&str], variables: &[(&str, &str)]) -> Self {
-        place.write("agents.yaml", AGENTS);
-        place.write("w.yaml", WORKFLOW);
-        let log = std::fs::File::create(place.path().join("serve.log")).unwrap();
-        let mut command = place.command(args);
-        let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ");
-        let url = url.unwrap_or_else(|| panic!("{line}{}", said(place))).to_owned();
-        Self { child, url, _stdout: stdout }
-    }
-
-    fn tutti(&self, place: &Place, token: Option<&str>, args: &[&str]) -> Done {
-        let token = token.map(|token| ("TUTTI_TOKEN", token));
-        let mut command = place.command(args);
-        command.env("TUTTI_SERVER", &self.url).env_remove("TUTTI_TOKEN").envs(token);
-        Done::of(command.output().unwrap())
-    }
-
-    fn stop(mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-    }
+/// The same by its whole command. Nothing is in `serve.log` but what this server says.
+fn listening(place: &Place, args: &[&str], variables: &[(&str, &str)]) -> Host {
+    place.write("agents.yaml", AGENTS);
+    place.write("w.yaml", WORKFLOW);
+    place.write("serve.log", "");
+    Host::of(place, place.command(args).envs(variables.iter().copied()))
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A command at a server by the bearer of a token.
+fn ask(server: &Host, place: &Place, token: Option<&str>, args: &[&str]) -> Done {
+    let mut command = place.command(args);
+    command.env("TUTTI_SERVER", &server.url).envs(token.map(|token| ("TUTTI_TOKEN", token)));
+    Done::of(command.output().unwrap())
 }
 
-/// What the server said and logged.
-fn said(place: &Place) -> String {
-    std::fs::read_to_string(place.path().join("serve.log")).unwrap()
-}
-
-/// Makes a token, where no server has the store.
-fn token(place: &Place, args: &[&str]) -> String {
-    place.tutti(&[&["token", "create"], args].concat()).expect(0).stdout.trim().to_owned()
+fn stop(server: Host) {
+    assert_eq!(server.end_by(Signal::TERM), Some(0));
 }
 
 #[test]
 fn a_token_lets_its_bearer_do_what_its_role_allows_until_it_is_revoked() {
     let place = Place::new();
-    let root = token(&place, &["--role", "admin", "--name", "root"]);
-    let server = Server::start(&place, &[AUTH]);
-    let by = |token: &str, args: &[&str]| server.tutti(&place, Some(token), args);
+    let root = place.token(&["--role", "admin", "--name", "root"]);
+    let server = serve(&place, &[AUTH]);
+    let by = |token: &str, args: &[&str]| ask(&server, &place, Some(token), args);
     let create = |args: &[&str]| by(&root, &[&["token", "create"], args].concat()).expect(0).stdout.trim().to_owned();
 
     for args in [&["list"][..], &["submit", "w.yaml"], &["token", "list"], &["agent", "list"]] {
-        let refused = server.tutti(&place, None, args).expect(77);
+        let refused = ask(&server, &place, None, args).expect(77);
         assert!(refused.stderr.contains("TUTTI_TOKEN"), "{args:?}: {}", refused.stderr);
     }
     let (reader, operator, author) = (
@@ -134,29 +100,29 @@ fn a_token_lets_its_bearer_do_what_its_role_allows_until_it_is_revoked() {
 #[test]
 fn a_server_without_tokens_says_how_one_is_made() {
     let place = Place::new();
-    let server = Server::start(&place, &[AUTH]);
+    let server = serve(&place, &[AUTH]);
     assert!(said(&place).contains("tutti token create --role admin"), "{}", said(&place));
-    server.stop();
-    let expired = token(&place, &["--role", "admin", "--expires-in", "500ms"]);
+    stop(server);
+    let expired = place.token(&["--role", "admin", "--expires-in", "500ms"]);
     until("its end", || place.tutti(&["token", "list"]).expect(0).stdout.contains("expired").then_some(()));
-    let server = Server::start(&place, &[AUTH]);
+    let server = serve(&place, &[AUTH]);
     assert!(said(&place).contains("tutti token create --role admin"), "one that has expired is none");
-    server.tutti(&place, Some(&expired), &["list"]).expect(77);
-    server.stop();
-    let file = place.write("token", &format!("{}\n", token(&place, &["--role", "admin"])));
-    let server = Server::start(&place, &[AUTH]);
+    ask(&server, &place, Some(&expired), &["list"]).expect(77);
+    stop(server);
+    let file = place.write("token", &format!("{}\n", place.token(&["--role", "admin"])));
+    let server = serve(&place, &[AUTH]);
     assert!(!said(&place).contains("token create"), "{}", said(&place));
-    server.tutti(&place, None, &["list", "--token-file", &file]).expect(0);
-    server.tutti(&place, Some("wrong"), &["list", "--token-file", &file]).expect(0);
+    ask(&server, &place, None, &["list", "--token-file", &file]).expect(0);
+    ask(&server, &place, Some("wrong"), &["list", "--token-file", &file]).expect(0);
 }
 
 #[test]
 fn a_caller_of_a_namespace_stays_in_it_whatever_it_calls() {
     let place = Place::new();
-    let red = token(&place, &["--role", "admin", "--name", "red-admin", "--namespace", "red"]);
-    let root = token(&place, &["--role", "admin", "--name", "root"]);
-    let server = Server::start(&place, &[AUTH]);
-    let by = |token: &str, args: &[&str]| server.tutti(&place, Some(token), args);
+    let red = place.token(&["--role", "admin", "--name", "red-admin", "--namespace", "red"]);
+    let root = place.token(&["--role", "admin", "--name", "root"]);
+    let server = serve(&place, &[AUTH]);
+    let by = |token: &str, args: &[&str]| ask(&server, &place, Some(token), args);
     let run = by(&red, &["submit", "w.yaml"]).expect(0).stdout.trim().to_owned();
     assert!(by(&red, &["list", "-o", "name"]).expect(0).stdout.contains(&run));
     assert!(!by(&root, &["list", "-o", "name"]).expect(0).stdout.contains(&run), "it is not in default");
@@ -204,8 +170,8 @@ fn inputs() -> BTreeMap<String, DescriptorProto> {
 }
 
 /// The status of a call with these bytes as its message, over HTTP/1.1: it stands in the head if nothing was begun.
-fn grpc_status(server: &Server, token: &str, path: &str, message: &[u8]) -> String {
-    let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+fn grpc_status(server: &Host, token: &str, path: &str, message: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     let body = [&[0], &length[..], message].concat();
     let head = format!(
@@ -224,28 +190,28 @@ fn grpc_status(server: &Server, token: &str, path: &str, message: &[u8]) -> Stri
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registered_agent_obeys_the_policy_and_is_there_after_a_restart() {
     let place = Place::new();
-    let root = token(&place, &["--role", "admin"]);
-    let server = Server::start(&place, &[AUTH]);
-    let agents = server.tutti(&place, Some(&root), &["agent", "list", "-o", "json"]).expect(0).json();
+    let root = place.token(&["--role", "admin"]);
+    let server = serve(&place, &[AUTH]);
+    let agents = ask(&server, &place, Some(&root), &["agent", "list", "-o", "json"]).expect(0).json();
     let filed = &agents["agents"][0];
     assert_eq!((filed["id"].as_str(), filed["from_file"].as_bool()), (Some("generator-a"), Some(true)));
     let url = filed["url"].as_str().unwrap();
-    let refused = server.tutti(&place, Some(&root), &["agent", "add", "copy", url]).expect(2);
+    let refused = ask(&server, &place, Some(&root), &["agent", "add", "copy", url]).expect(2);
     assert!(refused.stderr.contains("loopback") && refused.stderr.contains("[agents.policy]"), "{}", refused.stderr);
     for url in ["http://169.254.169.254", "http://[::ffff:127.0.0.1]:9", "http://2130706433", "file:///etc/passwd"] {
-        server.tutti(&place, Some(&root), &["agent", "add", "copy", url]).expect(2);
+        ask(&server, &place, Some(&root), &["agent", "add", "copy", url]).expect(2);
     }
-    server.stop();
+    stop(server);
 
     let allowed = [AUTH, ("TUTTI_AGENTS__POLICY__ALLOW", "127.0.0.0/8")];
-    let server = Server::start(&place, &allowed);
-    let by = |server: &Server, args: &[&str]| server.tutti(&place, Some(&root), args);
+    let server = serve(&place, &allowed);
+    let by = |server: &Host, args: &[&str]| ask(server, &place, Some(&root), args);
     let agents = by(&server, &["agent", "list", "-o", "json"]).expect(0).json();
     let url = agents["agents"][0]["url"].as_str().unwrap().to_owned();
     by(&server, &["agent", "add", "generator-a", &url]).expect(2);
     let added = by(&server, &["agent", "add", "copy", &url, "--heartbeat", "1s", "-o", "json"]).expect(0).json();
     assert_eq!(added["capabilities"], agents["agents"][0]["capabilities"], "those of its card");
-    let healthy = |server: &Server| {
+    let healthy = |server: &Host| {
         let agents = by(server, &["agent", "list", "-o", "json"]).expect(0).json();
         let copy = agents["agents"].as_array().unwrap().iter().find(|agent| agent["id"] == "copy").cloned();
         copy.map(|agent| agent["healthy"].as_bool().unwrap())
@@ -262,7 +228,7 @@ async fn a_registered_agent_obeys_the_policy_and_is_there_after_a_restart() {
     assert!(agents["agents"].as_array().unwrap().iter().any(|agent| agent["last_seen_at"].is_string()), "{agents}");
     by(&server, &["agent", "add", "copy", &url]).expect(0);
     assert_eq!(healthy(&server), Some(true), "replaced by one that need give no signs of life");
-    server.stop();
+    stop(server);
 
     assert_eq!(place.tutti(&["agent", "list", "-o", "json"]).expect(0).json()["agents"][0]["id"], "copy");
     let run = ["run", "w.yaml", "--agents", "nobody.yaml", "-o", "json"];
@@ -275,7 +241,7 @@ async fn a_registered_agent_obeys_the_policy_and_is_there_after_a_restart() {
         "what is registered is asked"
     );
 
-    let server = Server::start(&place, &allowed);
+    let server = serve(&place, &allowed);
     assert!(healthy(&server).is_some(), "it is there again");
     by(&server, &["agent", "remove", "copy", "--yes"]).expect(0);
     by(&server, &["agent", "remove", "copy", "--yes"]).expect(2);
@@ -286,7 +252,7 @@ async fn a_registered_agent_obeys_the_policy_and_is_there_after_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_tls_and_auth_other_machines_get_in_by_token_or_certificate() {
     let place = Place::new();
-    let root = token(&place, &["--role", "admin"]);
+    let root = place.token(&["--role", "admin"]);
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -303,7 +269,7 @@ async fn with_tls_and_auth_other_machines_get_in_by_token_or_certificate() {
         "[server]\nlisten = \"0.0.0.0:0\"\n[auth]\nenabled = true\ncertificates = [\"ops.example=operator\"]\n\
          [tls]\ncert = \"localhost.pem\"\nkey = \"localhost.key\"\nclient_ca = \"ca.pem\"\nrequire_client_cert = false\n",
     );
-    let server = Server::listening(&place, &["serve"], &[]);
+    let server = listening(&place, &["serve"], &[]);
     let port = server.url.strip_prefix("https://0.0.0.0:").unwrap();
     let url = format!("https://localhost:{port}");
     let by = |token: Option<&str>, args: &[&str]| {
@@ -328,9 +294,9 @@ async fn with_tls_and_auth_other_machines_get_in_by_token_or_certificate() {
 #[test]
 fn an_agent_of_a_namespace_gets_no_run_of_another() {
     let place = Place::new();
-    let (root, red) = (token(&place, &["--role", "admin"]), token(&place, &["--role", "admin", "--namespace", "red"]));
-    let server = Server::start(&place, &[AUTH, ("TUTTI_AGENTS__POLICY__ALLOW_LOOPBACK", "true")]);
-    let by = |token: &str, args: &[&str]| server.tutti(&place, Some(token), args);
+    let (root, red) = (place.token(&["--role", "admin"]), place.token(&["--role", "admin", "--namespace", "red"]));
+    let server = serve(&place, &[AUTH, ("TUTTI_AGENTS__POLICY__ALLOW_LOOPBACK", "true")]);
+    let by = |token: &str, args: &[&str]| ask(&server, &place, Some(token), args);
     let agents = by(&red, &["agent", "list", "-o", "json"]).expect(0).json();
     by(&red, &["agent", "add", "mine", agents["agents"][0]["url"].as_str().unwrap()]).expect(0);
     assert!(!by(&root, &["agent", "list"]).expect(0).stdout.contains("mine"));
@@ -341,8 +307,7 @@ fn an_agent_of_a_namespace_gets_no_run_of_another() {
     );
     let first = |token: &str| {
         let run = by(token, &["submit", "mine.yaml"]).expect(0).stdout.trim().to_owned();
-        let events = by(token, &["events", &run, "--follow", "-o", "jsonl"]).stdout;
-        let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let events = jsonl(&by(token, &["events", &run, "--follow", "-o", "jsonl"]).stdout);
         events.iter().any(|event| event["event"] == "AttemptStarted" && event["data"]["agent"] == "mine")
     };
     assert!(first(&red), "its own agent is asked");
@@ -369,12 +334,12 @@ fn agents_of_a_file_are_looked_at_one_by_one() {
 #[test]
 fn no_token_stands_in_a_log_however_much_is_logged() {
     let place = Place::new();
-    let root = token(&place, &["--role", "admin"]);
-    let server = Server::start(&place, &[AUTH, ("TUTTI_LOG", "trace")]);
-    let made = server.tutti(&place, Some(&root), &["token", "create", "--role", "reader"]).expect(0);
-    let refused = server.tutti(&place, Some(made.stdout.trim()), &["token", "list"]).expect(77);
-    server.tutti(&place, Some("tutti_0000"), &["list"]).expect(77);
-    server.stop();
+    let root = place.token(&["--role", "admin"]);
+    let server = serve(&place, &[AUTH, ("TUTTI_LOG", "trace")]);
+    let made = ask(&server, &place, Some(&root), &["token", "create", "--role", "reader"]).expect(0);
+    let refused = ask(&server, &place, Some(made.stdout.trim()), &["token", "list"]).expect(77);
+    ask(&server, &place, Some("tutti_0000"), &["list"]).expect(77);
+    stop(server);
     let log = said(&place);
     for secret in [root.as_str(), made.stdout.trim(), "tutti_0000"] {
         assert!(!log.contains(secret), "a token is logged");

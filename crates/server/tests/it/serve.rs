@@ -1,10 +1,8 @@
 //! `tutti serve` and the commands and callers that use it: real processes, real agents, a port of their own.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -16,69 +14,23 @@ use tutti_api::v1::run_service_client::RunServiceClient;
 use tutti_api::v1::watch_run_response::Message;
 
 use crate::host::{Host, said};
-use crate::support::{Done, EXAMPLE, Place, about, until, workflow};
+use crate::support::{EXAMPLE, Place, about, jsonl, seqs, until, workflow};
 
-/// A server under way; killed with its test.
-struct Server {
-    child: Child,
-    url: String,
-    _stdout: BufReader<ChildStdout>,
+/// A server with the agents of the example.
+fn serve(place: &Place) -> Host {
+    Host::with(place, &["--agents", &format!("{EXAMPLE}/agents.yaml")])
 }
 
-impl Server {
-    /// Starts a server on a free port and waits until it listens.
-    fn start(place: &Place) -> Self {
-        let agents = format!("{EXAMPLE}/agents.yaml");
-        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--agents", &agents]);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
-        Self { child, url, _stdout: stdout }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits for the end: the exit code.
-    fn end(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-
-    fn tutti(&self, place: &Place, args: &[&str]) -> Done {
-        place.tutti(&[args, &["--server", &self.url]].concat())
-    }
-
-    fn submit(&self, place: &Place, more: &[&str]) -> String {
-        let done = self.tutti(place, &[&["submit", &workflow()], more].concat()).expect(0);
-        done.stdout.trim().to_owned()
-    }
-
-    /// Follows a run to its end: its events.
-    fn follow(&self, place: &Place, run: &str, from: &str) -> Vec<Value> {
-        let done = self.tutti(place, &["events", run, "--follow", "--from", from, "-o", "jsonl"]).expect(0);
-        done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    async fn client(&self) -> RunServiceClient<Channel> {
-        RunServiceClient::connect(self.url.clone()).await.unwrap()
-    }
+/// Starts a run of the example.
+fn submit(server: &Host, place: &Place, more: &[&str]) -> String {
+    server.submit_file(place, &workflow(), more)
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+async fn client(server: &Host) -> RunServiceClient<Channel> {
+    RunServiceClient::connect(server.url.clone()).await.unwrap()
 }
 
-fn seqs(events: &[Value]) -> Vec<u64> {
-    events.iter().map(|event| event["seq"].as_u64().unwrap()).collect()
-}
-
-fn states(place: &Place, server: &Server) -> Vec<String> {
+fn states(place: &Place, server: &Host) -> Vec<String> {
     let page = server.tutti(place, &["list", "-o", "json"]).expect(0).json();
     page["runs"].as_array().unwrap().iter().map(|run| run["state"].as_str().unwrap().to_owned()).collect()
 }
@@ -86,14 +38,14 @@ fn states(place: &Place, server: &Server) -> Vec<String> {
 #[test]
 fn a_run_is_submitted_followed_and_shown_as_locally() {
     let place = Place::with_delay(50);
-    let server = Server::start(&place);
+    let server = serve(&place);
     let request = "0b54a9c8-3c8c-4f0e-9a55-6c7d1b6f0001";
-    let run = server.submit(&place, &["--request-id", request]);
-    assert_eq!(server.submit(&place, &["--request-id", request]), run, "one request, one run");
-    let all = server.follow(&place, &run, "1");
+    let run = submit(&server, &place, &["--request-id", request]);
+    assert_eq!(submit(&server, &place, &["--request-id", request]), run, "one request, one run");
+    let all = server.follow(&place, &run);
     assert!(seqs(&all).into_iter().eq(1..=all.len() as u64), "no gap, no duplicate");
     assert_eq!(all.last().unwrap()["event"], "RunCompleted");
-    assert_eq!(server.follow(&place, &run, "7"), all[6..], "from any number");
+    assert_eq!(server.follow_from(&place, &run, 7), all[6..], "from any number");
 
     // The server's answers are those of its store.
     for args in [
@@ -109,7 +61,7 @@ fn a_run_is_submitted_followed_and_shown_as_locally() {
         assert_eq!(remote.stdout, local.stdout, "{args:?}");
     }
 
-    let others: Vec<String> = (0..3).map(|_| server.submit(&place, &[])).collect();
+    let others: Vec<String> = (0..3).map(|_| submit(&server, &place, &[])).collect();
     let first = server.tutti(&place, &["list", "-o", "json", "--limit", "3"]).expect(0).json();
     let next = first["next"].as_str().unwrap();
     let second = server.tutti(&place, &["list", "-o", "json", "--limit", "3", "--cursor", next]).expect(0).json();
@@ -125,29 +77,29 @@ fn a_run_is_submitted_followed_and_shown_as_locally() {
 #[test]
 fn a_run_is_held_and_goes_on_and_a_terminated_one_does_not() {
     let place = Place::with_delay(300);
-    let server = Server::start(&place);
-    let run = server.submit(&place, &[]);
+    let server = serve(&place);
+    let run = submit(&server, &place, &[]);
     let pause = ["pause", &run, "--reason", "the audit", "--request-id", "0b54a9c8-3c8c-4f0e-9a55-6c7d1b6f0002"];
     assert!(server.tutti(&place, &pause).expect(0).stderr.contains("is paused"));
     assert_eq!(states(&place, &server), ["paused"]);
     assert!(server.tutti(&place, &["resume", &run]).expect(0).stderr.contains("goes on"));
     // A late copy of the request does not hold it again.
     server.tutti(&place, &pause).expect(0);
-    let events = server.follow(&place, &run, "1");
+    let events = server.follow(&place, &run);
     let of = |name: &str| events.iter().filter(|event| event["event"] == name).count();
     assert_eq!((of("RunPaused"), of("RunResumed"), of("RunCompleted")), (1, 1, 1));
     server.tutti(&place, &["retry", &run, "--reason", "x"]).expect(2);
-    let run = server.submit(&place, &[]);
+    let run = submit(&server, &place, &[]);
     server.tutti(&place, &["terminate", &run, "--reason", "not needed", "--yes"]).expect(0);
-    assert_eq!(server.follow(&place, &run, "1").last().unwrap()["event"], "RunTerminated");
+    assert_eq!(server.follow(&place, &run).last().unwrap()["event"], "RunTerminated");
     server.tutti(&place, &["resume", &run]).expect(2);
 }
 
 #[test]
 fn commands_beside_a_server_reach_it_through_the_store() {
     let place = Place::with_delay(300);
-    let server = Server::start(&place);
-    let run = server.submit(&place, &[]);
+    let server = serve(&place);
+    let run = submit(&server, &place, &[]);
     assert!(place.tutti(&["pause", &run, "--reason", "the audit", "--yes"]).expect(0).stderr.contains("is paused"));
     assert_eq!(states(&place, &server), ["paused"]);
     let refused = place.tutti(&["retry", &run, "--reason", "x", "--yes"]).expect(2);
@@ -156,26 +108,25 @@ fn commands_beside_a_server_reach_it_through_the_store() {
     let driven = place.tutti(&["resume", &run]).expect(69);
     assert!(driven.stderr.contains("is in use") && driven.stderr.contains("--server URL"), "{}", driven.stderr);
     place.tutti(&["cancel", &run, "--reason", "enough", "--yes"]).expect(0);
-    assert_eq!(server.follow(&place, &run, "1").last().unwrap()["data"]["reason"], "enough");
+    assert_eq!(server.follow(&place, &run).last().unwrap()["data"]["reason"], "enough");
 }
 
 #[test]
 fn a_run_is_cancelled_and_what_is_not_there_is_said() {
     let place = Place::with_delay(2_000);
-    let server = Server::start(&place);
-    let run = server.submit(&place, &[]);
+    let server = serve(&place);
+    let run = submit(&server, &place, &[]);
     let refused = server.tutti(&place, &["cancel", &run, "--reason", "x"]).expect(2);
     assert!(refused.stderr.contains("--yes"), "{}", refused.stderr);
     let cancel = ["cancel", &run, "--reason", "wrong data", "--yes"];
     assert!(server.tutti(&place, &cancel).expect(0).stderr.contains("is cancelled"));
     assert!(server.tutti(&place, &cancel).expect(0).stderr.contains("is cancelled, as before"));
-    let events = server.follow(&place, &run, "1");
+    let events = server.follow(&place, &run);
     assert_eq!(events.last().unwrap()["data"]["reason"], "wrong data");
     assert_eq!(states(&place, &server), ["cancelled"]);
     server.tutti(&place, &["cancel", "ffff", "--reason", "x", "--yes"]).expect(2);
-    server.signal(Signal::TERM);
     let url = server.url.clone();
-    assert_eq!(server.end(), Some(0), "drained");
+    assert_eq!(server.end_by(Signal::TERM), Some(0), "drained");
     let gone = place.tutti(&["list", "--server", &url]).expect(69);
     assert!(gone.stderr.contains("tutti serve"), "{}", gone.stderr);
     place.tutti(&["list", "--server", "nonsense"]).expect(2);
@@ -193,23 +144,17 @@ fn a_public_address_needs_a_word() {
 #[test]
 fn killed_in_the_middle_of_runs_a_new_server_finishes_them_and_watchers_miss_nothing() {
     let place = Place::with_delay(300);
-    let server = Server::start(&place);
-    let runs: Vec<String> = (0..3).map(|_| server.submit(&place, &[])).collect();
+    let server = serve(&place);
+    let runs: Vec<String> = (0..3).map(|_| submit(&server, &place, &[])).collect();
     until("the middle", || (!about(&place.events(), "StepCompleted", "generate-a").is_empty()).then_some(()));
-    let before: Vec<Vec<Value>> = runs
-        .iter()
-        .map(|run| {
-            let done = server.tutti(&place, &["events", run, "-o", "jsonl"]).expect(0);
-            done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-        })
-        .collect();
-    server.signal(Signal::KILL);
-    assert_eq!(server.end(), None);
+    let before: Vec<Vec<Value>> =
+        runs.iter().map(|run| jsonl(&server.tutti(&place, &["events", run, "-o", "jsonl"]).expect(0).stdout)).collect();
+    assert_eq!(server.end_by(Signal::KILL), None);
 
-    let server = Server::start(&place);
+    let server = serve(&place);
     for (run, before) in runs.iter().zip(before) {
         let next = before.len() + 1;
-        let after = server.follow(&place, run, &next.to_string());
+        let after = server.follow_from(&place, run, next);
         assert!(seqs(&after).into_iter().eq(next as u64..next as u64 + after.len() as u64), "on from where it was");
         assert_eq!(after.last().unwrap()["event"], "RunCompleted");
     }
@@ -219,7 +164,7 @@ fn killed_in_the_middle_of_runs_a_new_server_finishes_them_and_watchers_miss_not
 #[tokio::test]
 async fn a_server_that_listens_is_healthy() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = serve(&place);
     let channel = Channel::from_shared(server.url.clone()).unwrap().connect().await.unwrap();
     let mut health = HealthClient::new(channel);
     for service in ["", "tutti.v1.RunService"] {
@@ -232,8 +177,8 @@ async fn a_server_that_listens_is_healthy() {
 #[tokio::test]
 async fn callers_are_told_which_field_is_wrong() {
     let place = Place::new();
-    let server = Server::start(&place);
-    let mut client = server.client().await;
+    let server = serve(&place);
+    let mut client = client(&server).await;
     let good = v1::StartRunRequest {
         request_id: "0b54a9c8-3c8c-4f0e-9a55-6c7d1b6f0002".to_owned(),
         source: Some(v1::start_run_request::Source::Workflow(
@@ -264,9 +209,9 @@ async fn callers_are_told_which_field_is_wrong() {
 #[tokio::test]
 async fn a_watch_and_a_description_say_the_same_and_a_stopping_server_says_so() {
     let place = Place::with_delay(300);
-    let server = Server::start(&place);
-    let run = server.submit(&place, &[]);
-    let mut client = server.client().await;
+    let mut server = serve(&place);
+    let run = submit(&server, &place, &[]);
+    let mut client = client(&server).await;
     let watch = |from_seq| v1::WatchRunRequest { run_id: run.clone(), from_seq, ..v1::WatchRunRequest::default() };
     assert_eq!(client.watch_run(watch(1_000)).await.unwrap_err().code(), Code::OutOfRange);
     let mut stream = client.watch_run(watch(0)).await.unwrap().into_inner();
@@ -284,7 +229,7 @@ async fn a_watch_and_a_description_say_the_same_and_a_stopping_server_says_so() 
     assert!(described.steps.iter().all(|step| step.state() == v1::StepState::Completed && step.attempts == 1));
     assert_eq!(described.summary.unwrap().state(), v1::RunState::Completed);
 
-    let open = server.submit(&place, &[]);
+    let open = submit(&server, &place, &[]);
     let watch = v1::WatchRunRequest { run_id: open.clone(), ..v1::WatchRunRequest::default() };
     let mut stream = client.watch_run(watch).await.unwrap().into_inner();
     server.signal(Signal::TERM);
@@ -298,8 +243,8 @@ async fn a_watch_and_a_description_say_the_same_and_a_stopping_server_says_so() 
     assert_eq!(end.code(), Code::Unavailable, "{end}");
     assert_eq!(server.end(), Some(0));
 
-    let next = Server::start(&place);
-    assert_eq!(next.follow(&place, &open, "1").last().unwrap()["event"], "RunCompleted");
+    let next = serve(&place);
+    assert_eq!(next.follow(&place, &open).last().unwrap()["event"], "RunCompleted");
 }
 
 #[test]

@@ -127,8 +127,12 @@ impl Place {
 
     /// The events of the latest run so far; none before there is a run.
     pub fn events(&self) -> Vec<Value> {
-        let done = self.tutti(&["events", "latest", "-o", "jsonl"]);
-        done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        jsonl(&self.tutti(&["events", "latest", "-o", "jsonl"]).stdout)
+    }
+
+    /// Makes a token in the store, which no server has: its text.
+    pub fn token(&self, args: &[&str]) -> String {
+        self.tutti(&[&["token", "create"], args].concat()).expect(0).stdout.trim().to_owned()
     }
 
     /// The data of the latest run.
@@ -209,6 +213,17 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "{what}: did not come within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Lines of JSON, and nothing else.
+#[track_caller]
+pub fn jsonl(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+/// The numbers of events.
+pub fn seqs(events: &[Value]) -> Vec<u64> {
+    events.iter().map(|event| event["seq"].as_u64().unwrap()).collect()
 }
 
 /// Events of a kind about a step.

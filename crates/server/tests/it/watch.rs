@@ -6,11 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::host::{AGENTS, CHAIN, Host, Talking, lines};
-use crate::support::{Place, about, until};
-
-fn seqs(events: &[Value]) -> Vec<u64> {
-    events.iter().map(|event| event["seq"].as_u64().unwrap()).collect()
-}
+use crate::support::{Place, about, seqs, until};
 
 /// Waits until a run has begun to work.
 fn begun(place: &Place) {

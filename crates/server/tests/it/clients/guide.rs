@@ -17,10 +17,11 @@ use async_trait::async_trait;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tutti_a2a::card::AgentSkill;
-use tutti_example_agents::kit::{Agent, Instruments, Outcome, Server as AgentServer, Skill, SkillError, TaskContext};
+use tutti_example_agents::kit::{Agent, Instruments, Outcome, Server, Skill, SkillError, TaskContext};
 
-use super::{PATIENCE, Python, Server, lasting_address, python, root};
-use crate::support::Place;
+use super::{PATIENCE, Python, lasting_address};
+use crate::host::{Host, said};
+use crate::support::{Place, python, root};
 
 /// Asks whether it may until it is told.
 struct Approves;
@@ -42,7 +43,7 @@ impl Skill for Approves {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_of_the_api_guide_works() {
     let agent = Agent { name: "legal".into(), skills: vec![Arc::new(Approves)], instruments: Instruments::default() };
-    let legal = AgentServer::bind(agent, "127.0.0.1", 0).await.unwrap();
+    let legal = Server::bind(agent, "127.0.0.1", 0).await.unwrap();
     let agent = format!("http://{}", legal.address());
     let serving = tokio::spawn(legal.run(None, std::future::pending()));
     tokio::task::spawn_blocking(move || run(&agent)).await.unwrap();
@@ -56,16 +57,16 @@ fn run(agent: &str) {
     open.write("agents.yaml", &format!("{shop}{legal}"));
     open.write("tutti.toml", "[server]\nreflection = true\n[agents.policy]\nallow_loopback = true\n");
     let address = lasting_address();
-    let server = Server::start(&open, &["--listen", &address]);
+    let server = Host::with(&open, &["--listen", &address]);
 
     // A server that knows its callers, and its first token.
     closed.write("agents.yaml", &format!("agents:\n{legal}"));
     let tls = "[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n";
     closed.write("tutti.toml", &format!("[server]\nreflection = true\n[auth]\nenabled = true\n{tls}"));
     let authority = certify(&closed);
-    let token = closed.tutti(&["token", "create", "--role", "admin", "--name", "guide"]).expect(0).stdout;
-    let secure = Server::start(&closed, &["--listen", "127.0.0.1:0"]);
-    let (_, port) = secure.address.split_once(':').unwrap();
+    let token = closed.token(&["--role", "admin", "--name", "guide"]);
+    let secure = Host::start(&closed);
+    let (_, port) = secure.address().split_once(':').unwrap();
 
     for name in ["examples", "proto"] {
         symlink(root().join(name), open.path().join(name)).unwrap();
@@ -79,16 +80,16 @@ fn run(agent: &str) {
     ];
     let mut args = vec![&*page, "--programs", &programs, "--patience", PATIENCE];
     args.extend(instead.iter().flat_map(|pair| ["--instead", pair]));
-    let mut guide = Python::start(open.path(), "guide.py", &args, &[("TUTTI_TOKEN", token.trim())]);
+    let mut guide = Python::start(open.path(), "guide.py", &args, &[("TUTTI_TOKEN", &token)]);
     let printed = || std::fs::read_to_string(open.path().join("guide.log")).unwrap_or_default();
-    assert_eq!(guide.line(), "under way\n", "{}\n{}", printed(), server.log());
+    assert_eq!(guide.line(), "under way\n", "{}\n{}", printed(), said(&open));
 
     // The loops of the page, and a server that dies.
-    assert_eq!(server.end(Signal::KILL), None, "ended by the signal");
+    assert_eq!(server.end_by(Signal::KILL), None, "ended by the signal");
     guide.go_on();
-    let server = Server::start(&open, &["--listen", &address]);
+    let server = Host::with(&open, &["--listen", &address]);
     guide.end();
-    assert_eq!(server.end(Signal::TERM), Some(0), "drained");
+    assert_eq!(server.end_by(Signal::TERM), Some(0), "drained");
 }
 
 /// Writes a certificate for `localhost` and its key: the authority that signed it.

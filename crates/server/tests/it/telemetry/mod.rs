@@ -4,13 +4,12 @@ mod agent;
 mod receiver;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tonic::Request;
 use tutti_api::v1;
@@ -20,53 +19,14 @@ use tutti_core::trace::{RunTrace, span_id};
 
 use self::agent::Agent;
 use self::receiver::{Receiver, number, text};
+use crate::host::Host;
 use crate::support::{EXAMPLE, Place, about, until, workflow};
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// A server under way; killed with its test.
-struct Server {
-    child: Child,
-    url: String,
-    _stdout: BufReader<ChildStdout>,
-}
-
-impl Server {
-    /// Starts a server on a free port that tells the receiver everything, and waits until it listens.
-    fn start(place: &Place, agents: &str, receiver: &Receiver) -> Self {
-        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--agents", agents]);
-        Self::of(telling(&mut command, receiver))
-    }
-
-    fn of(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
-        Self { child, url, _stdout: stdout }
-    }
-
-    fn submit(&self, place: &Place, workflow: &str) -> String {
-        place.tutti(&["submit", workflow, "--server", &self.url]).expect(0).stdout.trim().to_owned()
-    }
-
-    fn follow(&self, place: &Place, run: &str) -> Vec<Value> {
-        let done = place.tutti(&["events", run, "--follow", "-o", "jsonl", "--server", &self.url]).expect(0);
-        done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    fn end(mut self, signal: Signal) -> Option<i32> {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A server on a free port that tells the receiver everything.
+fn serve(place: &Place, agents: &str, receiver: &Receiver) -> Host {
+    Host::of(place, telling(&mut place.command(&["serve", "--listen", "127.0.0.1:0", "--agents", agents]), receiver))
 }
 
 fn telling<'c>(command: &'c mut Command, receiver: &Receiver) -> &'c mut Command {
@@ -121,7 +81,7 @@ async fn a_trace_goes_from_the_caller_through_the_run_to_the_agent() {
     let (place, receiver, agent) = (Place::new(), Receiver::start().await, Agent::start().await);
     let agents = format!("agents: [{{name: witness, url: '{}', capabilities: [see]}}]", agent.url);
     let agents = place.write("agents.yaml", &agents);
-    let server = Server::start(&place, &agents, &receiver);
+    let server = serve(&place, &agents, &receiver);
 
     let workflow = "id: seen\nsteps: [{id: a, capability: see}, {id: b, capability: see, depends_on: [a]}]";
     let mut request = Request::new(v1::StartRunRequest {
@@ -149,19 +109,19 @@ async fn a_trace_goes_from_the_caller_through_the_run_to_the_agent() {
         assert_eq!(attempt.parent_span_id, find(&spans, &format!("step {step}")).span_id);
         assert_eq!(text(&attempt.attributes, "tutti.agent.task.id"), Some(&*format!("task of {message}")));
     }
-    assert_eq!(server.end(Signal::TERM), Some(0));
+    assert_eq!(server.end_by(Signal::TERM), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_every_step_of_the_run_has_its_span() {
     let (place, receiver) = (Place::with_delay(300), Receiver::start().await);
     let agents = format!("{EXAMPLE}/agents.yaml");
-    let server = Server::start(&place, &agents, &receiver);
-    let run = server.submit(&place, &workflow());
+    let server = serve(&place, &agents, &receiver);
+    let run = server.submit_file(&place, &workflow(), &[]);
     until("the middle", || (!about(&place.events(), "StepCompleted", "generate-a").is_empty()).then_some(()));
-    assert_eq!(server.end(Signal::KILL), None);
+    assert_eq!(server.end_by(Signal::KILL), None);
 
-    let server = Server::start(&place, &agents, &receiver);
+    let server = serve(&place, &agents, &receiver);
     let events = server.follow(&place, &run);
     assert_eq!(events.last().unwrap()["event"], "RunCompleted");
     let spans = trace_of(&receiver, &run);
@@ -228,9 +188,8 @@ async fn the_log_is_in_the_trace_of_the_run() {
 async fn a_server_shows_its_metrics_to_prometheus_unless_it_is_told_not_to() {
     let place = Place::new();
     let agents = format!("{EXAMPLE}/agents.yaml");
-    let args = ["serve", "--listen", "127.0.0.1:0", "--agents", &agents];
-    let server = Server::of(&mut place.command(&args));
-    let run = server.submit(&place, &workflow());
+    let server = Host::with(&place, &["--agents", &agents]);
+    let run = server.submit_file(&place, &workflow(), &[]);
     server.follow(&place, &run);
     let page = until("the end of the run", || {
         let page = get(&server.url, "/metrics");
@@ -257,7 +216,8 @@ async fn a_server_shows_its_metrics_to_prometheus_unless_it_is_told_not_to() {
         assert!(page.lines().any(|found| found.starts_with(line)), "{line} in\n{page}");
     }
     drop(server);
-    let server = Server::of(place.command(&args).env("ENABLE_OBSERVABILITY", "false"));
+    let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--agents", &agents]);
+    let server = Host::of(&place, command.env("ENABLE_OBSERVABILITY", "false"));
     assert!(!get(&server.url, "/metrics").contains("tutti_"));
 }
 
@@ -284,14 +244,11 @@ fn a_receiver_that_does_not_answer_holds_nothing_up() {
 #[test]
 fn where_callers_are_checked_metrics_are_for_readers_of_all_namespaces() {
     let place = Place::new();
-    let token = |more: &[&str]| {
-        let done = place.tutti(&[&["token", "create", "--role", "reader"], more].concat()).expect(0);
-        done.stdout.trim().to_owned()
-    };
-    let (all, one) = (token(&[]), token(&["--namespace", "default"]));
+    let all = place.token(&["--role", "reader"]);
+    let one = place.token(&["--role", "reader", "--namespace", "default"]);
     let agents = format!("{EXAMPLE}/agents.yaml");
     let mut command = place.command(&["serve", "--listen", "127.0.0.1:0", "--agents", &agents]);
-    let server = Server::of(command.env("TUTTI_AUTH__ENABLED", "true"));
+    let server = Host::of(&place, command.env("TUTTI_AUTH__ENABLED", "true"));
     let status = |token: &str| get_as(&server.url, "/metrics", token)[9..12].to_owned();
     assert_eq!([status(""), status("nonsense"), status(&one), status(&all)], ["401", "401", "403", "200"]);
 }
