@@ -110,7 +110,7 @@ impl Conductor {
         }
         let registry = Registry::default();
         fleet.members().iter().for_each(|member| registry.register(member.record()));
-        AgentService::enlist(&registry, &*self.store.records).await?;
+        AgentService::enlist(&registry, &*self.store.records, SystemClock.now()).await?;
         check_offers(&begin, &registry, agents)?;
         let ports = self.store.ports(self.transport.clone(), &self.telemetry);
         let engine = Engine::start(ports, registry, self.execution.engine());

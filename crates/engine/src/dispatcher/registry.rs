@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tutti_core::ids::{AgentId, Capability, Namespace};
 use tutti_core::ports::agent::{AgentAccess, AgentEndpoint};
 use tutti_core::time::Timestamp;
@@ -55,7 +54,8 @@ pub struct AgentState {
 
 /// The agents by name and capability. Cloning shares them.
 ///
-/// A name is one agent's, whosever it is: histories name agents by it alone.
+/// A name is one agent's, whosever it is: histories name agents by it alone. The registry has no clock: who asks says what
+/// time it is.
 #[derive(Debug, Clone, Default)]
 pub struct Registry(Arc<Mutex<Agents>>);
 
@@ -71,7 +71,7 @@ struct Agent {
     stats: AgentStats,
     namespace: Option<Namespace>,
     /// How long it is trusted after a sign of life, and since when.
-    heartbeat: Option<(Duration, Instant)>,
+    heartbeat: Option<(Duration, Timestamp)>,
     load: Option<f64>,
     last_seen: Option<Timestamp>,
 }
@@ -84,12 +84,18 @@ impl Registry {
 
     /// Adds an agent of a namespace, or replaces what was known of it there; its statistics stay. One with a heartbeat
     /// is trusted for so long from now on, and after each sign of life. False if the name is not the namespace's.
-    pub fn register_in(&self, namespace: &Namespace, record: AgentRecord, heartbeat: Option<Duration>) -> bool {
+    pub fn register_in(
+        &self,
+        namespace: &Namespace,
+        record: AgentRecord,
+        heartbeat: Option<Duration>,
+        now: Timestamp,
+    ) -> bool {
         let agents = &mut *self.lock();
         if agents.by_id.get(&record.id).is_some_and(|agent| agent.namespace.as_ref() != Some(namespace)) {
             return false;
         }
-        agents.put(record, Some(namespace.clone()), heartbeat);
+        agents.put(record, Some(namespace.clone()), heartbeat.map(|period| (period, now)));
         true
     }
 
@@ -106,7 +112,7 @@ impl Registry {
         let Some(agent) = agents.by_id.get_mut(id) else { return false };
         (agent.load, agent.last_seen) = (load, Some(at));
         if let Some((_, since)) = &mut agent.heartbeat {
-            *since = Instant::now();
+            *since = at;
         }
         true
     }
@@ -114,31 +120,37 @@ impl Registry {
     /// Every agent, by name.
     #[must_use]
     pub fn list(&self) -> Vec<(AgentRecord, AgentStats)> {
-        self.states(|_| true).into_iter().map(|state| (state.record, state.stats)).collect()
+        let mut list: Vec<_> = self.lock().by_id.values().map(|agent| (agent.record.clone(), agent.stats)).collect();
+        list.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        list
     }
 
     /// The agents that a namespace's steps can be asked of, by name.
     #[must_use]
-    pub fn list_for(&self, namespace: &Namespace) -> Vec<AgentState> {
-        self.states(|agent| agent.serves(namespace))
+    pub fn list_for(&self, namespace: &Namespace, now: Timestamp) -> Vec<AgentState> {
+        let agents = self.lock();
+        let own = agents.by_id.values().filter(|agent| agent.serves(namespace));
+        let mut list: Vec<_> = own.map(|agent| agent.state(now)).collect();
+        list.sort_by(|a, b| a.record.id.cmp(&b.record.id));
+        list
     }
 
     /// An agent, whosever it is.
     #[must_use]
-    pub fn state(&self, id: &AgentId) -> Option<AgentState> {
-        self.lock().by_id.get(id).map(Agent::state)
+    pub fn state(&self, id: &AgentId, now: Timestamp) -> Option<AgentState> {
+        self.lock().by_id.get(id).map(|agent| agent.state(now))
     }
 
     /// The agents of a namespace that have all of some capabilities, in the order in which they are asked.
     #[must_use]
-    pub fn discover(&self, namespace: &Namespace, capabilities: &[Capability]) -> Vec<AgentState> {
+    pub fn discover(&self, namespace: &Namespace, capabilities: &[Capability], now: Timestamp) -> Vec<AgentState> {
         let agents = self.lock();
         let able = |agent: &&Agent| {
             agent.serves(namespace) && capabilities.iter().all(|wanted| agent.record.capabilities.contains(wanted))
         };
         let mut found: Vec<&Agent> = agents.by_id.values().filter(able).collect();
-        found.sort_by(|a, b| a.rank(b));
-        found.into_iter().map(Agent::state).collect()
+        found.sort_by(|a, b| a.rank(b, now));
+        found.into_iter().map(|agent| agent.state(now)).collect()
     }
 
     /// Where an agent is.
@@ -162,15 +174,16 @@ impl Registry {
         capability: &Capability,
         pinned: Option<&AgentId>,
         asked: &[AgentId],
+        now: Timestamp,
     ) -> Option<AgentId> {
         let agents = self.lock();
         let fit = |id: &AgentId| {
             let agent = agents.by_id.get(id)?;
-            (agent.serves(namespace) && !agent.is_silent() && !asked.contains(id)).then_some(agent)
+            (agent.serves(namespace) && !agent.is_silent(now) && !asked.contains(id)).then_some(agent)
         };
         let chosen = match pinned {
             Some(pinned) => fit(pinned),
-            None => agents.by_capability.get(capability)?.iter().filter_map(fit).min_by(|a, b| a.rank(b)),
+            None => agents.by_capability.get(capability)?.iter().filter_map(fit).min_by(|a, b| a.rank(b, now)),
         };
         chosen.map(|agent| agent.record.id.clone())
     }
@@ -197,12 +210,6 @@ impl Registry {
         });
     }
 
-    fn states(&self, wanted: impl Fn(&Agent) -> bool) -> Vec<AgentState> {
-        let mut list: Vec<_> = self.lock().by_id.values().filter(|agent| wanted(agent)).map(Agent::state).collect();
-        list.sort_by(|a, b| a.record.id.cmp(&b.record.id));
-        list
-    }
-
     fn with_stats(&self, id: &AgentId, change: impl FnOnce(&mut AgentStats)) {
         if let Some(agent) = self.lock().by_id.get_mut(id) {
             change(&mut agent.stats);
@@ -225,12 +232,11 @@ impl AgentStats {
 }
 
 impl Agents {
-    fn put(&mut self, record: AgentRecord, namespace: Option<Namespace>, heartbeat: Option<Duration>) {
+    fn put(&mut self, record: AgentRecord, namespace: Option<Namespace>, heartbeat: Option<(Duration, Timestamp)>) {
         self.forget_capabilities(&record.id);
         for capability in &record.capabilities {
             self.by_capability.entry(capability.clone()).or_default().push(record.id.clone());
         }
-        let heartbeat = heartbeat.map(|period| (period, Instant::now()));
         let agent = self.by_id.remove(&record.id);
         let (stats, load, last_seen) =
             agent.map_or_else(Default::default, |before| (before.stats, before.load, before.last_seen));
@@ -250,8 +256,8 @@ impl Agent {
         self.namespace.as_ref().is_none_or(|own| own == namespace)
     }
 
-    fn is_silent(&self) -> bool {
-        self.heartbeat.is_some_and(|(period, since)| since.elapsed() > period)
+    fn is_silent(&self, now: Timestamp) -> bool {
+        self.heartbeat.is_some_and(|(period, since)| now.since(since) > period)
     }
 
     /// Whether it says that it can take no more.
@@ -260,10 +266,10 @@ impl Agent {
     }
 
     /// Who of two is asked first.
-    fn rank(&self, other: &Self) -> Ordering {
+    fn rank(&self, other: &Self, now: Timestamp) -> Ordering {
         let coarse = |agent: &Self| {
             let stats = agent.stats;
-            (agent.is_silent(), stats.failures_in_row > 0, agent.is_full(), stats.in_flight)
+            (agent.is_silent(now), stats.failures_in_row > 0, agent.is_full(), stats.in_flight)
         };
         let failure_rate = |agent: &Self| {
             let AgentStats { succeeded, failed, .. } = agent.stats;
@@ -276,12 +282,12 @@ impl Agent {
             .then_with(|| self.record.id.cmp(&other.record.id))
     }
 
-    fn state(&self) -> AgentState {
+    fn state(&self, now: Timestamp) -> AgentState {
         AgentState {
             record: self.record.clone(),
             stats: self.stats,
             namespace: self.namespace.clone(),
-            healthy: !self.is_silent(),
+            healthy: !self.is_silent(now),
             load: self.load,
             last_seen: self.last_seen,
         }
@@ -313,10 +319,14 @@ mod tests {
         name.parse().unwrap()
     }
 
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
     fn choose(registry: &Registry, namespace: &str, pinned: Option<&str>, asked: &[&str]) -> Option<String> {
+        let (namespace, capability) = (namespace.parse().unwrap(), "x".parse().unwrap());
         let asked: Vec<AgentId> = asked.iter().map(|name| id(name)).collect();
-        let chosen =
-            registry.choose(&namespace.parse().unwrap(), &"x".parse().unwrap(), pinned.map(id).as_ref(), &asked);
+        let chosen = registry.choose(&namespace, &capability, pinned.map(id).as_ref(), &asked, at(0));
         chosen.map(|id| id.to_string())
     }
 
@@ -334,7 +344,7 @@ mod tests {
         registry.attempt_started(&id("b"));
         registry.attempt_ended(&id("b"), Some(false));
         assert_eq!(first(&registry, &[]).unwrap(), "c", "healthy");
-        assert_eq!(registry.choose(&Namespace::default(), &"y".parse().unwrap(), None, &[]), None);
+        assert_eq!(registry.choose(&Namespace::default(), &"y".parse().unwrap(), None, &[], at(0)), None);
     }
 
     #[test]
@@ -350,44 +360,46 @@ mod tests {
     fn an_agent_of_a_namespace_is_nobody_elses() {
         let registry = Registry::default();
         let red = "red".parse().unwrap();
-        assert!(registry.register_in(&red, record("r"), None));
+        assert!(registry.register_in(&red, record("r"), None, at(0)));
         assert_eq!(choose(&registry, "red", None, &[]).unwrap(), "r");
         for pinned in [None, Some("r")] {
             assert_eq!(choose(&registry, "blue", pinned, &[]), None);
         }
         let blue = "blue".parse().unwrap();
-        assert!(registry.list_for(&blue).is_empty() && registry.discover(&blue, &[]).is_empty());
-        assert!(!registry.register_in(&blue, record("r"), None), "the name is another's");
+        assert!(registry.list_for(&blue, at(0)).is_empty() && registry.discover(&blue, &[], at(0)).is_empty());
+        assert!(!registry.register_in(&blue, record("r"), None, at(0)), "the name is another's");
         registry.register(record("all"));
-        assert!(!registry.register_in(&blue, record("all"), None), "the name is everybody's");
+        assert!(!registry.register_in(&blue, record("all"), None, at(0)), "the name is everybody's");
         assert_eq!(choose(&registry, "blue", None, &[]).unwrap(), "all");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn who_is_silent_is_not_asked_until_it_is_heard() {
+    #[test]
+    fn who_is_silent_is_not_asked_until_it_is_heard() {
         let registry = Registry::default();
         let (default, period) = (Namespace::default(), Duration::from_secs(10));
-        assert!(registry.register_in(&default, record("a"), Some(period)));
-        assert_eq!(first(&registry, &[]).unwrap(), "a", "it has its time to say something");
-        tokio::time::advance(period + Duration::from_millis(1)).await;
-        assert_eq!(first(&registry, &[]), None);
-        assert!(!registry.list_for(&default)[0].healthy);
-        assert!(registry.heard(&id("a"), Some(0.5), Timestamp::from_micros(7)));
-        assert_eq!(first(&registry, &[]).unwrap(), "a");
-        assert_eq!(registry.state(&id("a")).unwrap().last_seen, Some(Timestamp::from_micros(7)));
-        assert!(!registry.heard(&id("nobody"), None, Timestamp::default()));
+        let chosen = |now| registry.choose(&default, &"x".parse().unwrap(), None, &[], now);
+        assert!(registry.register_in(&default, record("a"), Some(period), at(5)));
+        for now in [at(0), at(5), at(15)] {
+            assert_eq!(chosen(now), Some(id("a")), "it has its time to say something, whatever a clock does");
+        }
+        assert_eq!(chosen(at(16)), None);
+        assert!(!registry.list_for(&default, at(16))[0].healthy);
+        assert!(registry.heard(&id("a"), Some(0.5), at(17)));
+        assert_eq!(chosen(at(27)), Some(id("a")));
+        assert_eq!(chosen(at(28)), None);
+        assert_eq!(registry.state(&id("a"), at(28)).unwrap().last_seen, Some(at(17)));
+        assert!(!registry.heard(&id("nobody"), None, at(28)));
     }
 
     #[test]
     fn agents_are_discovered_best_first() {
         let registry = registry();
-        let at = Timestamp::default();
-        registry.heard(&id("a"), Some(1.0), at);
-        registry.heard(&id("b"), Some(0.4), at);
-        registry.heard(&id("c"), Some(0.2), at);
+        registry.heard(&id("a"), Some(1.0), at(0));
+        registry.heard(&id("b"), Some(0.4), at(0));
+        registry.heard(&id("c"), Some(0.2), at(0));
         let found = |wanted: &[&str]| {
             let wanted: Vec<Capability> = wanted.iter().map(|name| name.parse().unwrap()).collect();
-            let found = registry.discover(&Namespace::default(), &wanted);
+            let found = registry.discover(&Namespace::default(), &wanted, at(0));
             found.iter().map(|state| state.record.id.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(found(&["x"]), ["c", "b", "a"]);

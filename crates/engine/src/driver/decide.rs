@@ -91,7 +91,7 @@ impl Driver {
             let (step, tried) = (live.state.plan().step(index), &live.state.step(index).tried);
             let path = live.state.plan().path(index);
             let namespace = &live.state.created().namespace;
-            let chosen = self.registry.choose(namespace, &step.capability, step.agent.as_ref(), tried);
+            let chosen = self.registry.choose(namespace, &step.capability, step.agent.as_ref(), tried, now);
             let input = match &chosen {
                 Some(agent) => Input::StartAttempt { step: path, agent: agent.clone() },
                 None => {

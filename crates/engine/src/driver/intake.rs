@@ -121,6 +121,7 @@ impl Driver {
         key: &AttemptKey,
         step: StepIndex,
         end: AttemptEnd,
+        now: Timestamp,
         random: &mut dyn FnMut() -> u128,
     ) {
         // An attempt that was stopped meanwhile has given its place back already.
@@ -145,7 +146,7 @@ impl Driver {
                 let (plan, tried) = (live.state.plan().step(step), &live.state.step(step).tried);
                 let namespace = &live.state.created().namespace;
                 let other_agent =
-                    self.registry.choose(namespace, &plan.capability, plan.agent.as_ref(), tried).is_some();
+                    self.registry.choose(namespace, &plan.capability, plan.agent.as_ref(), tried, now).is_some();
                 Input::FailAttempt { key: key.clone(), error, other_agent, chance: chance(random) }
             }
         };

@@ -75,7 +75,7 @@ impl Driver {
             Message::Input(run, input, asker) => self.input(run, input, asker),
             Message::LetGo(slots, done) => self.leaving.push(Leaving { slots: Some(slots), done }),
             Message::Hold(hold) => self.hold(hold),
-            Message::AttemptEnded { key, step, end } => self.attempt_ended(&key, step, end, random),
+            Message::AttemptEnded { key, step, end } => self.attempt_ended(&key, step, end, now, random),
             Message::Settled(settled) => settled.into_iter().for_each(|one| self.settled(one, now)),
             Message::Tick => self.tick(now),
             Message::Drain(done) => {

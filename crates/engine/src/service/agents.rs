@@ -65,7 +65,7 @@ impl AgentService {
         clock: Arc<dyn Clock>,
         check_url: CheckUrl,
     ) -> Result<Self, RequestError> {
-        Self::enlist(&registry, &*records).await?;
+        Self::enlist(&registry, &*records, clock.now()).await?;
         Ok(Self { registry, records, transport, clock, check_url, changing: Mutex::new(()) })
     }
 
@@ -74,11 +74,11 @@ impl AgentService {
     ///
     /// # Errors
     /// A store that cannot be read.
-    pub async fn enlist(registry: &Registry, records: &dyn RecordStore) -> Result<(), RequestError> {
+    pub async fn enlist(registry: &Registry, records: &dyn RecordStore, now: Timestamp) -> Result<(), RequestError> {
         for record in all(records, RecordKind::Agent, "").await? {
             let (namespace, id) = parted(&record.key.name)?;
             let kept: Kept = read(&record)?;
-            if !registry.register_in(&namespace, kept.record(id.clone()), kept.heartbeat()) {
+            if !registry.register_in(&namespace, kept.record(id.clone()), kept.heartbeat(), now) {
                 tracing::warn!(agent = %id, %namespace, "left out: an agent of the agents file has its name");
             }
         }
@@ -93,7 +93,7 @@ impl AgentService {
     /// The agent as it stands, if this request has registered it. Refuses a name that is not the namespace's.
     async fn before(&self, request: &RegisterAgent) -> Result<Option<AgentStatus>, RequestError> {
         let id = &request.endpoint.id;
-        let state = self.registry.state(id);
+        let state = self.registry.state(id, self.clock.now());
         match state.as_ref().map(|state| state.namespace.as_ref()) {
             Some(None) => return Err(of_file(id)),
             Some(Some(owner)) if *owner != request.namespace => {
@@ -158,16 +158,16 @@ impl Agents for AgentService {
         if let Put::Conflict(_) = self.records.put(record).await.map_err(of_store)? {
             return Err(RequestError::Unavailable(format!("agent {id} is changed by somebody else")));
         }
-        if !self.registry.register_in(&namespace, kept.record(id.clone()), heartbeat) {
+        if !self.registry.register_in(&namespace, kept.record(id.clone()), heartbeat, kept.registered_at) {
             return Err(of_file(&id));
         }
-        let state = self.registry.state(&id);
+        let state = self.registry.state(&id, self.clock.now());
         state.map(status).ok_or_else(|| RequestError::Unavailable(format!("agent {id} is gone again")))
     }
 
     async fn deregister(&self, namespace: &Namespace, agent: &AgentId) -> Result<bool, RequestError> {
         let _turn = self.changing.lock().await;
-        let owner = self.registry.state(agent).map(|state| state.namespace);
+        let owner = self.registry.state(agent, self.clock.now()).map(|state| state.namespace);
         let Some((record, _)) = self.kept(namespace, agent).await? else {
             return if owner == Some(None) { Err(of_file(agent)) } else { Ok(false) };
         };
@@ -185,7 +185,7 @@ impl Agents for AgentService {
         if load.is_some_and(|load| !(0.0..=1.0).contains(&load)) {
             return Err(RequestError::invalid("load", "must be from 0 to 1"));
         }
-        match self.registry.state(agent).map(|state| state.namespace) {
+        match self.registry.state(agent, self.clock.now()).map(|state| state.namespace) {
             Some(Some(owner)) if owner == *namespace => {}
             Some(None) => return Err(of_file(agent)),
             _ => return Err(RequestError::NotFound(format!("agent {agent}"))),
@@ -195,7 +195,7 @@ impl Agents for AgentService {
     }
 
     async fn list(&self, namespace: &Namespace) -> Result<Vec<AgentStatus>, RequestError> {
-        Ok(self.registry.list_for(namespace).into_iter().map(status).collect())
+        Ok(self.registry.list_for(namespace, self.clock.now()).into_iter().map(status).collect())
     }
 
     async fn discover(
@@ -206,7 +206,7 @@ impl Agents for AgentService {
         if capabilities.is_empty() {
             return Err(RequestError::invalid("capabilities", "at least one is required"));
         }
-        Ok(self.registry.discover(namespace, capabilities).into_iter().map(status).collect())
+        Ok(self.registry.discover(namespace, capabilities, self.clock.now()).into_iter().map(status).collect())
     }
 }
 
@@ -254,6 +254,7 @@ fn parted(name: &str) -> Result<(Namespace, AgentId), RequestError> {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex as Lock;
+    use std::sync::atomic::{AtomicI64, Ordering};
 
     use tutti_adapters_memory::MemoryStore;
     use tutti_core::ports::agent::{
@@ -262,11 +263,19 @@ mod tests {
 
     use super::*;
 
-    struct Still;
+    /// A clock that stands until it is set.
+    #[derive(Default)]
+    struct Stopped(AtomicI64);
 
-    impl Clock for Still {
+    impl Stopped {
+        fn set(&self, at: Timestamp) {
+            self.0.store(at.as_micros(), Ordering::SeqCst);
+        }
+    }
+
+    impl Clock for Stopped {
         fn now(&self) -> Timestamp {
-            Timestamp::from_micros(1)
+            Timestamp::from_micros(self.0.load(Ordering::SeqCst))
         }
         fn random(&self) -> u128 {
             0
@@ -301,7 +310,7 @@ mod tests {
         }
     }
 
-    async fn service(records: &Arc<MemoryStore>, cards: &Arc<Cards>) -> AgentService {
+    async fn service(records: &Arc<MemoryStore>, cards: &Arc<Cards>, clock: &Arc<Stopped>) -> AgentService {
         let registry = Registry::default();
         registry.register(AgentRecord {
             id: "filed".parse().unwrap(),
@@ -310,7 +319,7 @@ mod tests {
             capabilities: vec!["x".parse().unwrap()],
         });
         let check: CheckUrl = Arc::new(|url| if url.contains("evil") { Err("not there".to_owned()) } else { Ok(()) });
-        AgentService::load(registry, records.clone(), cards.clone(), Arc::new(Still), check).await.unwrap()
+        AgentService::load(registry, records.clone(), cards.clone(), clock.clone(), check).await.unwrap()
     }
 
     fn wanted(namespace: &str, id: &str, url: &str, request: u128) -> RegisterAgent {
@@ -328,20 +337,20 @@ mod tests {
         agents.iter().map(|agent| agent.id.as_str()).collect()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_registered_agent_is_there_after_a_restart_for_its_namespace_alone() {
-        let (records, cards) = (Arc::default(), Arc::default());
+        let (records, cards, clock) = (Arc::default(), Arc::default(), Arc::default());
         let (red, blue): (Namespace, Namespace) = ("red".parse().unwrap(), "blue".parse().unwrap());
         let period = Duration::from_secs(10);
         {
-            let service = service(&records, &cards).await;
+            let service = service(&records, &cards, &clock).await;
             let request = RegisterAgent { heartbeat: Some(period), ..wanted("red", "a", "http://a", 1) };
             let agent = service.register(request).await.unwrap();
             assert_eq!(agent.capabilities.len(), 2, "those of its card");
             assert!(agent.healthy && !agent.of_file);
             assert!(!cards.0.lock().unwrap()[0].access.trusted, "whatever was asked for");
         }
-        let service = service(&records, &cards).await;
+        let service = service(&records, &cards, &clock).await;
         assert_eq!(ids(&service.list(&red).await.unwrap()), ["a", "filed"]);
         assert_eq!(ids(&service.list(&blue).await.unwrap()), ["filed"]);
         let a: AgentId = "a".parse().unwrap();
@@ -350,14 +359,14 @@ mod tests {
         let taken = service.register(wanted("blue", "a", "http://b", 2)).await;
         assert!(matches!(taken, Err(RequestError::NotAllowed(_))));
 
-        tokio::time::advance(period * 2).await;
+        clock.set(Timestamp::default().plus(period * 2));
         assert!(!service.list(&red).await.unwrap()[0].healthy, "silent");
         let y = ["y".parse().unwrap()];
         assert!(!service.discover(&red, &y).await.unwrap()[0].healthy);
         assert!(matches!(service.heartbeat(&red, &a, Some(1.5)).await, Err(RequestError::Invalid(_))));
         service.heartbeat(&red, &a, Some(0.5)).await.unwrap();
         let agent = service.list(&red).await.unwrap().remove(0);
-        assert_eq!((agent.healthy, agent.load, agent.last_seen), (true, Some(0.5), Some(Timestamp::from_micros(1))));
+        assert_eq!((agent.healthy, agent.load, agent.last_seen), (true, Some(0.5), Some(clock.now())));
         assert!(service.deregister(&red, &a).await.unwrap());
         assert!(!service.deregister(&red, &a).await.unwrap());
         assert!(service.discover(&red, &y).await.unwrap().is_empty());
@@ -365,8 +374,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_may_not_be_called_or_cannot_is_not_registered() {
-        let (records, cards) = (Arc::default(), Arc::default());
-        let service = service(&records, &cards).await;
+        let (records, cards, clock) = (Arc::default(), Arc::default(), Arc::default());
+        let service = service(&records, &cards, &clock).await;
         for url in ["http://evil", "http://gone"] {
             let refused = service.register(wanted("default", "a", url, 1)).await.unwrap_err();
             let RequestError::Invalid(violations) = refused else { panic!("{refused}") };
@@ -383,8 +392,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_late_copy_of_a_request_changes_nothing() {
-        let (records, cards) = (Arc::default(), Arc::default());
-        let service = service(&records, &cards).await;
+        let (records, cards, clock) = (Arc::default(), Arc::default(), Arc::default());
+        let service = service(&records, &cards, &clock).await;
         service.register(wanted("default", "a", "http://one", 1)).await.unwrap();
         service.register(wanted("default", "a", "http://two", 2)).await.unwrap();
         let late = service.register(wanted("default", "a", "http://one", 1)).await.unwrap();

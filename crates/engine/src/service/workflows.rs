@@ -205,6 +205,7 @@ impl Workflows for WorkflowService {
 
     async fn validate(&self, namespace: &Namespace, text: &str) -> Result<Vec<Problem>, RequestError> {
         let (namespace, text, registry) = (namespace.clone(), text.to_owned(), self.registry.clone());
+        let now = self.clock.now();
         blocking(move || {
             let parsed = match parse(&text) {
                 Ok(parsed) => parsed,
@@ -212,7 +213,7 @@ impl Workflows for WorkflowService {
             };
             let mut problems = parsed.warnings;
             for (index, step) in parsed.workflow.steps.iter().enumerate() {
-                if registry.choose(&namespace, &step.capability, step.agent.as_ref(), &[]).is_none() {
+                if registry.choose(&namespace, &step.capability, step.agent.as_ref(), &[], now).is_none() {
                     let reason = match &step.agent {
                         Some(agent) => format!("agent \"{agent}\" is not registered here"),
                         None => format!("no agent that is registered here has the capability \"{}\"", step.capability),
