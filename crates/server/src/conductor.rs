@@ -261,7 +261,7 @@ fn check_offers(begin: &Begin, registry: &Registry, agents: &AgentsFile) -> Resu
         Begin::Start(start) => start.namespace.clone(),
         Begin::Resume(view) => view.created().map(|created| created.namespace.clone()).unwrap_or_default(),
     };
-    let list = registry.list_for(&namespace);
+    let list = registry.list_for(&namespace, SystemClock.now());
     let able = |step: &Step| {
         list.iter().any(|AgentState { record, .. }| {
             step.agent.as_ref().is_none_or(|pinned| *pinned == record.id)
