@@ -17,7 +17,7 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
 use tutti_core::ports::store::{
-    Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
+    ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
 };
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
@@ -64,8 +64,8 @@ impl RunStore for MemoryStore {
         self.runs().commit(commits)
     }
 
-    async fn claim(&self, run: RunId) -> Result<Option<Claim>, StoreError> {
-        Ok(self.runs().claim(run))
+    async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError> {
+        Ok(self.runs().claim(run, reads))
     }
 
     async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {

@@ -11,7 +11,8 @@ use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbox::InboxItem;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunSummary};
 use tutti_core::ports::store::{
-    Claim, Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, Snapshot, StoreError, StoredEvent, Wake,
+    Claim, ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, Snapshot, StoreError,
+    StoredEvent, Wake,
 };
 use tutti_core::value::Digest;
 
@@ -150,11 +151,14 @@ impl Runs {
         &mut self.inbox
     }
 
-    pub fn claim(&mut self, run: RunId) -> Option<Claim> {
-        let run = self.runs.get_mut(&run)?;
+    pub fn claim(&mut self, run: RunId, reads: u16) -> ClaimOutcome {
+        let Some(run) = self.runs.get_mut(&run) else { return ClaimOutcome::NotFound };
+        if run.min_reader > reads {
+            return ClaimOutcome::TooNew(run.min_reader);
+        }
         run.epoch += 1;
         run.claims = run.claims.saturating_add(1);
-        Some(Claim {
+        ClaimOutcome::Claimed(Claim {
             epoch: run.epoch,
             claims: run.claims,
             last_seq: run.last_seq(),

@@ -39,7 +39,7 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
 use tutti_core::ports::store::{
-    Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
+    ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
 };
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
@@ -178,8 +178,8 @@ impl RunStore for Postgres {
         self.write(commits, |db, commits| Box::pin(commit::commit(db, commits))).await
     }
 
-    async fn claim(&self, run: RunId) -> Result<Option<Claim>, StoreError> {
-        self.write(run, |db, run| Box::pin(write::claim(db, run))).await
+    async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError> {
+        self.write((run, reads), |db, asked| Box::pin(write::claim(db, asked))).await
     }
 
     async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {

@@ -3,19 +3,20 @@
 use bytes::Bytes;
 use sqlx::{PgConnection, Row as _};
 use tutti_core::ids::RunId;
-use tutti_core::ports::store::{Claim, Snapshot, StoreError};
+use tutti_core::ports::store::{Claim, ClaimOutcome, Snapshot, StoreError};
 use tutti_core::value::Digest;
 
 use crate::connections::Outcome;
 use crate::rows;
 
-/// Raises the epoch of a run.
-pub async fn claim(db: &mut PgConnection, run: &RunId) -> Outcome<Option<Claim>> {
+/// Raises the epoch of a run, unless it needs a newer reader.
+pub async fn claim(db: &mut PgConnection, (run, reads): &(RunId, u16)) -> Outcome<ClaimOutcome> {
     // The claim may have to wait for a commit. The line is locked as well, so that it is read as that commit left it and
     // not as it was when the statement began.
     let claimed = sqlx::query(concat!(
         "WITH c AS (
-            UPDATE run SET epoch = epoch + 1, claims = least(claims + 1, 4294967295) WHERE run_id = $1
+            UPDATE run SET epoch = epoch + 1, claims = least(claims + 1, 4294967295)
+            WHERE run_id = $1 AND min_reader <= $2
             RETURNING run_id, epoch, claims, last_seq, min_reader
          )
          SELECT ",
@@ -23,10 +24,17 @@ pub async fn claim(db: &mut PgConnection, run: &RunId) -> Outcome<Option<Claim>>
         ", c.epoch, c.claims, c.last_seq, c.min_reader FROM c JOIN run_view v ON v.run_id = c.run_id FOR SHARE OF v"
     ))
     .bind(run.as_uuid())
-    .fetch_optional(db)
+    .bind(i32::from(*reads))
+    .fetch_optional(&mut *db)
     .await?;
-    let Some(row) = claimed else { return Ok(Ok(None)) };
-    Ok(Ok(Some(Claim {
+    let Some(row) = claimed else {
+        let kept = sqlx::query("SELECT min_reader FROM run WHERE run_id = $1").bind(run.as_uuid());
+        let needs = kept.fetch_optional(db).await?.map(|row| rows::small(&row, 0)).transpose()?;
+        // One that was created in between was not there when it was asked for.
+        let needs = needs.filter(|needs| needs > reads);
+        return Ok(Ok(needs.map_or(ClaimOutcome::NotFound, ClaimOutcome::TooNew)));
+    };
+    Ok(Ok(ClaimOutcome::Claimed(Claim {
         summary: rows::summary(&row)?,
         epoch: rows::number(&row, 15)?,
         claims: rows::number(&row, 16)?,

@@ -6,7 +6,7 @@ use tutti_core::ids::{RunId, RunKey, SessionId};
 use tutti_core::ports::frame;
 use tutti_core::ports::query::RunSummary;
 use tutti_core::ports::store::{
-    Claim, Commit, CommitOutcome, Creation, EncodedEvent, KeyClaim, NewRun, Snapshot, StoreError,
+    Claim, ClaimOutcome, Commit, CommitOutcome, Creation, EncodedEvent, KeyClaim, NewRun, Snapshot, StoreError,
 };
 use tutti_core::value::Digest;
 
@@ -123,18 +123,24 @@ fn commit_one(db: &Connection, commit: &Commit) -> rusqlite::Result<CommitOutcom
     Ok(CommitOutcome::Committed)
 }
 
-/// Raises the epoch of a run.
-pub fn claim(db: &Connection, run: RunId) -> Outcome<Option<Claim>> {
+/// Raises the epoch of a run, unless it needs a newer reader.
+pub fn claim(db: &Connection, run: RunId, reads: u16) -> Outcome<ClaimOutcome> {
     let mut claim = db.prepare_cached(
-        "UPDATE run SET epoch = epoch + 1, claims = min(claims + 1, 0xffffffff) WHERE run_id = ?
+        "UPDATE run SET epoch = epoch + 1, claims = min(claims + 1, 0xffffffff)
+         WHERE run_id = ? AND min_reader <= ?
          RETURNING epoch, claims, last_seq, min_reader",
     )?;
-    let claimed =
-        claim.query_row([run.as_uuid()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).optional()?;
-    let Some((epoch, claims, last_seq, min_reader)) = claimed else { return Ok(Ok(None)) };
+    let claimed = claim
+        .query_row((run.as_uuid(), reads), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let Some((epoch, claims, last_seq, min_reader)) = claimed else {
+        let mut needs = db.prepare_cached("SELECT min_reader FROM run WHERE run_id = ?")?;
+        let needs = needs.query_row([run.as_uuid()], |row| row.get(0)).optional()?;
+        return Ok(Ok(needs.map_or(ClaimOutcome::NotFound, ClaimOutcome::TooNew)));
+    };
     let sql = format!("SELECT {} FROM run_view WHERE run_id = ?", rows::SUMMARY);
     let summary = db.prepare_cached(&sql)?.query_row([run.as_uuid()], rows::summary)?;
-    Ok(Ok(Some(Claim { epoch, claims, last_seq, min_reader, summary })))
+    Ok(Ok(ClaimOutcome::Claimed(Claim { epoch, claims, last_seq, min_reader, summary })))
 }
 
 /// Keeps a snapshot unless a newer one is kept.

@@ -6,7 +6,7 @@ use tutti_core::ids::RunId;
 use tutti_core::limits::{EVENTS_PAGE, MAX_CLAIMS};
 use tutti_core::plan::Plan;
 use tutti_core::ports::query::{RunQuery, RunSummary};
-use tutti_core::ports::store::{Claim, Commit, CommitOutcome, RunStore, Wake};
+use tutti_core::ports::store::{Claim, ClaimOutcome, Commit, CommitOutcome, RunStore, Wake};
 use tutti_core::run::{
     Event, FORMAT, Recorded, RunQuarantined, RunState, RunStatus, decode, decode_state, encode, evolve, fold,
 };
@@ -47,10 +47,11 @@ pub async fn load(
     now: Timestamp,
     commit_id: u128,
 ) -> Result<Loaded, EngineError> {
-    let claim = store.claim(run).await?.ok_or(EngineError::NotFound(run))?;
-    if claim.min_reader > FORMAT {
-        return Err(EngineError::TooNew { run, needs: claim.min_reader, reads: FORMAT });
-    }
+    let claim = match store.claim(run, FORMAT).await? {
+        ClaimOutcome::Claimed(claim) => claim,
+        ClaimOutcome::TooNew(needs) => return Err(EngineError::TooNew { run, needs, reads: FORMAT }),
+        ClaimOutcome::NotFound => return Err(EngineError::NotFound(run)),
+    };
     if why == TakeOver::Automatic {
         // Counted before the history is read: reading it may be what takes a server down.
         // A run that waits for somebody does nothing that could.

@@ -16,6 +16,9 @@ use tutti_core::value::Digest;
 /// Where the ids of runs begin, in milliseconds since the Unix epoch.
 const START: u64 = 1_700_000_000_000;
 
+/// The format that a reader reads who understands every run.
+pub const READS: u16 = u16::MAX;
+
 /// A run id; greater for greater numbers.
 #[must_use]
 pub fn run_id(n: u64) -> RunId {

@@ -12,7 +12,7 @@ use tutti_core::ports::payload::PayloadStore as _;
 use tutti_core::ports::query::RunQuery as _;
 use tutti_core::ports::store::{CommitOutcome, RunStore as _, StoreError};
 use tutti_core::value::PayloadRef;
-use tutti_testkit::given::{commit, new_run, run_id};
+use tutti_testkit::given::{READS, commit, new_run, run_id};
 use tutti_testkit::postgres::Database;
 
 use crate::{address, engine};
@@ -60,7 +60,7 @@ fn write_until_killed(database: &Address) -> ! {
             let store = store.clone();
             writers.spawn(async move {
                 store.create(new_run(n)).await.unwrap();
-                let claim = store.claim(run_id(n)).await.unwrap().unwrap();
+                let claim = store.claim(run_id(n), READS).await.unwrap().claimed().unwrap();
                 let mut last = claim.last_seq;
                 loop {
                     let next = commit(run_id(n), claim.epoch, last, EVENTS);

@@ -8,7 +8,7 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunQuery};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordKind, RecordStore};
 use tutti_core::ports::store::{CommitOutcome, Creation, KeyClaim, NewRun, RunStore as _, Snapshot, StoreError};
-use tutti_testkit::given::{commit, due_at, new_run, run_id, summary};
+use tutti_testkit::given::{READS, commit, due_at, new_run, run_id, summary};
 use tutti_testkit::postgres::{Database, Server};
 
 use crate::{address, engine, until};
@@ -19,7 +19,7 @@ pub async fn use_everything(store: &Postgres) {
     assert_eq!(store.create(NewRun { key: Some(key), ..new_run(1) }).await, Ok(Creation::Created));
     let key = KeyClaim { key: "k".parse().unwrap(), from: Some(run_id(1)) };
     assert_eq!(store.create(NewRun { key: Some(key), ..new_run(2) }).await, Ok(Creation::Created));
-    assert_eq!(store.claim(run_id(1)).await.unwrap().unwrap().epoch, 2);
+    assert_eq!(store.claim(run_id(1), READS).await.unwrap().claimed().unwrap().epoch, 2);
     let mut next = commit(run_id(1), 2, 2, 3);
     next.summary = Some(summary(run_id(1)));
     assert_eq!(store.commit(vec![next]).await, Ok(vec![CommitOutcome::Committed]));
@@ -95,7 +95,7 @@ async fn a_claim_tells_the_line_that_the_commit_before_it_left() {
         .unwrap();
     let claim = tokio::spawn({
         let store = store.clone();
-        async move { store.claim(run_id(1)).await.unwrap().unwrap() }
+        async move { store.claim(run_id(1), READS).await.unwrap().claimed().unwrap() }
     });
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     until("the claim waits for the commit", async || database.sql(waits) == "1").await;

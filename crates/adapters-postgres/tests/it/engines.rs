@@ -6,7 +6,7 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery as _;
 use tutti_core::ports::records::{Record, RecordKey, RecordKind, RecordStore};
 use tutti_core::ports::store::{RunStore as _, Snapshot, StoreError};
-use tutti_testkit::given::{commit, new_run, run_id, summary};
+use tutti_testkit::given::{READS, commit, new_run, run_id, summary};
 use tutti_testkit::postgres::Database;
 
 use crate::{address, engine, until};
@@ -67,7 +67,7 @@ async fn a_reader_writes_nothing() {
     let refused = [
         reader.create(new_run(2)).await.err(),
         reader.commit(vec![commit(run, 1, 2, 1)]).await.err(),
-        reader.claim(run).await.err(),
+        reader.claim(run, READS).await.err(),
         reader.save_snapshot(run, snapshot).await.err(),
         PayloadStore::put(&reader, run, Default::default()).await.err(),
         reader.delete(&key, 1).await.err(),

@@ -6,7 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 use tutti_adapters_postgres::{OpenMode, Postgres, migrate};
 use tutti_core::ports::query::RunQuery as _;
 use tutti_core::ports::store::{Commit, CommitOutcome, Creation, RunStore as _, StoreError};
-use tutti_testkit::given::{commit, new_run, run_id};
+use tutti_testkit::given::{READS, commit, new_run, run_id};
 use tutti_testkit::postgres::{Database, Server};
 
 use crate::proxy::{Mode, Proxy};
@@ -233,7 +233,7 @@ async fn calls_that_are_given_up_leave_nothing_half_done() {
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
     assert_eq!(database.sql(in_transaction), "0");
     for n in 0..RUNS {
-        let claim = store.claim(run_id(n)).await.unwrap().unwrap();
+        let claim = store.claim(run_id(n), READS).await.unwrap().claimed().unwrap();
         assert_eq!(store.events(run_id(n), 1, 10_000).await.unwrap().len() as u64, claim.last_seq);
         assert_eq!(claim.last_seq % 2, 0, "half a commit");
         let next = commit(run_id(n), claim.epoch, claim.last_seq, 1);
@@ -251,7 +251,7 @@ async fn whatever_the_database_says_sessions_see_each_others_commits() {
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let store = store.clone();
-        callers.spawn(async move { store.claim(run_id(1)).await.unwrap().unwrap().epoch });
+        callers.spawn(async move { store.claim(run_id(1), READS).await.unwrap().claimed().unwrap().epoch });
     }
     let mut epochs = callers.join_all().await;
     epochs.sort_unstable();

@@ -11,7 +11,7 @@ use tutti_core::limits::SLOTS;
 use tutti_core::ports::fleet::{Fleet as _, Member, Standing};
 use tutti_core::ports::store::{CommitOutcome, RunStore as _, StoreError};
 use tutti_testkit::conformance::fleet::{Subject, Time};
-use tutti_testkit::given::{commit, new_run, run_id};
+use tutti_testkit::given::{READS, commit, new_run, run_id};
 use tutti_testkit::postgres::Database;
 
 use crate::inbox::servers;
@@ -51,7 +51,7 @@ async fn a_server_that_takes_over_refuses_the_late_one() {
 
     // What the late owner sends before the run is claimed is an ordinary commit.
     assert_eq!(old.commit(vec![commit(run_id(1), 1, 2, 1)]).await, Ok(vec![CommitOutcome::Committed]));
-    assert_eq!(new.claim(run_id(1)).await.unwrap().unwrap().epoch, 2);
+    assert_eq!(new.claim(run_id(1), READS).await.unwrap().claimed().unwrap().epoch, 2);
     assert_eq!(old.commit(vec![commit(run_id(1), 1, 3, 1)]).await, Ok(vec![CommitOutcome::Refused]));
     assert_eq!(slots(old.renew(&one).await), BTreeSet::new());
     assert_eq!(new.commit(vec![commit(run_id(1), 2, 3, 1)]).await, Ok(vec![CommitOutcome::Committed]));
@@ -163,7 +163,7 @@ async fn a_store_that_is_busy_renews_its_lease() {
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..CALLS {
         let store = store.clone();
-        calls.spawn(async move { store.claim(run_id(1)).await });
+        calls.spawn(async move { store.claim(run_id(1), READS).await });
     }
     until("all wait", async || database.sql(WAITING) == "12").await;
     assert_eq!(store.take(&member, 10).await.unwrap().len(), 10);

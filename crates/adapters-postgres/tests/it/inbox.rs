@@ -13,7 +13,7 @@ use tutti_core::ports::inbox::{Consumed, Inbox as _, InboxItem};
 use tutti_core::ports::store::{Commit, CommitOutcome, RunStore as _, StoreError};
 use tutti_core::time::Timestamp;
 use tutti_testkit::conformance::inbox::Subject;
-use tutti_testkit::given::{commit, new_run, run_id};
+use tutti_testkit::given::{READS, commit, new_run, run_id};
 use tutti_testkit::postgres::Database;
 
 use crate::{address, engine, until};
@@ -33,7 +33,7 @@ async fn an_old_owner_consumes_nothing_after_a_claim_of_another_server() {
     old.create(new_run(1)).await.unwrap();
     new.post(item(run_id(1), 1)).await.unwrap();
     let late = consuming(run_id(1), 1, 2, 1);
-    assert_eq!(new.claim(run_id(1)).await.unwrap().unwrap().epoch, 2);
+    assert_eq!(new.claim(run_id(1), READS).await.unwrap().claimed().unwrap().epoch, 2);
     assert_eq!(old.commit(vec![late]).await, Ok(vec![CommitOutcome::Refused]));
     assert_eq!(new.pending(&[run_id(1).slot()], 10).await, Ok(vec![item(run_id(1), 1)]));
     assert_eq!(new.commit(vec![consuming(run_id(1), 2, 2, 1)]).await, Ok(vec![CommitOutcome::Committed]));
@@ -228,7 +228,7 @@ async fn next(hints: &mut Hints) -> BTreeSet<u16> {
 
 /// Every way to write the inbox, and to read it, after what the store was used for before.
 pub async fn use_inbox(store: &Postgres) {
-    let claim = store.claim(run_id(1)).await.unwrap().unwrap();
+    let claim = store.claim(run_id(1), READS).await.unwrap().claimed().unwrap();
     store.post(item(run_id(1), 1)).await.unwrap();
     assert_eq!(store.pending(&every_slot(), 10).await, Ok(vec![item(run_id(1), 1)]));
     let next = consuming(run_id(1), claim.epoch, claim.last_seq, 1);

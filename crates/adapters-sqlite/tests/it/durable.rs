@@ -13,7 +13,7 @@ use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordKind
 use tutti_core::ports::store::{
     Commit, CommitOutcome, Creation, KeyClaim, NewRun, RunStore as _, Snapshot, StoreError,
 };
-use tutti_testkit::given::{commit, due_at, new_run, run_id, summary};
+use tutti_testkit::given::{READS, commit, due_at, new_run, run_id, summary};
 
 use crate::beside::item;
 
@@ -29,11 +29,11 @@ async fn everything_is_there_after_a_restart() {
     for n in 1..=3 {
         store.create(new_run(n)).await.unwrap();
     }
-    store.claim(run_id(2)).await.unwrap();
+    store.claim(run_id(2), READS).await.unwrap();
     store.commit(vec![last.clone()]).await.unwrap();
     store.save_snapshot(run_id(2), snapshot.clone()).await.unwrap();
     let at = PayloadStore::put(&store, run_id(2), bytes.clone()).await.unwrap();
-    store.claim(run_id(3)).await.unwrap();
+    store.claim(run_id(3), READS).await.unwrap();
     let page = RunQuery::list(&store, ListRuns { limit: 2, ..ListRuns::default() }).await.unwrap();
     let history = store.events(run_id(2), 1, 100).await.unwrap();
     drop(store);
@@ -49,7 +49,7 @@ async fn everything_is_there_after_a_restart() {
     let rest = RunQuery::list(&store, ListRuns { cursor: page.next, ..ListRuns::default() }).await.unwrap();
     assert_eq!(rest.runs, [summary(run_id(1))], "a cursor outlives the process");
     assert_eq!(store.commit(vec![last]).await, Ok(vec![CommitOutcome::Committed]), "it is known as applied");
-    assert_eq!(store.claim(run_id(3)).await.unwrap().unwrap().claims, 2);
+    assert_eq!(store.claim(run_id(3), READS).await.unwrap().claimed().unwrap().claims, 2);
     assert_eq!(store.commit(vec![commit(run_id(2), 2, 5, 1)]).await, Ok(vec![CommitOutcome::Committed]));
 }
 

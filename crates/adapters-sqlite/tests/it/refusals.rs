@@ -10,7 +10,7 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::{RunStore as _, Snapshot, StoreError};
 use tutti_core::time::Timestamp;
-use tutti_testkit::given::{commit, new_run, run_id};
+use tutti_testkit::given::{READS, commit, new_run, run_id};
 
 use crate::durable::document;
 
@@ -113,7 +113,7 @@ async fn who_reads_or_posts_writes_nothing_else() {
         let refused = [
             store.create(new_run(2)).await.err(),
             store.commit(vec![commit(run, 1, 2, 1)]).await.err(),
-            store.claim(run).await.err(),
+            store.claim(run, READS).await.err(),
             store.save_snapshot(run, snapshot.clone()).await.err(),
             PayloadStore::put(&store, run, Bytes::new()).await.err(),
             RecordStore::put(&store, document("a", 0, b"")).await.err(),

@@ -36,11 +36,12 @@ pub trait RunStore: Send + Sync {
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
 
     /// Makes the caller the run's owner: raises the epoch, so that commits of an earlier owner are refused from now
-    /// on, and counts the claims since the last commit. `None` if there is no such run.
+    /// on, and counts the claims since the last commit. A run that needs a newer reader than the caller, who reads
+    /// histories up to the format `reads`, stays as it is and its owner's.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn claim(&self, run: RunId) -> Result<Option<Claim>, StoreError>;
+    async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError>;
 
     /// Runs in slots `slots.start..slots.end` that are due: active, or waiting for a time that has come. In the order
     /// of their ids, after `after`, at most `limit`.
@@ -185,7 +186,29 @@ pub enum Wake {
     Never,
 }
 
-/// The result of a claim.
+/// What became of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// The run is the caller's.
+    Claimed(Claim),
+    /// Nothing was changed: only readers of this format and newer ones understand the run.
+    TooNew(u16),
+    /// There is no such run.
+    NotFound,
+}
+
+impl ClaimOutcome {
+    /// The claim, if the run is the caller's now.
+    #[must_use]
+    pub fn claimed(self) -> Option<Claim> {
+        match self {
+            Self::Claimed(claim) => Some(claim),
+            Self::TooNew(_) | Self::NotFound => None,
+        }
+    }
+}
+
+/// How a run was found by who claimed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The new epoch, for the claimer's commits.

@@ -10,9 +10,9 @@ use tutti_core::ids::RunId;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::{
-    Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
+    ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
 };
-use tutti_core::run::{Command, Event, Order, Rejection, RunStatus};
+use tutti_core::run::{Command, Event, FORMAT, Order, Rejection, RunStatus};
 use tutti_core::value::PayloadRef;
 use tutti_engine::{EngineError, EngineOptions, Ports, TakeOver, Update, load};
 
@@ -65,7 +65,7 @@ async fn an_owner_that_lost_a_run_writes_nothing_more() {
     let run = old.new_run_id();
     let mut watch = old.watch(run);
     old.start_run_as(run, start(&plan)).await.unwrap();
-    world.store.claim(run).await.unwrap().unwrap();
+    world.store.claim(run, FORMAT).await.unwrap().claimed().unwrap();
     loop {
         match watch.next().await.unwrap() {
             Some(Update::Released) => break,
@@ -116,7 +116,7 @@ async fn restarts_in_good_order_are_not_counted_against_a_run() {
         engine.shutdown().await;
     }
     assert_eq!(world.history(run).await, events, "nothing happened");
-    assert_eq!(world.store.claim(run).await.unwrap().unwrap().claims, 1);
+    assert_eq!(world.store.claim(run, FORMAT).await.unwrap().claimed().unwrap().claims, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,8 +254,8 @@ impl RunStore for Flaky {
             _ => self.inner.commit(commits).await,
         }
     }
-    async fn claim(&self, run: RunId) -> Result<Option<Claim>, StoreError> {
-        self.inner.claim(run).await
+    async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError> {
+        self.inner.claim(run, reads).await
     }
     async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {
         self.inner.due(query).await

@@ -15,7 +15,7 @@ use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::{CommandRequest, Runs};
 use tutti_core::ports::inbound::views::Views;
 use tutti_core::ports::store::{
-    Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
+    ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
 };
 use tutti_core::run::{Command, Order, RunStatus};
 use tutti_engine::{Engine, EngineOptions, FleetOptions, Ports, RunService};
@@ -171,9 +171,9 @@ impl RunStore for Returning {
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.inner.commit(commits).await
     }
-    async fn claim(&self, run: RunId) -> Result<Option<Claim>, StoreError> {
+    async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError> {
         self.answer(0)?;
-        self.inner.claim(run).await
+        self.inner.claim(run, reads).await
     }
     async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {
         self.answer(1)?;

@@ -13,7 +13,7 @@ use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbox::InboxItem;
 use tutti_core::ports::query::ListRuns;
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey};
-use tutti_core::ports::store::{Commit, CommitOutcome, Creation, DueRuns, NewRun, Snapshot, StoreError};
+use tutti_core::ports::store::{ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, NewRun, Snapshot, StoreError};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
 
@@ -86,6 +86,7 @@ const ANSWERS: &[&str] = &[
     "Commit permanent",
     "Commit nothing",
     "Claim ok",
+    "Claim too new",
     "Claim nothing",
     "Due ok",
     "Due nothing",
@@ -132,7 +133,7 @@ const ANSWERS: &[&str] = &[
 enum Operation {
     Create(Box<NewRun>),
     Commit(Vec<Commit>),
-    Claim(RunId),
+    Claim(RunId, u16),
     Due(DueRuns),
     SaveSnapshot(RunId, Snapshot),
     Snapshot(RunId),
@@ -167,7 +168,7 @@ impl Operation {
         match self {
             Self::Create(_) => "Create",
             Self::Commit(_) => "Commit",
-            Self::Claim(_) => "Claim",
+            Self::Claim(..) => "Claim",
             Self::Due(_) => "Due",
             Self::SaveSnapshot(..) => "SaveSnapshot",
             Self::Snapshot(_) => "Snapshot",
@@ -252,7 +253,16 @@ async fn ask(store: &Stores, operation: &Operation, cursor: &mut Option<String>)
             let answer = Answer::of(answer);
             Answer { outcomes, sort: sort.unwrap_or(answer.sort), ..answer }
         }
-        Operation::Claim(run) => Answer::of(store.runs.claim(run).await),
+        Operation::Claim(run, reads) => {
+            let claimed = store.runs.claim(run, reads).await;
+            let answer = Answer::of(claimed.clone());
+            let sort = match claimed {
+                Ok(ClaimOutcome::TooNew(_)) => "too new",
+                Ok(ClaimOutcome::NotFound) => "nothing",
+                Ok(ClaimOutcome::Claimed(_)) | Err(_) => answer.sort,
+            };
+            Answer { sort, ..answer }
+        }
         Operation::Due(query) => Answer::of(store.runs.due(query).await),
         Operation::SaveSnapshot(run, snapshot) => Answer::of(store.runs.save_snapshot(run, snapshot).await),
         Operation::Snapshot(run) => Answer::of(store.runs.snapshot(run).await),

@@ -56,7 +56,7 @@ impl Walk {
         match self.rng.below(38) {
             0..=3 => Operation::Create(Box::new(self.new_run())),
             4..=9 => self.commits(),
-            10 | 11 => Operation::Claim(self.run()),
+            10 | 11 => Operation::Claim(self.run(), self.rng.below(10) as u16),
             12 => self.due(),
             13 => {
                 let run = self.run();
@@ -103,7 +103,7 @@ impl Walk {
                     self.holders.insert((new.namespace.clone(), claim.key.clone()), new.run);
                 }
             }
-            Operation::Claim(run) => {
+            Operation::Claim(run, _) if answer.sort == "ok" => {
                 self.known.entry(*run).and_modify(|(epoch, _)| *epoch += 1);
             }
             Operation::Commit(commits) => {

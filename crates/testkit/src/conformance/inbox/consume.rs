@@ -6,7 +6,7 @@ use tutti_core::ports::store::CommitOutcome::{Committed, Refused};
 use tutti_core::ports::store::{Commit, StoreError, Wake};
 
 use super::{Subject, consumed, consuming, item, request, verdict};
-use crate::given::{due_at, events, run_id};
+use crate::given::{READS, due_at, events, run_id};
 
 pub async fn a_commit_puts_an_outcome_in_the_place_of_an_item(store: Subject) {
     let run = store.create(1).await[0];
@@ -81,7 +81,7 @@ pub async fn a_fenced_owner_consumes_nothing(store: Subject) {
     let one = item(run, 1);
     store.post(&one).await;
     let next = consuming(run, 2, 0, std::slice::from_ref(&one));
-    let epoch = store.runs.claim(run).await.unwrap().unwrap().epoch;
+    let epoch = store.runs.claim(run, READS).await.unwrap().claimed().unwrap().epoch;
     assert_eq!(store.commit(next.clone()).await, Refused);
     assert_eq!(store.pending().await, std::slice::from_ref(&one));
     assert_eq!(store.commit(Commit { epoch, ..next }).await, Committed);

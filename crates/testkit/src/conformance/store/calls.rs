@@ -5,7 +5,7 @@ use tutti_core::ports::query::{ListRuns, RunSummary};
 use tutti_core::ports::store::{Claim, Commit, CommitOutcome, Creation, DueRuns, NewRun, StoredEvent};
 
 use super::Subject;
-use crate::given::new_run;
+use crate::given::{READS, new_run};
 
 impl Subject {
     /// Creates a run; it must be new.
@@ -39,7 +39,7 @@ impl Subject {
 
     /// Claims a run that exists.
     pub async fn claim(&self, run: RunId) -> Claim {
-        self.runs.claim(run).await.unwrap().unwrap()
+        self.runs.claim(run, READS).await.unwrap().claimed().unwrap()
     }
 
     /// The whole history of a run; checks that it has no gap.

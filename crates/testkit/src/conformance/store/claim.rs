@@ -1,10 +1,10 @@
 //! Claiming runs.
 
-use tutti_core::ports::store::Claim;
 use tutti_core::ports::store::CommitOutcome::{Committed, Refused};
+use tutti_core::ports::store::{Claim, ClaimOutcome};
 
 use super::Subject;
-use crate::given::{commit, new_run, run_id, summary};
+use crate::given::{READS, commit, new_run, run_id, summary};
 
 pub async fn a_claim_raises_the_epoch_and_tells_where_the_run_is(store: Subject) {
     let run = store.create(new_run(1)).await;
@@ -43,10 +43,10 @@ pub async fn a_refused_or_repeated_commit_does_not_reset_the_count(store: Subjec
     assert_eq!(store.claim(run).await.claims, 3, "nothing was applied");
 }
 
-pub async fn a_claim_of_no_run_is_none(store: Subject) {
-    assert_eq!(store.runs.claim(run_id(1)).await, Ok(None));
+pub async fn a_claim_of_no_run_finds_none(store: Subject) {
+    assert_eq!(store.runs.claim(run_id(1), READS).await, Ok(ClaimOutcome::NotFound));
     store.create(new_run(1)).await;
-    assert_eq!(store.runs.claim(run_id(2)).await, Ok(None));
+    assert_eq!(store.runs.claim(run_id(2), READS).await, Ok(ClaimOutcome::NotFound));
 }
 
 pub async fn a_claim_changes_only_its_run(store: Subject) {
@@ -56,4 +56,17 @@ pub async fn a_claim_changes_only_its_run(store: Subject) {
     assert_eq!(store.claim(runs[1]).await.claims, 1);
     assert_eq!(store.last_seq(runs[0]).await, 2, "a claim is no event");
     assert_eq!(store.summary(runs[0]).await, summary(runs[0]));
+}
+
+pub async fn a_run_that_needs_a_newer_reader_stays_its_owners(store: Subject) {
+    let run = store.create(new_run(1)).await;
+    let mut newer = commit(run, 1, 2, 1);
+    newer.min_reader = 7;
+    assert_eq!(store.commit(newer).await, Committed);
+    for reads in [0, 6] {
+        assert_eq!(store.runs.claim(run, reads).await, Ok(ClaimOutcome::TooNew(7)), "by a reader of {reads}");
+    }
+    assert_eq!(store.commit(commit(run, 1, 3, 1)).await, Committed, "its owner goes on");
+    let claimed = store.runs.claim(run, 7).await.unwrap().claimed().unwrap();
+    assert_eq!((claimed.epoch, claimed.claims, claimed.min_reader), (2, 1, 7), "refused claims do not count");
 }

@@ -12,7 +12,7 @@ use tutti_core::ports::store::{Creation, NewRun};
 use super::Subject;
 use super::key::claiming;
 use super::records::{key, record};
-use crate::given::{commit, new_run, run_id, summary};
+use crate::given::{READS, commit, new_run, run_id, summary};
 
 const CALLERS: u64 = 16;
 const ROUNDS: u64 = 20;
@@ -106,7 +106,7 @@ pub async fn concurrent_claims_have_epochs_of_their_own(store: Subject) {
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
         let runs = store.runs.clone();
-        callers.spawn(async move { runs.claim(run).await.unwrap().unwrap().epoch });
+        callers.spawn(async move { runs.claim(run, READS).await.unwrap().claimed().unwrap().epoch });
     }
     let mut epochs = callers.join_all().await;
     epochs.sort_unstable();

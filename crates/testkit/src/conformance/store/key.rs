@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use tutti_core::ids::RunId;
-use tutti_core::ports::store::{Creation, KeyClaim, NewRun, StoreError};
+use tutti_core::ports::store::{ClaimOutcome, Creation, KeyClaim, NewRun, StoreError};
 use tutti_core::value::Digest;
 
 use super::Subject;
-use crate::given::{new_run, run_id};
+use crate::given::{READS, new_run, run_id};
 
 pub async fn a_key_that_is_held_creates_nothing(store: Subject) {
     let first = store.create(claiming(1, None)).await;
@@ -20,7 +20,7 @@ pub async fn a_key_that_is_held_creates_nothing(store: Subject) {
         assert_eq!(store.query.find(&second.namespace, second.run).await, Ok(None));
         assert!(store.history(second.run).await.is_empty());
         assert_eq!(store.query.definition(hash).await, Ok(None));
-        assert_eq!(store.runs.claim(second.run).await, Ok(None));
+        assert_eq!(store.runs.claim(second.run, READS).await, Ok(ClaimOutcome::NotFound));
     }
     // Neither the id nor the request was used.
     store.create(NewRun { key: None, ..claiming(2, None) }).await;

@@ -6,7 +6,7 @@ use tutti_core::ids::RunId;
 use tutti_core::ports::store::{Commit, CommitOutcome, Creation, NewRun};
 
 use super::Subject;
-use crate::given::{commit, new_run, run_id};
+use crate::given::{READS, commit, new_run, run_id};
 
 /// Few runs, so that calls meet.
 const RUNS: u64 = 4;
@@ -69,7 +69,7 @@ async fn create(store: &Subject, model: &mut HashMap<RunId, Guard>, n: u64) {
 }
 
 async fn claim(store: &Subject, model: &mut HashMap<RunId, Guard>, run: RunId) {
-    let claimed = store.runs.claim(run).await.unwrap();
+    let claimed = store.runs.claim(run, READS).await.unwrap().claimed();
     let expected = model.get_mut(&run).map(|guard| {
         guard.epoch += 1;
         guard.claims += 1;
