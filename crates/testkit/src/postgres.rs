@@ -161,6 +161,12 @@ impl Database {
         Self { server: server.to_owned(), name }
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its address.
     ///
     /// # Panics

@@ -1,15 +1,17 @@
 //! Collisions, lost connections, and a server that refuses.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
+use tokio::time::timeout;
 use tutti_adapters_postgres::{OpenMode, Postgres, migrate};
 use tutti_core::ports::query::RunQuery as _;
 use tutti_core::ports::store::{Commit, CommitOutcome, Creation, RunStore as _, StoreError};
 use tutti_testkit::given::{READS, commit, new_run, run_id};
 use tutti_testkit::postgres::{Database, Server};
+use tutti_testkit::proxy::{Mode, Proxy};
 
-use crate::proxy::{Mode, Proxy};
 use crate::{engine, until};
 
 const RUNS: u64 = 20;
@@ -65,16 +67,16 @@ async fn a_commit_whose_answer_is_lost_is_known_when_it_is_repeated() {
     store.create(new_run(1)).await.unwrap();
     // What is cut is the statement, not its preparation.
     assert_eq!(store.commit(vec![commit(run_id(1), 1, 2, 1)]).await, Ok(vec![CommitOutcome::Committed]));
-    for (round, mode) in (1..).zip([Mode::CutAnswer, Mode::CutRequest, Mode::CutAnswer, Mode::CutRequest]) {
+    let answer = Mode::CutAnswer("INSERT INTO event");
+    for (round, mode) in (1..).zip([answer, Mode::CutRequest, answer, Mode::CutRequest]) {
         let next = commit(run_id(1), 1, 2 + round, 1);
         let cuts = proxy.cuts();
         proxy.set(mode);
         let lost = store.commit(vec![next.clone()]).await;
         assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
         assert_eq!(proxy.cuts(), cuts + 1, "it was cut on its way");
-        proxy.set(Mode::Open);
         let landed = store.events(run_id(1), 3 + round, 1).await.unwrap().len();
-        assert_eq!(landed, usize::from(mode == Mode::CutAnswer), "before it is repeated");
+        assert_eq!(landed, usize::from(mode == answer), "before it is repeated");
         assert_eq!(store.commit(vec![next]).await, Ok(vec![CommitOutcome::Committed]));
         assert_eq!(store.events(run_id(1), 1, 100).await.unwrap().len() as u64, 3 + round, "it is there once");
     }
@@ -85,10 +87,26 @@ async fn a_creation_whose_answer_is_lost_is_known_when_it_is_repeated() {
     let server = Server::start(&[]);
     let (store, proxy) = behind_proxy(&server).await;
     store.create(new_run(1)).await.unwrap();
-    proxy.set(Mode::CutAnswer);
+    proxy.set(Mode::CutAnswer("INSERT INTO event"));
     assert!(matches!(store.create(new_run(2)).await, Err(StoreError::Unavailable(_))));
-    proxy.set(Mode::Open);
+    assert_eq!(proxy.cuts(), 1);
     assert_eq!(store.create(new_run(2)).await, Ok(Creation::Exists(run_id(2))));
+}
+
+#[tokio::test]
+async fn a_commit_that_arrives_after_its_run_was_taken_over_is_refused() {
+    let server = Server::start(&[]);
+    let (store, proxy) = behind_proxy(&server).await;
+    store.create(new_run(1)).await.unwrap();
+    proxy.set(Mode::Hold);
+    let mut late = std::pin::pin!(store.commit(vec![commit(run_id(1), 1, 2, 1)]));
+    assert!(timeout(Duration::from_millis(200), &mut late).await.is_err(), "it is held on its way");
+    // As whoever takes the run over does, by another way.
+    let mut other = PgConnection::connect(&server.url()).await.unwrap();
+    sqlx::raw_sql("UPDATE run SET epoch = epoch + 1").execute(&mut other).await.unwrap();
+    proxy.set(Mode::Open);
+    assert_eq!(late.await, Ok(vec![CommitOutcome::Refused]));
+    assert_eq!(store.events(run_id(1), 1, 100).await.unwrap().len(), 2);
 }
 
 /// A store whose connections go through a proxy; all that it needs once has been asked for before.
@@ -225,7 +243,7 @@ async fn calls_that_are_given_up_leave_nothing_half_done() {
         let store = store.clone();
         calls.spawn(async move {
             let next = store.commit(vec![commit(run_id(call % RUNS), 1, 2 + call / RUNS, 2)]);
-            let _ = tokio::time::timeout(std::time::Duration::from_micros(call * 37 % 5_000), next).await;
+            let _ = timeout(Duration::from_micros(call * 37 % 5_000), next).await;
         });
     }
     calls.join_all().await;

@@ -13,9 +13,9 @@ use tutti_core::ports::store::{CommitOutcome, RunStore as _, StoreError};
 use tutti_testkit::conformance::fleet::{Subject, Time};
 use tutti_testkit::given::{READS, commit, new_run, run_id};
 use tutti_testkit::postgres::Database;
+use tutti_testkit::proxy::{Mode, Proxy};
 
 use crate::inbox::servers;
-use crate::proxy::{Mode, Proxy};
 use crate::{address, engine, until};
 
 tutti_testkit::fleet_conformance!(|| async {
@@ -208,7 +208,7 @@ async fn a_way_that_is_gone_is_noticed_within_a_lease() {
     let store = Postgres::open(&url.parse().unwrap(), OpenMode::Server).await.unwrap();
     let member = join(&store, "a", Duration::from_secs(10)).await;
     let begun = Instant::now();
-    proxy.set(Mode::Hold);
+    proxy.set(Mode::Lose);
     assert!(matches!(store.renew(&member).await, Err(StoreError::Unavailable(_))));
     assert!(begun.elapsed() < member.lease * 2 / 3, "after {:?}", begun.elapsed());
     proxy.set(Mode::Open);

@@ -10,7 +10,6 @@ mod faults;
 mod fleet;
 mod history;
 mod inbox;
-mod proxy;
 mod refusals;
 mod sweep;
 

@@ -7,27 +7,30 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::Line;
-use super::faults::{Kind, Log};
+use super::faults::Log;
 use super::load::Seen;
-use super::world::{LEASE, World, told};
-
-/// A run moves again so long after its server's death, and after the database's return.
-const RECOVERY: Duration = LEASE.saturating_add(Duration::from_secs(2));
-const RETURN: Duration = Duration::from_secs(10);
+use super::recovery;
+use super::world::{World, told};
 
 /// Most findings named of one kind.
 const NAMED: usize = 10;
 
 /// An event as the documented view shows it.
-struct Event {
-    seq: u64,
-    at: i64,
-    epoch: u64,
-    name: String,
-    body: Value,
+pub struct Event {
+    /// Its number in the run.
+    pub seq: u64,
+    /// When it became durable, in microseconds since 1970.
+    pub at: i64,
+    /// The claim that wrote it.
+    pub epoch: u64,
+    /// Its kind.
+    pub name: String,
+    /// What it says.
+    pub body: Value,
 }
 
-type Histories = BTreeMap<String, Vec<Event>>;
+/// Runs with their events.
+pub type Histories = BTreeMap<String, Vec<Event>>;
 
 /// Waits until every run has ended: those that have not when the time is over.
 pub async fn wait_for_ends(world: &World, longest: Duration) -> Result<Vec<String>, String> {
@@ -59,17 +62,20 @@ pub async fn lines(world: &World, seen: &Seen, faults: &Log, left: &[String]) ->
     ];
     lines.extend(calls(world, &histories)?);
     lines.push(doctor(world, histories.len()).await?);
-    lines.extend(recovery(faults, &histories));
+    lines.extend(recovery::lines(faults, &histories));
+    lines.extend(fences(world));
     Ok(lines)
 }
 
-fn named(what: &str, findings: &[String]) -> Line {
+/// A line that is wrong if anything was found.
+pub fn named(what: &str, findings: &[String]) -> Line {
     let wrong = (!findings.is_empty()).then(|| findings.iter().take(NAMED).cloned().collect::<Vec<_>>().join("\n"));
     Line::new(what, findings.len().to_string(), wrong)
 }
 
 async fn histories(world: &World) -> Result<Histories, String> {
-    let statement = "SELECT json_build_array(run_id, h.seq, e.at_us, h.epoch, h.kind, body)
+    let statement = "SELECT json_build_array(run_id, h.seq,
+            (extract(epoch FROM pg_xact_commit_timestamp(e.xmin)) * 1000000)::int8, h.epoch, h.kind, body)
         FROM history h JOIN event e USING (run_id, seq) ORDER BY run_id, h.seq";
     let mut histories = Histories::new();
     for line in world.sql(statement.into()).await?.lines() {
@@ -171,79 +177,14 @@ async fn doctor(world: &World, runs: usize) -> Result<Line, String> {
     Ok(line)
 }
 
-/// How long the runs of a killed server stood still.
-fn recovery(faults: &Log, histories: &Histories) -> Vec<Line> {
-    let (mut alone, mut all, mut late) = (Vec::new(), Vec::new(), Vec::new());
-    for orphans in &faults.orphans {
-        for (run, seq) in &orphans.runs {
-            // A run may have moved between two looks; what counts is the first event after the death.
-            let Some(next) = histories.get(run).and_then(|events| events.iter().find(|event| event.seq > *seq)) else {
-                continue;
-            };
-            if next.at < orphans.at {
-                continue;
-            }
-            let still = next.at - orphans.at;
-            all.push(still);
-            let others: Vec<_> = faults
-                .moments
-                .iter()
-                .filter(|moment| moment.at > orphans.at && moment.at < next.at && moment.kind != Kind::Start)
-                .collect();
-            let before = faults.moments.iter().rev().find(|moment| moment.at < orphans.at);
-            if others.is_empty() && before.is_none_or(|moment| moment.kind != Kind::Freeze) {
-                alone.push(still);
-            }
-            if let Some(why) = too_late(orphans.at, next.at, &others) {
-                late.push(format!("{run} after {seq}: {why}"));
-            }
-        }
-    }
-    let tell = |times: &mut Vec<i64>| {
-        times.sort_unstable();
-        let at = |at: usize| times.get(at).map_or(0.0, |micros| *micros as f64 / 1e6);
-        format!("{:.2} s / {:.2} s", at(times.len() / 2), at(times.len().saturating_sub(1)))
-    };
-    vec![
-        Line::new(format!("runs move after a kill alone, p50 / max ({} runs)", alone.len()), tell(&mut alone), None),
-        Line::new(format!("  with whatever else failed ({} runs)", all.len()), tell(&mut all), None),
-        named("  later than lease + 2 s, or 10 s after the database", &late),
+/// What servers say of how they were kept from doing harm: not vacuous unless each was.
+fn fences(world: &World) -> Vec<Line> {
+    [
+        ("commits in doubt that were repeated", "a commit in doubt is repeated"),
+        ("late commits that were refused", "another owner has the run"),
+        ("servers that fenced themselves", "nothing is started any more"),
     ]
-}
-
-/// Why a run stood still for too long between two faults, while the database was there.
-fn too_late(death: i64, next: i64, others: &[&super::faults::Moment]) -> Option<String> {
-    let (mut from, mut allowed, mut away) = (death, RECOVERY, false);
-    for (at, kind) in others.iter().map(|moment| (moment.at, Some(moment.kind))).chain([(next, None)]) {
-        let still = Duration::from_micros((at - from).unsigned_abs());
-        if !away && still > allowed {
-            return Some(format!("{:.2} s, {:.2} s after the death", still.as_secs_f64(), (next - death) as f64 / 1e6));
-        }
-        from = at;
-        match kind {
-            Some(Kind::Away) => away = true,
-            Some(Kind::Back) => (away, allowed) = (false, RETURN),
-            _ => {}
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::faults::Moment;
-    use super::*;
-
-    #[test]
-    fn the_time_without_a_database_does_not_count_and_the_time_after_it_does() {
-        let moment = |seconds: i64, kind| Moment { at: seconds * 1_000_000, kind };
-        let late =
-            |next: i64, others: &[Moment]| too_late(0, next * 1_000_000, &others.iter().collect::<Vec<_>>()).is_some();
-        assert!(!late(3, &[]));
-        assert!(late(4, &[]));
-        assert!(!late(5, &[moment(2, Kind::Kill)]), "the next server had its time as well");
-        let restart = [moment(1, Kind::Away), moment(30, Kind::Back)];
-        assert!(!late(39, &restart));
-        assert!(late(41, &restart));
-    }
+    .map(|(what, words)| (what, world.logged(words)))
+    .map(|(what, count)| Line::check(what, count.to_string(), count > 0))
+    .into()
 }

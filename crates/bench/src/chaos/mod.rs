@@ -4,6 +4,7 @@
 mod check;
 mod faults;
 mod load;
+mod recovery;
 mod world;
 
 use std::sync::Arc;
@@ -53,29 +54,35 @@ impl Line {
 pub async fn run(options: Options) -> Result<(), String> {
     let world = Arc::new(World::start().await?);
     println!("seed {}, {} s; logs: {}", options.seed, options.span.as_secs(), world.folder().display());
+    let outcome = rule(&world, options).await;
+    if outcome.is_err() {
+        world.keep_logs();
+    }
+    outcome
+}
+
+async fn rule(world: &Arc<World>, options: Options) -> Result<(), String> {
     let (stop, stopped) = watch::channel(false);
-    let load = Load::start(&world, options.seed, &stopped);
-    let faults = Faults::start(&world, options.seed, &stopped);
+    let load = Load::start(world, options.seed, &stopped);
+    let faults = Faults::start(world, options.seed, &stopped);
     sleep(options.span).await;
     let _ = stop.send(true);
     let faults = faults.end().await?;
     world.heal().await?;
     let healed = Instant::now();
     let seen = load.end().await?;
-    let left = check::wait_for_ends(&world, END).await?;
+    let left = check::wait_for_ends(world, END).await?;
     let quiet = healed.elapsed();
     let mut lines = faults.lines();
     lines.push(Line::new("everything ended after the last fault", format!("{:.1} s", quiet.as_secs_f64()), None));
-    lines.extend(check::lines(&world, &seen, &faults, &left).await?);
+    lines.extend(check::lines(world, &seen, &faults, &left).await?);
     lines.extend(seen.lines());
     lines.extend(world.lines());
     print(&lines);
-    let wrong = lines.iter().filter(|line| line.wrong.is_some()).count();
-    if wrong > 0 {
-        world.keep_logs();
-        return Err(format!("{wrong} promises do not hold; repeat it by --seed {}", options.seed));
+    match lines.iter().filter(|line| line.wrong.is_some()).count() {
+        0 => Ok(()),
+        wrong => Err(format!("{wrong} promises do not hold; repeat it by --seed {}", options.seed)),
     }
-    Ok(())
 }
 
 fn print(lines: &[Line]) {

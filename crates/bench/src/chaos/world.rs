@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tutti_api::v1::run_service_client::RunServiceClient;
 use tutti_testkit::postgres::{Database, Server as Postgres};
+use tutti_testkit::proxy::{Mode, Proxy};
 
 use super::Line;
 
@@ -48,10 +49,11 @@ pub struct World {
     refused: AtomicU64,
 }
 
-/// One server: where it listens, and its process while it has one.
+/// One server: where it listens, its way to the database, and its process while it has one.
 struct Server {
     id: String,
     address: String,
+    proxy: Proxy,
     child: AsyncMutex<Option<Child>>,
     channel: Channel,
 }
@@ -66,7 +68,8 @@ impl World {
         let built = std::env::current_exe().map_err(told)?.with_file_name("tutti");
         std::fs::copy(&built, &program).map_err(|e| format!("{}: {e}", built.display()))?;
         let (postgres, database) = tokio::task::spawn_blocking(|| {
-            let postgres = Postgres::start(&[]);
+            // So that each event tells when it became durable.
+            let postgres = Postgres::start(&["track_commit_timestamp=on"]);
             let database = Database::fresh_in(&postgres.url());
             (postgres, database)
         })
@@ -99,7 +102,8 @@ impl World {
             std::fs::write(path.join(&id).join("tutti.toml"), settings).map_err(told)?;
             let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(told)?;
             let channel = endpoint.connect_timeout(Duration::from_secs(1)).tcp_nodelay(true).connect_lazy();
-            servers.push(Server { id, address, child: AsyncMutex::new(None), channel });
+            let proxy = Proxy::start(postgres.folder().join(".s.PGSQL.5432")).await;
+            servers.push(Server { id, address, proxy, child: AsyncMutex::new(None), channel });
         }
         let world = Self {
             servers,
@@ -169,13 +173,15 @@ impl World {
             command.args([
                 "--config",
                 "tutti.toml",
+                "--log",
+                "warn",
                 "serve",
                 "--listen",
                 &server.address,
                 "--agents",
                 "../agents.yaml",
             ]);
-            command.args(["--store", &self.database.url()]).stdout(Stdio::piped());
+            command.args(["--store", &server.proxy.url(self.database.name())]).stdout(Stdio::piped());
             let mut child = command.spawn().map_err(told)?;
             let output = child.stdout.take().ok_or("the server has no output")?;
             let mut lines = BufReader::new(output).lines();
@@ -210,6 +216,23 @@ impl World {
         Ok(true)
     }
 
+    /// What becomes of what a server and the database tell each other.
+    pub fn set_way(&self, n: usize, mode: Mode) {
+        self.servers[n].proxy.set(mode);
+    }
+
+    /// Connections between servers and the database that were reset.
+    pub fn resets(&self) -> usize {
+        self.servers.iter().map(|server| server.proxy.cuts()).sum()
+    }
+
+    /// How often servers logged something.
+    pub fn logged(&self, words: &str) -> usize {
+        let logs =
+            self.servers.iter().map(|server| std::fs::read_to_string(self.path.join(&server.id).join("serve.log")));
+        logs.flatten().map(|log| log.matches(words).count()).sum()
+    }
+
     /// Stops the database at once and starts it again on the same data.
     pub async fn restart_database(&self, away: Duration) -> Result<(), String> {
         let mut postgres = self.postgres.lock().await;
@@ -224,6 +247,7 @@ impl World {
     /// Sees to it that every server lives.
     pub async fn heal(&self) -> Result<(), String> {
         for n in 0..SERVERS {
+            self.set_way(n, Mode::Open);
             if let Some(child) = &mut *self.servers[n].child.lock().await {
                 let _ = child
                     .id()
