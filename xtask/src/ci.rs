@@ -29,7 +29,7 @@ const STAGES: &[Stage] = &[
         work: Work::Cargo(&["doc", "--workspace", "--no-deps"], Some(("RUSTDOCFLAGS", "-D warnings"))),
     },
     Stage { name: "test", work: Work::Chore(|root| crate::test::run(root, &[])) },
-    Stage { name: "chaos", work: Work::Chore(|_| crate::chaos(&["--minutes".into(), "0.5".into()])) },
+    Stage { name: "chaos", work: Work::Chore(|_| crate::chaos(&["--minutes".into(), "1".into()])) },
 ];
 
 /// Runs every stage; stops at the first that fails and says how to repeat it.
