@@ -50,6 +50,8 @@ pub enum RecordKind {
     WorkflowText,
     /// A registered agent.
     Agent,
+    /// When a server last heard of registered agents.
+    AgentSigns,
     /// A token of a caller.
     Token,
     /// A namespace.
@@ -58,8 +60,15 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: &[Self] =
-        &[Self::Workflow, Self::WorkflowVersion, Self::WorkflowText, Self::Agent, Self::Token, Self::Namespace];
+    pub const ALL: &[Self] = &[
+        Self::Workflow,
+        Self::WorkflowVersion,
+        Self::WorkflowText,
+        Self::Agent,
+        Self::AgentSigns,
+        Self::Token,
+        Self::Namespace,
+    ];
 
     /// The word that stands in stores; never changed.
     #[must_use]
@@ -69,6 +78,7 @@ impl RecordKind {
             Self::WorkflowVersion => "workflow_version",
             Self::WorkflowText => "workflow_text",
             Self::Agent => "agent",
+            Self::AgentSigns => "agent_signs",
             Self::Token => "token",
             Self::Namespace => "namespace",
         }

@@ -99,22 +99,34 @@ impl Registry {
         true
     }
 
-    /// Removes an agent. Attempts under way go on.
-    pub fn deregister(&self, id: &AgentId) -> bool {
+    /// Removes an agent of a namespace; false if it has none of this name. Attempts under way go on.
+    pub fn deregister(&self, namespace: &Namespace, id: &AgentId) -> bool {
         let agents = &mut *self.lock();
+        if agents.by_id.get(id).is_none_or(|agent| agent.namespace.as_ref() != Some(namespace)) {
+            return false;
+        }
         agents.forget_capabilities(id);
         agents.by_id.remove(id).is_some()
     }
 
-    /// Hears a sign of life; false if there is no such agent.
-    pub fn heard(&self, id: &AgentId, load: Option<f64>, at: Timestamp) -> bool {
+    /// Hears a sign of life; the next one may be so `late`, more than after its period. False if there is no such agent.
+    pub fn heard(&self, id: &AgentId, load: Option<f64>, at: Timestamp, late: Duration) -> bool {
         let agents = &mut *self.lock();
         let Some(agent) = agents.by_id.get_mut(id) else { return false };
         (agent.load, agent.last_seen) = (load, Some(at));
         if let Some((_, since)) = &mut agent.heartbeat {
-            *since = at;
+            *since = at.plus(late);
         }
         true
+    }
+
+    /// Trusts those who are not silent from now on anew, as long as no sign of life can be heard.
+    pub fn excuse(&self, now: Timestamp) {
+        for agent in self.lock().by_id.values_mut().filter(|agent| !agent.is_silent(now)) {
+            if let Some((_, since)) = &mut agent.heartbeat {
+                *since = now.max(*since);
+            }
+        }
     }
 
     /// Every agent, by name.
@@ -352,8 +364,12 @@ mod tests {
         let registry = registry();
         assert_eq!(choose(&registry, "default", Some("c"), &[]).unwrap(), "c");
         assert_eq!(choose(&registry, "default", Some("c"), &["c"]), None);
-        assert!(registry.deregister(&id("c")));
-        assert_eq!(choose(&registry, "default", Some("c"), &[]), None);
+        let red: Namespace = "red".parse().unwrap();
+        assert!(registry.register_in(&red, record("d"), None, at(0)));
+        assert_eq!(choose(&registry, "red", Some("d"), &[]).unwrap(), "d");
+        assert!(registry.deregister(&red, &id("d")));
+        assert_eq!(choose(&registry, "red", Some("d"), &[]), None);
+        assert!(!registry.deregister(&red, &id("c")), "it is everybody's");
     }
 
     #[test]
@@ -384,19 +400,19 @@ mod tests {
         }
         assert_eq!(chosen(at(16)), None);
         assert!(!registry.list_for(&default, at(16))[0].healthy);
-        assert!(registry.heard(&id("a"), Some(0.5), at(17)));
+        assert!(registry.heard(&id("a"), Some(0.5), at(17), Duration::ZERO));
         assert_eq!(chosen(at(27)), Some(id("a")));
         assert_eq!(chosen(at(28)), None);
         assert_eq!(registry.state(&id("a"), at(28)).unwrap().last_seen, Some(at(17)));
-        assert!(!registry.heard(&id("nobody"), None, at(28)));
+        assert!(!registry.heard(&id("nobody"), None, at(28), Duration::ZERO));
     }
 
     #[test]
     fn agents_are_discovered_best_first() {
         let registry = registry();
-        registry.heard(&id("a"), Some(1.0), at(0));
-        registry.heard(&id("b"), Some(0.4), at(0));
-        registry.heard(&id("c"), Some(0.2), at(0));
+        registry.heard(&id("a"), Some(1.0), at(0), Duration::ZERO);
+        registry.heard(&id("b"), Some(0.4), at(0), Duration::ZERO);
+        registry.heard(&id("c"), Some(0.2), at(0), Duration::ZERO);
         let found = |wanted: &[&str]| {
             let wanted: Vec<Capability> = wanted.iter().map(|name| name.parse().unwrap()).collect();
             let found = registry.discover(&Namespace::default(), &wanted, at(0));

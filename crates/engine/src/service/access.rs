@@ -149,8 +149,10 @@ impl Access for AccessService {
         let kept = match known {
             Some(kept) => kept,
             None => {
+                // However long the store takes to answer, what it says is as old as the question.
+                let asked = Instant::now();
                 let Some(kept) = self.kept(hash).await? else { return Ok(None) };
-                self.remembered().remember(hash, &kept, revocations);
+                self.remembered().remember(hash, (kept.clone(), asked), revocations);
                 kept
             }
         };
@@ -239,7 +241,7 @@ impl Access for AccessService {
 }
 
 impl Remembered {
-    fn remember(&mut self, hash: Digest, kept: &Kept, revocations: u64) {
+    fn remember(&mut self, hash: Digest, kept: (Kept, Instant), revocations: u64) {
         if self.revocations != revocations {
             return;
         }
@@ -247,7 +249,7 @@ impl Remembered {
             self.tokens.retain(|_, (_, at)| at.elapsed() < REMEMBERED);
         }
         if self.tokens.len() < MOST_REMEMBERED {
-            self.tokens.insert(hash, (kept.clone(), Instant::now()));
+            self.tokens.insert(hash, kept);
         }
     }
 

@@ -1,13 +1,21 @@
 //! The agents that are registered while a server runs: the inbound port over the registry, which forgets, and the
 //! documents of a store, which do not.
 
+mod known;
+mod signs;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
-use tutti_core::ids::{AgentId, Capability, Namespace, RequestId};
+use tokio::time::{sleep, timeout};
+use tutti_core::ids::{AgentId, Capability, Namespace, RequestId, ServerId};
 use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, AgentTransport};
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::inbound::RequestError;
@@ -15,6 +23,8 @@ use tutti_core::ports::inbound::agents::{AgentStatus, Agents, RegisterAgent};
 use tutti_core::ports::records::{Put, Record, RecordKey, RecordKind, RecordStore};
 use tutti_core::time::Timestamp;
 
+use self::known::Known;
+use self::signs::Signs;
 use super::access::{all, read, written};
 use super::errors::of_store;
 use crate::dispatcher::{AgentRecord, AgentState, Registry};
@@ -24,6 +34,9 @@ pub type CheckUrl = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// Requests that an agent remembers, newest ones, so that a late copy of an old one changes nothing.
 const REMEMBERED: usize = 16;
+
+/// How often a server looks what others that share its store have registered, taken out and heard.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The registry of a server, kept in a store.
 ///
@@ -35,7 +48,9 @@ pub struct AgentService {
     clock: Arc<dyn Clock>,
     check_url: CheckUrl,
     /// Held while the documents and the registry change together.
-    changing: Mutex<()>,
+    known: Mutex<Known>,
+    /// What the servers that share the store tell each other, if this one shares it.
+    signs: Option<Signs>,
 }
 
 /// A registered agent as it is kept.
@@ -65,8 +80,16 @@ impl AgentService {
         clock: Arc<dyn Clock>,
         check_url: CheckUrl,
     ) -> Result<Self, RequestError> {
-        Self::enlist(&registry, &*records, clock.now()).await?;
-        Ok(Self { registry, records, transport, clock, check_url, changing: Mutex::new(()) })
+        let known = Known::default().with(&registry, &*records, clock.now()).await?;
+        let known = Mutex::new(known);
+        Ok(Self { registry, records, transport, clock, check_url, known, signs: None })
+    }
+
+    /// The same for a server that shares the store with others, under its id among them:
+    /// [`follow`](Self::follow) keeps up with them.
+    #[must_use]
+    pub fn shared(self, server: &ServerId) -> Self {
+        Self { signs: Some(Signs::of(server)), ..self }
     }
 
     /// Puts the agents of a store into a registry, for an engine that nobody registers agents at. Those that stand in it
@@ -75,13 +98,36 @@ impl AgentService {
     /// # Errors
     /// A store that cannot be read.
     pub async fn enlist(registry: &Registry, records: &dyn RecordStore, now: Timestamp) -> Result<(), RequestError> {
-        for record in all(records, RecordKind::Agent, "").await? {
-            let (namespace, id) = parted(&record.key.name)?;
-            let kept: Kept = read(&record)?;
-            if !registry.register_in(&namespace, kept.record(id.clone()), kept.heartbeat(), now) {
-                tracing::warn!(agent = %id, %namespace, "left out: an agent of the agents file has its name");
-            }
+        Known::default().with(registry, records, now).await.map(drop)
+    }
+
+    /// Keeps up with the servers that share the store: what is registered, taken out and heard at one of them is known
+    /// here at most two looks later. Never ends; does nothing for a server that shares with nobody.
+    pub async fn follow(&self) -> Infallible {
+        let Some(signs) = &self.signs else { return pending().await };
+        loop {
+            sleep(LOOK).await;
+            let why = match timeout(LOOK, self.look(signs)).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "the store does not answer".to_owned(),
+            };
+            tracing::warn!(why, "it is not known which agents other servers have registered and heard");
+            // Who is silent cannot be told from who is not heard of.
+            self.registry.excuse(self.clock.now());
         }
+    }
+
+    async fn look(&self, signs: &Signs) -> Result<(), RequestError> {
+        self.refresh().await?;
+        signs.exchange(&self.registry, &*self.records, self.clock.now()).await
+    }
+
+    /// Brings the registry to what the documents say.
+    async fn refresh(&self) -> Result<(), RequestError> {
+        let mut known = self.known.lock().await;
+        let documents = all(&*self.records, RecordKind::Agent, "").await?;
+        known.bring(&self.registry, documents, self.clock.now());
         Ok(())
     }
 
@@ -123,6 +169,10 @@ impl Agents for AgentService {
         if request.heartbeat.is_some_and(|period| period.is_zero()) {
             return Err(RequestError::invalid("heartbeat", "must be longer than nothing"));
         }
+        if self.signs.is_some() {
+            // The name may have been given at another server.
+            self.refresh().await?;
+        }
         if let Some(done) = self.before(&request).await? {
             return Ok(done);
         }
@@ -133,7 +183,7 @@ impl Agents for AgentService {
             let reason = "are required: the agent's card names no skill that could be a capability";
             return Err(RequestError::invalid("capabilities", reason));
         }
-        let _turn = self.changing.lock().await;
+        let mut known = self.known.lock().await;
         if let Some(done) = self.before(&request).await? {
             return Ok(done);
         }
@@ -154,30 +204,27 @@ impl Agents for AgentService {
             registered_by: by,
             requests,
         };
-        let record = Record { key: key(&namespace, &id), revision, blob: written(&kept) };
-        if let Put::Conflict(_) = self.records.put(record).await.map_err(of_store)? {
-            return Err(RequestError::Unavailable(format!("agent {id} is changed by somebody else")));
+        let mut record = Record { key: key(&namespace, &id), revision, blob: written(&kept) };
+        match self.records.put(record.clone()).await.map_err(of_store)? {
+            Put::Stored(revision) => record.revision = revision,
+            Put::Conflict(_) => return Err(changed(&id)),
         }
-        if !self.registry.register_in(&namespace, kept.record(id.clone()), heartbeat, kept.registered_at) {
-            return Err(of_file(&id));
-        }
+        known.put(&self.registry, (namespace, id.clone()), record, self.clock.now());
         let state = self.registry.state(&id, self.clock.now());
         state.map(status).ok_or_else(|| RequestError::Unavailable(format!("agent {id} is gone again")))
     }
 
     async fn deregister(&self, namespace: &Namespace, agent: &AgentId) -> Result<bool, RequestError> {
-        let _turn = self.changing.lock().await;
+        let mut known = self.known.lock().await;
         let owner = self.registry.state(agent, self.clock.now()).map(|state| state.namespace);
         let Some((record, _)) = self.kept(namespace, agent).await? else {
             return if owner == Some(None) { Err(of_file(agent)) } else { Ok(false) };
         };
         let removed = self.records.delete(&record.key, record.revision).await.map_err(of_store)?;
         if !removed {
-            return Err(RequestError::Unavailable(format!("agent {agent} is changed by somebody else")));
+            return Err(changed(agent));
         }
-        if owner == Some(Some(namespace.clone())) {
-            self.registry.deregister(agent);
-        }
+        known.forget(&self.registry, (namespace, agent));
         Ok(true)
     }
 
@@ -185,12 +232,23 @@ impl Agents for AgentService {
         if load.is_some_and(|load| !(0.0..=1.0).contains(&load)) {
             return Err(RequestError::invalid("load", "must be from 0 to 1"));
         }
-        match self.registry.state(agent, self.clock.now()).map(|state| state.namespace) {
+        let owner = || self.registry.state(agent, self.clock.now()).map(|state| state.namespace);
+        let mut found = owner();
+        if found.is_none() && self.signs.is_some() && self.kept(namespace, agent).await?.is_some() {
+            // It was registered at another server just now.
+            self.refresh().await?;
+            found = owner();
+        }
+        match found {
             Some(Some(owner)) if owner == *namespace => {}
             Some(None) => return Err(of_file(agent)),
             _ => return Err(RequestError::NotFound(format!("agent {agent}"))),
         }
-        self.registry.heard(agent, load, self.clock.now());
+        let now = self.clock.now();
+        self.registry.heard(agent, load, now, Duration::ZERO);
+        if let Some(signs) = &self.signs {
+            signs.heard(agent, load, now);
+        }
         Ok(())
     }
 
@@ -236,6 +294,10 @@ fn status(state: AgentState) -> AgentStatus {
     }
 }
 
+fn changed(id: &AgentId) -> RequestError {
+    RequestError::Unavailable(format!("agent {id} is changed by somebody else"))
+}
+
 fn of_file(id: &AgentId) -> RequestError {
     RequestError::NotAllowed(format!("agent {id} stands in the server's agents file, and stays as the file says"))
 }
@@ -249,154 +311,4 @@ fn key(namespace: &Namespace, agent: &AgentId) -> RecordKey {
 fn parted(name: &str) -> Result<(Namespace, AgentId), RequestError> {
     let parts = name.split_once('/').and_then(|(namespace, id)| Some((namespace.parse().ok()?, id.parse().ok()?)));
     parts.ok_or_else(|| RequestError::Damaged(format!("a registered agent is called {name}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex as Lock;
-    use std::sync::atomic::{AtomicI64, Ordering};
-
-    use tutti_adapters_memory::MemoryStore;
-    use tutti_core::ports::agent::{
-        AgentCall, AgentDescription, AgentError, AgentErrorKind, AgentReply, Answer, UpdateSink,
-    };
-
-    use super::*;
-
-    /// A clock that stands until it is set.
-    #[derive(Default)]
-    struct Stopped(AtomicI64);
-
-    impl Stopped {
-        fn set(&self, at: Timestamp) {
-            self.0.store(at.as_micros(), Ordering::SeqCst);
-        }
-    }
-
-    impl Clock for Stopped {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_micros(self.0.load(Ordering::SeqCst))
-        }
-        fn random(&self) -> u128 {
-            0
-        }
-    }
-
-    /// Agents that show their cards and are asked nothing else.
-    #[derive(Default)]
-    struct Cards(Lock<Vec<AgentEndpoint>>);
-
-    #[async_trait]
-    impl AgentTransport for Cards {
-        async fn describe(&self, agent: &AgentEndpoint) -> Result<AgentDescription, AgentError> {
-            self.0.lock().unwrap().push(agent.clone());
-            if agent.url.contains("gone") {
-                return Err(AgentError::new(AgentErrorKind::Unavailable, "nobody there"));
-            }
-            let capabilities = vec!["x".parse().unwrap(), "y".parse().unwrap()];
-            Ok(AgentDescription { name: String::new(), version: String::new(), capabilities })
-        }
-        async fn call(&self, _: &AgentCall, _: &dyn UpdateSink) -> Result<Answer, AgentError> {
-            unreachable!("nobody is called")
-        }
-        async fn reattach(&self, _: &AgentCall, _: &dyn UpdateSink) -> Result<Option<Answer>, AgentError> {
-            unreachable!("nobody is called")
-        }
-        async fn answer(&self, _: &AgentCall, _: &AgentReply, _: &dyn UpdateSink) -> Result<Answer, AgentError> {
-            unreachable!("nobody is called")
-        }
-        async fn cancel(&self, _: &AgentCall) -> Result<(), AgentError> {
-            unreachable!("nobody is called")
-        }
-    }
-
-    async fn service(records: &Arc<MemoryStore>, cards: &Arc<Cards>, clock: &Arc<Stopped>) -> AgentService {
-        let registry = Registry::default();
-        registry.register(AgentRecord {
-            id: "filed".parse().unwrap(),
-            url: "http://filed".to_owned(),
-            access: AgentAccess::trusted(),
-            capabilities: vec!["x".parse().unwrap()],
-        });
-        let check: CheckUrl = Arc::new(|url| if url.contains("evil") { Err("not there".to_owned()) } else { Ok(()) });
-        AgentService::load(registry, records.clone(), cards.clone(), clock.clone(), check).await.unwrap()
-    }
-
-    fn wanted(namespace: &str, id: &str, url: &str, request: u128) -> RegisterAgent {
-        RegisterAgent {
-            namespace: namespace.parse().unwrap(),
-            request: RequestId::from_u128(request),
-            endpoint: AgentEndpoint { id: id.parse().unwrap(), url: url.to_owned(), access: AgentAccess::trusted() },
-            capabilities: Vec::new(),
-            heartbeat: None,
-            by: "root".to_owned(),
-        }
-    }
-
-    fn ids(agents: &[AgentStatus]) -> Vec<&str> {
-        agents.iter().map(|agent| agent.id.as_str()).collect()
-    }
-
-    #[tokio::test]
-    async fn a_registered_agent_is_there_after_a_restart_for_its_namespace_alone() {
-        let (records, cards, clock) = (Arc::default(), Arc::default(), Arc::default());
-        let (red, blue): (Namespace, Namespace) = ("red".parse().unwrap(), "blue".parse().unwrap());
-        let period = Duration::from_secs(10);
-        {
-            let service = service(&records, &cards, &clock).await;
-            let request = RegisterAgent { heartbeat: Some(period), ..wanted("red", "a", "http://a", 1) };
-            let agent = service.register(request).await.unwrap();
-            assert_eq!(agent.capabilities.len(), 2, "those of its card");
-            assert!(agent.healthy && !agent.of_file);
-            assert!(!cards.0.lock().unwrap()[0].access.trusted, "whatever was asked for");
-        }
-        let service = service(&records, &cards, &clock).await;
-        assert_eq!(ids(&service.list(&red).await.unwrap()), ["a", "filed"]);
-        assert_eq!(ids(&service.list(&blue).await.unwrap()), ["filed"]);
-        let a: AgentId = "a".parse().unwrap();
-        assert!(matches!(service.heartbeat(&blue, &a, None).await, Err(RequestError::NotFound(_))));
-        assert!(!service.deregister(&blue, &a).await.unwrap());
-        let taken = service.register(wanted("blue", "a", "http://b", 2)).await;
-        assert!(matches!(taken, Err(RequestError::NotAllowed(_))));
-
-        clock.set(Timestamp::default().plus(period * 2));
-        assert!(!service.list(&red).await.unwrap()[0].healthy, "silent");
-        let y = ["y".parse().unwrap()];
-        assert!(!service.discover(&red, &y).await.unwrap()[0].healthy);
-        assert!(matches!(service.heartbeat(&red, &a, Some(1.5)).await, Err(RequestError::Invalid(_))));
-        service.heartbeat(&red, &a, Some(0.5)).await.unwrap();
-        let agent = service.list(&red).await.unwrap().remove(0);
-        assert_eq!((agent.healthy, agent.load, agent.last_seen), (true, Some(0.5), Some(clock.now())));
-        assert!(service.deregister(&red, &a).await.unwrap());
-        assert!(!service.deregister(&red, &a).await.unwrap());
-        assert!(service.discover(&red, &y).await.unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn what_may_not_be_called_or_cannot_is_not_registered() {
-        let (records, cards, clock) = (Arc::default(), Arc::default(), Arc::default());
-        let service = service(&records, &cards, &clock).await;
-        for url in ["http://evil", "http://gone"] {
-            let refused = service.register(wanted("default", "a", url, 1)).await.unwrap_err();
-            let RequestError::Invalid(violations) = refused else { panic!("{refused}") };
-            assert_eq!(violations[0].field, "url");
-        }
-        assert_eq!(cards.0.lock().unwrap().len(), 1, "what may not be called is not called");
-        let filed = "filed".parse().unwrap();
-        let refused = service.register(wanted("default", "filed", "http://a", 1)).await;
-        assert!(matches!(refused, Err(RequestError::NotAllowed(_))));
-        let refused = service.deregister(&Namespace::default(), &filed).await;
-        assert!(matches!(refused, Err(RequestError::NotAllowed(_))));
-        assert!(all(&*records, RecordKind::Agent, "").await.unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_late_copy_of_a_request_changes_nothing() {
-        let (records, cards, clock) = (Arc::default(), Arc::default(), Arc::default());
-        let service = service(&records, &cards, &clock).await;
-        service.register(wanted("default", "a", "http://one", 1)).await.unwrap();
-        service.register(wanted("default", "a", "http://two", 2)).await.unwrap();
-        let late = service.register(wanted("default", "a", "http://one", 1)).await.unwrap();
-        assert_eq!(late.url, "http://two");
-    }
 }

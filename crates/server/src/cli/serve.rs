@@ -109,6 +109,10 @@ async fn host(
         check_url(config.agents.policy.policy()),
     )
     .await?;
+    let agents = Arc::new(match &store.fleet {
+        Some(_) => agents.shared(&config.fleet.options(address(&listener)?).server),
+        None => agents,
+    });
     let access = Arc::new(AccessService::new(store.records.clone(), Arc::new(SystemClock)));
     let engine = Engine::start(store.ports(transport.clone(), telemetry), registry, config.execution.engine());
     let local = address(&listener)?;
@@ -119,7 +123,7 @@ async fn host(
             ready = begin(&engine, store) => ready?,
             signal = interrupts.first() => return Ok(Exit::Signal(signal)),
         }
-        let inbound = (Arc::new(agents), access);
+        let inbound = (agents.clone(), access);
         let served = serve(&engine, inbound, (listener, telemetry.routes()), interrupts, config).await;
         if timeout(Duration::from_secs(config.server.drain_seconds), engine.shutdown()).await.is_err() {
             tracing::warn!("the engine did not let go of its runs in time");
@@ -147,6 +151,7 @@ async fn host(
         () = sharing => Err(replaced(&config.fleet.options(local))),
         never = answering => match never {},
         never = fleet.watch(&**transport, engine.registry(), tell) => match never {},
+        never = agents.follow() => match never {},
         never = telling => match never {},
     };
     if let Some(membership) = membership
