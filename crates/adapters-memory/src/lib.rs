@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::ports::filter::RunFilter;
-use tutti_core::ports::inbox::{Inbox, InboxItem};
+use tutti_core::ports::inbox::{Consumed, Inbox, InboxItem};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
@@ -121,6 +121,11 @@ impl Inbox for MemoryStore {
 
     async fn pending(&self, slots: &[u16], limit: usize) -> Result<Vec<InboxItem>, StoreError> {
         Ok(self.runs().inbox().pending(slots, limit))
+    }
+
+    async fn refuse(&self, run: RunId, item: Consumed) -> Result<(), StoreError> {
+        self.runs().inbox_mut().consume(run, vec![item]);
+        Ok(())
     }
 
     async fn outcome(&self, run: RunId, request: RequestId) -> Result<Option<Bytes>, StoreError> {

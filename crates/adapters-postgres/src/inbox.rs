@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sqlx::{PgConnection, Row as _};
 use tutti_core::ids::{RequestId, RunId};
 use tutti_core::ports::frame;
-use tutti_core::ports::inbox::InboxItem;
+use tutti_core::ports::inbox::{Consumed, InboxItem};
 use tutti_core::ports::store::StoreError;
 use tutti_core::time::Timestamp;
 
@@ -83,12 +83,27 @@ pub async fn pending(db: &mut PgConnection, (slots, limit): &(Vec<i32>, usize)) 
     for row in &found {
         let (run, request) = (rows::run_id(row, 0)?, row.try_get(1)?);
         let at = Timestamp::from_micros(row.try_get(2)?);
-        match frame::unwrap(row.try_get(3)?) {
-            Ok(blob) => items.push(InboxItem { run, request, at, blob: blob.into() }),
-            Err(error) => return Ok(Err(error)),
-        }
+        // What cannot be read has no content.
+        let blob = frame::unwrap(row.try_get(3)?).unwrap_or_default().into();
+        items.push(InboxItem { run, request, at, blob });
     }
     Ok(Ok(items))
+}
+
+/// Puts an outcome in the place of an item, if it waits.
+pub async fn refuse(db: &mut PgConnection, (run, item): &(RunId, Consumed)) -> Outcome<()> {
+    sqlx::query(
+        "WITH gone AS (DELETE FROM inbox WHERE run_id = $1 AND request_id = $2 RETURNING run_id, request_id)
+         INSERT INTO inbox_outcome (run_id, request_id, at_us, outcome) SELECT run_id, request_id, $3, $4 FROM gone
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(run.as_uuid())
+    .bind(item.request)
+    .bind(item.at.as_micros())
+    .bind(&frame::wrap(&item.outcome)[..])
+    .execute(db)
+    .await?;
+    Ok(Ok(()))
 }
 
 /// What became of a request.

@@ -34,7 +34,7 @@ use tutti_core::ids::{Namespace, RequestId, RunId, ServerId};
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::fleet::{Fleet, Member, Standing};
 use tutti_core::ports::frame;
-use tutti_core::ports::inbox::{Inbox, InboxItem};
+use tutti_core::ports::inbox::{Consumed, Inbox, InboxItem};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
@@ -283,6 +283,10 @@ impl Inbox for Postgres {
     async fn pending(&self, slots: &[u16], limit: usize) -> Result<Vec<InboxItem>, StoreError> {
         let asked = (slots.iter().map(|slot| i32::from(*slot)).collect(), limit);
         self.readers.read(asked, |db, asked| Box::pin(inbox::pending(db, asked))).await
+    }
+
+    async fn refuse(&self, run: RunId, item: Consumed) -> Result<(), StoreError> {
+        self.write((run, item), |db, refused| Box::pin(inbox::refuse(db, refused))).await
     }
 
     async fn outcome(&self, run: RunId, request: RequestId) -> Result<Option<Bytes>, StoreError> {

@@ -54,11 +54,14 @@ pub fn pending(db: &Connection, slots: &[u16], limit: usize) -> Outcome<Vec<Inbo
         let framed: Vec<u8> = row.get(3)?;
         Ok((rows::run_id(row)?, row.get::<_, Uuid>(1)?, Timestamp::from_micros(row.get(2)?), framed))
     })?;
-    let item = |(run, request, at, framed)| {
-        let blob = Bytes::from(frame::unwrap(framed)?);
-        Ok(InboxItem { run, request, at, blob })
+    // What cannot be read has no content.
+    let item = |(run, request, at, framed)| InboxItem {
+        run,
+        request,
+        at,
+        blob: frame::unwrap(framed).unwrap_or_default().into(),
     };
-    Ok(found.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().map(item).collect())
+    Ok(Ok(found.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().map(item).collect()))
 }
 
 /// What became of a request.
@@ -77,6 +80,20 @@ pub fn forget_outcomes(db: &Connection, before: Timestamp) -> Outcome<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_item_that_is_not_as_it_was_written_holds_up_no_other() {
+        let mut db = Connection::open_in_memory().unwrap();
+        crate::schema::migrate(&mut db).unwrap();
+        db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        for (at, blob) in (1_i64..).zip([&b""[..], b"\x09\0\0", b"\0\0\0{}"]) {
+            let put = "INSERT INTO inbox (run_id, request_id, slot, at_us, blob) VALUES (?, ?, 7, ?, ?)";
+            db.execute(put, (Uuid::nil(), Uuid::from_u128(at.unsigned_abs().into()), at, blob)).unwrap();
+        }
+        let found = pending(&db, &[7], 10).unwrap().unwrap();
+        let found: Vec<_> = found.iter().map(|item| (item.at.as_micros(), &item.blob[..])).collect();
+        assert_eq!(found, [(1, &b""[..]), (2, b""), (3, b"{}")]);
+    }
 
     #[test]
     fn the_oldest_items_are_found_without_sorting() {

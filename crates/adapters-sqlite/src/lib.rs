@@ -24,7 +24,7 @@ use rusqlite::Connection;
 use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::frame;
-use tutti_core::ports::inbox::{Inbox, InboxItem};
+use tutti_core::ports::inbox::{Consumed, Inbox, InboxItem};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
@@ -192,6 +192,10 @@ impl Inbox for Sqlite {
     async fn pending(&self, slots: &[u16], limit: usize) -> Result<Vec<InboxItem>, StoreError> {
         let slots = slots.to_vec();
         self.readers.run(move |db| inbox::pending(db, &slots, limit)).await
+    }
+
+    async fn refuse(&self, run: RunId, item: Consumed) -> Result<(), StoreError> {
+        self.write(1, item.outcome.len(), move |db| Ok(Ok(inbox::consume(db, run, std::slice::from_ref(&item))?))).await
     }
 
     async fn outcome(&self, run: RunId, request: RequestId) -> Result<Option<Bytes>, StoreError> {

@@ -126,6 +126,22 @@ async fn a_reader_looks_and_posts_nothing() {
 }
 
 #[tokio::test]
+async fn an_item_that_is_not_as_it_was_written_holds_up_no_other() {
+    let database = Database::fresh();
+    let store = engine(&database).await;
+    store.create(new_run(1)).await.unwrap();
+    for n in 1..=3 {
+        store.post(item(run_id(1), n)).await.unwrap();
+    }
+    database.sql(
+        "UPDATE inbox SET blob = '' WHERE at_us % 10 = 1; UPDATE inbox SET blob = '\\x090000' WHERE at_us % 10 = 2",
+    );
+    let without = |n| InboxItem { blob: Bytes::new(), ..item(run_id(1), n) };
+    let found = store.pending(&every_slot(), 10).await;
+    assert_eq!(found, Ok(vec![without(1), without(2), item(run_id(1), 3)]));
+}
+
+#[tokio::test]
 async fn outcomes_are_forgotten_however_many_there_are() {
     let database = Database::fresh();
     let store = engine(&database).await;
@@ -234,7 +250,10 @@ pub async fn use_inbox(store: &Postgres) {
     let next = consuming(run_id(1), claim.epoch, claim.last_seq, 1);
     assert_eq!(store.commit(vec![next]).await, Ok(vec![CommitOutcome::Committed]));
     assert_eq!(store.outcome(run_id(1), request(1)).await, Ok(Some(Bytes::from_static(b"done"))));
-    assert_eq!(store.forget_outcomes(item(run_id(1), 2).at).await, Ok(1));
+    store.post(item(run_id(1), 2)).await.unwrap();
+    store.refuse(run_id(1), consumed(2)).await.unwrap();
+    assert_eq!(store.pending(&every_slot(), 10).await, Ok(vec![]));
+    assert_eq!(store.forget_outcomes(item(run_id(1), 3).at).await, Ok(2));
 }
 
 /// Two servers that share a database.
@@ -255,8 +274,11 @@ fn request(n: u32) -> RequestId {
 }
 
 fn consuming(run: RunId, epoch: u64, expected: u64, n: u32) -> Commit {
-    let done = Consumed { request: request(n), at: item(run, n).at, outcome: Bytes::from_static(b"done") };
-    Commit { consumed: vec![done], ..commit(run, epoch, expected, 1) }
+    Commit { consumed: vec![consumed(n)], ..commit(run, epoch, expected, 1) }
+}
+
+fn consumed(n: u32) -> Consumed {
+    Consumed { request: request(n), at: item(run_id(1), n).at, outcome: Bytes::from_static(b"done") }
 }
 
 fn every_slot() -> Vec<u16> {

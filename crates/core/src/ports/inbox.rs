@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 ///
 /// Contract: what [`post`](Self::post) acknowledged is durable and stays until it is consumed: a commit of the run with its
 /// request among [`Commit::consumed`](super::store::Commit::consumed) removes it and keeps its outcome, in the transaction
-/// of that commit. Items have no order among each other but their time; nobody may take an id for a cursor.
+/// of that commit; or until it is [refused](Self::refuse). Items have no order among each other but their time; nobody may take an id for a cursor.
 #[async_trait]
 pub trait Inbox: Send + Sync {
     /// Puts a command into the inbox. The same request of a run is one item, however often it is posted, and none once it
@@ -23,11 +23,18 @@ pub trait Inbox: Send + Sync {
     /// [`StoreError`]; [`StoreError::Permanent`] if there is no such run.
     async fn post(&self, item: InboxItem) -> Result<(), StoreError>;
 
-    /// Items for runs of these slots (in order, none twice), the oldest first, at most `limit`.
+    /// Items for runs of these slots (in order, none twice), the oldest first, at most `limit`. One that is not as it was
+    /// written comes without content, so that it is answered and holds up no other.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn pending(&self, slots: &[u16], limit: usize) -> Result<Vec<InboxItem>, StoreError>;
+
+    /// Puts an outcome in the place of an item that cannot be brought to its run. Does nothing if it does not wait.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn refuse(&self, run: RunId, item: Consumed) -> Result<(), StoreError>;
 
     /// What became of a request; `None` while it waits, or if nobody posted it.
     ///
@@ -55,7 +62,7 @@ pub struct InboxItem {
     pub blob: Bytes,
 }
 
-/// An item that a commit consumes.
+/// An item that is consumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumed {
     /// The caller's id of the request.

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tutti_core::ids::{RequestId, RunId};
-use tutti_core::ports::inbox::{InboxItem, Letter};
-use tutti_core::ports::store::StoreError;
+use tutti_core::ports::inbox::{Consumed, InboxItem, Letter, Verdict};
 use tutti_core::run::{Command, Order};
 use tutti_core::time::Timestamp;
 
@@ -77,10 +76,22 @@ impl Engine {
     }
 
     async fn bring(&self, item: &InboxItem) -> Result<(), EngineError> {
-        let Letter { mut command, order } = Letter::decode(&item.blob).map_err(StoreError::Corrupt)?;
+        let Letter { mut command, order } = match Letter::decode(&item.blob) {
+            Ok(letter) => letter,
+            Err(reason) => return self.refuse(item, &reason).await,
+        };
         store_answer(&*self.0.ports.payloads, item.run, &mut command).await?;
         let order = Order { request: Some(item.request), ..order };
         self.want(item.run, Wanted { command, order, posted: Some(item.request) }).await
+    }
+
+    /// Answers what cannot be read: it is damaged, or a newer server has posted what this one does not know.
+    async fn refuse(&self, item: &InboxItem, reason: &str) -> Result<(), EngineError> {
+        tracing::warn!(run = %item.run, request = %item.request, reason, "a command of the inbox cannot be read");
+        let reason = format!("the server that has the run cannot read what was posted: {reason}");
+        let (request, at) = (item.request, self.0.ports.clock.now());
+        let refused = Consumed { request, at, outcome: Verdict::Rejected(reason).encode() };
+        Ok(self.0.ports.inbox.refuse(item.run, refused).await?)
     }
 
     /// Posts a command for a run of another engine, and waits for what becomes of it.

@@ -6,18 +6,21 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tutti_adapters_memory::{MemoryFleet, MemoryStore};
-use tutti_core::ids::{Namespace, RunId, ServerId};
+use tutti_core::ids::{Namespace, RequestId, RunId, ServerId};
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::fleet::{Fleet, Member, Standing};
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::{CommandRequest, Runs};
 use tutti_core::ports::inbound::views::Views;
+use tutti_core::ports::inbox::{Inbox as _, InboxItem, Verdict};
 use tutti_core::ports::store::{
     ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
 };
 use tutti_core::run::{Command, Order, RunStatus};
+use tutti_core::time::Timestamp;
 use tutti_engine::{Engine, EngineOptions, FleetOptions, Ports, RunService};
 
 use crate::service::{followed, request, service};
@@ -109,6 +112,24 @@ async fn any_server_answers_for_any_run() {
     assert_eq!(one.runs.command(command(long, Command::Cancel)).await, Ok(false));
     assert_eq!(two.status(long).await, RunStatus::Cancelled);
     assert!(one.runs.command(command(long, Command::Resume)).await.is_err(), "one that has ended is asked, too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_cannot_be_read_is_refused_and_holds_up_no_other() {
+    let world = World::new(Scripted::new(|_, _| Step::After(Duration::from_secs(600), "1")));
+    let fleet: Arc<dyn Fleet> = Arc::new(MemoryFleet::new(world.clock.clone()));
+    let (one, two) = (Server::start(&world, fleet.clone(), "one").await, Server::start(&world, fleet, "two").await);
+    pass(LEASE * 3).await;
+    let run = one.start_run(1).await;
+    let request = RequestId::from_u128(7);
+    let unreadable = InboxItem { run, request, at: Timestamp::default(), blob: Bytes::from_static(b"{\"no\": 1}") };
+    world.store.post(unreadable).await.unwrap();
+    let command = CommandRequest { namespace: Namespace::default(), run, command: Command::Cancel, order: order() };
+    assert_eq!(two.runs.command(command).await, Ok(false));
+    assert_eq!(two.status(run).await, RunStatus::Cancelled);
+    let outcome = world.store.outcome(run, request).await.unwrap().unwrap();
+    let Ok(Verdict::Rejected(reason)) = Verdict::decode(&outcome) else { panic!("{outcome:?}") };
+    assert!(reason.contains("cannot read"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]

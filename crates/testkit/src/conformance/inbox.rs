@@ -160,6 +160,8 @@ macro_rules! __inbox_cases {
             consume::items_of_other_runs_stay,
             consume::a_repeated_commit_leaves_things_as_they_are,
             consume::many_items_are_consumed_at_once,
+            consume::an_item_is_refused_without_a_commit,
+            consume::the_first_answer_to_an_item_stays,
             outcome::there_is_none_while_an_item_waits,
             outcome::a_request_with_an_outcome_is_not_posted_again,
             outcome::older_outcomes_are_forgotten,

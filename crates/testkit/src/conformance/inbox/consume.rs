@@ -177,3 +177,34 @@ pub async fn many_items_are_consumed_at_once(store: Subject) {
         assert_eq!(store.outcome(item).await, Some(verdict(item)));
     }
 }
+
+pub async fn an_item_is_refused_without_a_commit(store: Subject) {
+    let run = store.create(1).await[0];
+    let (one, other) = (item(run, 1), item(run, 2));
+    store.post(&one).await;
+    store.post(&other).await;
+    store.inbox.refuse(run, consumed(&one)).await.unwrap();
+    assert_eq!(store.outcome(&one).await, Some(verdict(&one)));
+    assert_eq!(store.pending().await, std::slice::from_ref(&other));
+    store.post(&one).await;
+    assert_eq!(store.pending().await, [other], "it has its answer");
+    assert_eq!(store.commit(consuming(run, 2, 1, &[])).await, Committed, "the run has not changed");
+}
+
+pub async fn the_first_answer_to_an_item_stays(store: Subject) {
+    let run = store.create(1).await[0];
+    let (one, other) = (item(run, 1), item(run, 2));
+    store.inbox.refuse(run, consumed(&one)).await.unwrap();
+    assert_eq!(store.outcome(&one).await, None, "it does not wait");
+    for (n, item) in (2..).zip([&one, &other]) {
+        store.post(item).await;
+        let refused = Consumed { outcome: Bytes::from_static(b"refused"), ..consumed(item) };
+        if n == 2 {
+            store.inbox.refuse(run, refused.clone()).await.unwrap();
+        }
+        assert_eq!(store.commit(consuming(run, n, 1, std::slice::from_ref(item))).await, Committed);
+        store.inbox.refuse(run, refused).await.unwrap();
+    }
+    assert_eq!(store.outcome(&one).await, Some(Bytes::from_static(b"refused")));
+    assert_eq!(store.outcome(&other).await, Some(verdict(&other)));
+}
