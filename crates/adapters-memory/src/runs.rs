@@ -1,7 +1,7 @@
 //! Runs, their histories, and the commands that wait for them.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -11,9 +11,10 @@ use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbox::InboxItem;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunSummary};
 use tutti_core::ports::store::{
-    Claim, ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, Snapshot, StoreError,
+    Claim, ClaimOutcome, Commit, CommitOutcome, Creation, Due, DueRuns, EncodedEvent, NewRun, Snapshot, StoreError,
     StoredEvent, Wake,
 };
+use tutti_core::time::Timestamp;
 use tutti_core::value::Digest;
 
 use crate::inbox::Items;
@@ -168,18 +169,31 @@ impl Runs {
     }
 
     pub fn due(&self, query: &DueRuns) -> Vec<RunId> {
-        let after = query.after.map_or(Bound::Unbounded, Bound::Excluded);
-        let is_due = |id: &&RunId| {
-            self.runs.get(id).is_some_and(|run| {
-                query.slots.contains(&run.slot)
-                    && match run.wake {
-                        Wake::Active => true,
-                        Wake::At(time) => time <= query.now,
-                        Wake::OnInput | Wake::Never => false,
-                    }
-            })
+        let slots: HashSet<u16> = query.slots.iter().copied().collect();
+        let after = match query.due {
+            Due::Active(Some(after)) => Bound::Excluded(after),
+            _ => Bound::Unbounded,
         };
-        self.awake.range((after, Bound::Unbounded)).filter(is_due).take(query.limit).copied().collect()
+        let awake = self.awake.range((after, Bound::Unbounded)).filter_map(|id| Some((*id, self.runs.get(id)?)));
+        let mut awake = awake.filter(|(_, run)| slots.contains(&run.slot));
+        let moment = match query.due {
+            Due::Active(_) => {
+                let active = awake.filter(|(_, run)| run.wake == Wake::Active);
+                return active.map(|(id, _)| id).take(query.limit).collect();
+            }
+            Due::Until(moment) => moment,
+        };
+        let mut queues: HashMap<&Namespace, BTreeSet<(Timestamp, RunId)>> = HashMap::new();
+        for (id, run) in &mut awake {
+            if let Wake::At(at) = run.wake
+                && at <= moment
+            {
+                queues.entry(&run.namespace).or_default().insert((at, id));
+            }
+        }
+        let turns = queues.values().flat_map(|queue| queue.iter().enumerate());
+        let order: BTreeSet<_> = turns.map(|(turn, (at, id))| (turn, *at, *id)).collect();
+        order.into_iter().take(query.limit).map(|(.., id)| id).collect()
     }
 
     pub fn save_snapshot(&mut self, id: RunId, snapshot: Snapshot) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use tutti_core::ports::cursor;
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::frame;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunSummary};
-use tutti_core::ports::store::{DueRuns, EncodedEvent, Snapshot, StoredEvent};
+use tutti_core::ports::store::{Due, DueRuns, EncodedEvent, Snapshot, StoredEvent};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
 use uuid::Uuid;
@@ -127,25 +127,36 @@ pub async fn payload(db: &mut PgConnection, (run, at): &(RunId, PayloadRef)) -> 
     Ok(framed.map(|framed| frame::content(framed, at.hash).map(Bytes::from)).transpose())
 }
 
-/// Runs that are due.
+/// Runs that wait for a moment: in each namespace so many of the first, found along the index, and then in turn.
+const WAITING: &str = "
+WITH RECURSIVE names AS (
+    SELECT (SELECT namespace FROM run WHERE wake_at > 0 ORDER BY namespace LIMIT 1) AS namespace
+    UNION ALL
+    SELECT (SELECT r.namespace FROM run r WHERE r.wake_at > 0 AND r.namespace > n.namespace ORDER BY r.namespace LIMIT 1)
+    FROM names n WHERE n.namespace IS NOT NULL
+)
+SELECT first.run_id FROM names n CROSS JOIN LATERAL (
+    SELECT r.run_id, r.wake_at, row_number() OVER (ORDER BY r.wake_at, r.run_id) AS turn FROM run r
+    WHERE r.namespace = n.namespace AND r.wake_at > 0 AND r.wake_at <= $1 AND r.slot = ANY($2)
+    ORDER BY r.wake_at, r.run_id LIMIT $3
+) first
+ORDER BY first.turn, first.wake_at, first.run_id LIMIT $3";
+
+const ACTIVE: &str =
+    "SELECT run_id FROM run WHERE wake_at = 0 AND run_id >= $1 AND slot = ANY($2) ORDER BY run_id LIMIT $3";
+
+/// Runs that must be looked after.
 pub async fn due(db: &mut PgConnection, query: &DueRuns) -> Outcome<Vec<RunId>> {
-    let from = match query.after {
-        None => Some(Uuid::nil()),
-        Some(after) => after.as_uuid().as_u128().checked_add(1).map(Uuid::from_u128),
+    let statement = match query.due {
+        Due::Until(moment) => sqlx::query(WAITING).bind(moment.as_micros()),
+        Due::Active(after) => {
+            let from = after.map_or(Some(0), |after| after.as_uuid().as_u128().checked_add(1));
+            let Some(from) = from else { return Ok(Ok(Vec::new())) };
+            sqlx::query(ACTIVE).bind(Uuid::from_u128(from))
+        }
     };
-    let Some(from) = from else { return Ok(Ok(Vec::new())) };
-    let found = sqlx::query(
-        "SELECT run_id FROM run
-         WHERE wake_at >= 0 AND wake_at <= $1 AND slot >= $2 AND slot < $3 AND run_id >= $4 ORDER BY run_id LIMIT $5",
-    )
-    // An active run is due whatever the time.
-    .bind(query.now.as_micros().max(0))
-    .bind(i32::from(query.slots.start))
-    .bind(i32::from(query.slots.end))
-    .bind(from)
-    .bind(rows::at_most(query.limit))
-    .fetch_all(db)
-    .await?;
+    let slots: Vec<i32> = query.slots.iter().copied().map(i32::from).collect();
+    let found = statement.bind(slots).bind(rows::at_most(query.limit)).fetch_all(db).await?;
     found.iter().map(|row| rows::run_id(row, 0)).collect::<sqlx::Result<_>>().map(Ok)
 }
 

@@ -71,11 +71,11 @@ pub fn parsed<T: FromStr<Err: ToString>>(row: &PgRow, column: usize) -> sqlx::Re
     row.try_get::<&str, _>(column)?.parse().map_err(|error: T::Err| damaged(column, &error.to_string()))
 }
 
-/// A wake as `run.wake_at` holds it. 0 stands for a run that is active: due, like all that waits for the year 1970.
+/// A wake as `run.wake_at` holds it. 0 stands for a run that is active, so that no moment is as early.
 pub fn wake(wake: Wake) -> Option<i64> {
     match wake {
         Wake::Active => Some(0),
-        Wake::At(time) => Some(time.as_micros().max(0)),
+        Wake::At(time) => Some(time.as_micros().max(1)),
         Wake::OnInput => None,
         Wake::Never => Some(-1),
     }
@@ -91,7 +91,8 @@ pub fn compared(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(-1)
 }
 
-fn digest(row: &PgRow, column: usize) -> sqlx::Result<Digest> {
+/// A hash.
+pub fn digest(row: &PgRow, column: usize) -> sqlx::Result<Digest> {
     let kept: &[u8] = row.try_get(column)?;
     kept.try_into().map(Digest::from_bytes).map_err(|_| damaged(column, "not a hash"))
 }
@@ -113,7 +114,7 @@ mod tests {
         let at = |micros| wake(Wake::At(Timestamp::from_micros(micros)));
         let all = [wake(Wake::Active), wake(Wake::OnInput), wake(Wake::Never), at(1), at(2)];
         assert_eq!(all, [Some(0), None, Some(-1), Some(1), Some(2)]);
-        assert_eq!([at(0), at(-5)], [Some(0), Some(0)], "and not never");
+        assert_eq!([at(0), at(-5)], [Some(1), Some(1)], "neither active nor never");
     }
 
     #[test]

@@ -18,7 +18,7 @@ macro_rules! migrations {
 }
 
 /// All of them by name and statements, in order; the first is version 1. Released ones never change: add another.
-const MIGRATIONS: &[(&str, &str)] = migrations!["0001_store", "0002_history", "0003_servers"];
+const MIGRATIONS: &[(&str, &str)] = migrations!["0001_store", "0002_history", "0003_servers", "0004_queue"];
 
 /// What [`migrate`](crate::migrate) did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

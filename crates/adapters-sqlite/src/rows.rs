@@ -48,11 +48,11 @@ pub fn run_id(row: &Row<'_>) -> rusqlite::Result<RunId> {
     row.get::<_, Uuid>(0).map(RunId::from_uuid)
 }
 
-/// A wake as `run.wake_at` holds it. 0 stands for a run that is active: due, like all that waits for the year 1970.
+/// A wake as `run.wake_at` holds it. 0 stands for a run that is active, so that no moment is as early.
 pub fn wake(wake: Wake) -> Option<i64> {
     match wake {
         Wake::Active => Some(0),
-        Wake::At(time) => Some(time.as_micros().max(0)),
+        Wake::At(time) => Some(time.as_micros().max(1)),
         Wake::OnInput => None,
         Wake::Never => Some(-1),
     }
@@ -88,6 +88,6 @@ mod tests {
         let at = |micros| wake(Wake::At(Timestamp::from_micros(micros)));
         let all = [wake(Wake::Active), wake(Wake::OnInput), wake(Wake::Never), at(1), at(2)];
         assert_eq!(all, [Some(0), None, Some(-1), Some(1), Some(2)]);
-        assert_eq!([at(0), at(-5)], [Some(0), Some(0)], "and not never");
+        assert_eq!([at(0), at(-5)], [Some(1), Some(1)], "neither active nor never");
     }
 }

@@ -23,7 +23,7 @@ macro_rules! migrations {
 
 /// All of them, in order; the first is version 1. Released ones never change: add another.
 const MIGRATIONS: &[Migration] =
-    migrations!["0001_store", "0002_history", "0003_commands", "0004_documents", "0005_inbox"];
+    migrations!["0001_store", "0002_history", "0003_commands", "0004_documents", "0005_inbox", "0006_queue"];
 
 /// Marks the file as one of ours ("TUTT"), so that no other program's database is taken for it.
 const APPLICATION_ID: i32 = 0x5455_5454;

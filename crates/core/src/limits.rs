@@ -94,6 +94,22 @@ pub const MAX_SESSION_RUNS: usize = 100;
 /// Default time without a run after which a session is over.
 pub const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
+/// Default number of runs that a server drives at once. What comes beyond waits in the store.
+pub const DEFAULT_LIVE_RUNS: usize = 10_000;
+
+/// Default number of runs of a namespace that may wait in the queue; who brings more is sent away.
+pub const DEFAULT_QUEUED_RUNS: u64 = 100_000;
+
+/// Head start that each priority has over the next in the queue: one that waited so much longer goes first, whatever its
+/// priority.
+pub const AGEING: Duration = Duration::from_secs(10 * 60);
+
+/// A run that has nothing to do for longer than this leaves memory until its moment or an input comes.
+pub const REST: Duration = Duration::from_secs(60);
+
+/// Runs that are loaded at once, by a server that takes them over or wakes them.
+pub const LOADS: usize = 32;
+
 /// Events after a snapshot before the next one is considered.
 pub const SNAPSHOT_EVENTS: u64 = 1_000;
 

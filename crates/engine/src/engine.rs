@@ -4,29 +4,35 @@ mod commands;
 mod fleet;
 mod inbox;
 mod slots;
+mod waking;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::limits::LOADS;
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::AgentTransport;
 use tutti_core::ports::clock::Clock;
+use tutti_core::ports::filter::{Condition, RunFilter, Term};
 use tutti_core::ports::inbox::Inbox;
 use tutti_core::ports::observer::Observer;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::{Creation, RunStore, StoreError};
-use tutti_core::run::{Origin, Rejection};
-use tutti_core::schedule::{Policy, StrategyDecision};
+use tutti_core::run::{Origin, Rejection, RunStatus};
+use tutti_core::schedule::{Policy, StrategyDecision, turn};
+use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, Json, Payload};
 
 use crate::committer;
 use crate::dispatcher::{AttemptContext, AttemptFigures, Registry, Tally};
-use crate::driver::{CreateRun, DriveError, Driver, Message};
+use crate::driver::{CreateRun, DriveError, Driver, DriverOptions, Message};
 use crate::hub::{Changed, Hub, Watch};
 use crate::lane::Lane;
+use crate::room::{Residency, Room};
 
 pub use self::fleet::{FleetMembership, FleetOptions};
 use self::slots::Slots;
@@ -59,13 +65,21 @@ pub struct EngineOptions {
     pub lanes: usize,
     /// Attempts in flight at once, over all runs.
     pub max_in_flight: usize,
+    /// Which runs are kept in memory; [`Engine::wake_runs`] brings the others in. `None`: every run stays until it ends.
+    pub residency: Option<Residency>,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { lanes: 1, max_in_flight: 10_000 }
+        Self { lanes: 1, max_in_flight: 10_000, residency: None }
     }
 }
+
+/// Runs that may be taken over at once: as many as are loaded, and some more, so that hardly two wait for each other.
+const ADOPTING: usize = 4 * LOADS;
+
+/// When a caller may ask again who found the queue full.
+const FULL: Duration = Duration::from_secs(5);
 
 /// Drives runs. Cloning shares the engine.
 #[derive(Clone)]
@@ -76,8 +90,9 @@ struct Inner {
     registry: Registry,
     hub: Arc<Hub>,
     tally: Arc<Tally>,
-    /// Held while a run is taken over.
-    adopting: Mutex<()>,
+    room: Arc<Room>,
+    /// One is held while a run is taken over, by its slot.
+    adopting: [Mutex<()>; ADOPTING],
     slots: Slots,
     lanes: Vec<mpsc::UnboundedSender<Message>>,
 }
@@ -162,6 +177,16 @@ pub enum EngineError {
     /// The key of a run to be started names another one.
     #[error("the key names run {0}")]
     KeyHeld(RunId),
+    /// Too many runs of the namespace wait for room.
+    #[error("{queued} runs of namespace {namespace} wait for room already; ask again in {} s", .retry_after.as_secs())]
+    QueueFull {
+        /// Whose.
+        namespace: Namespace,
+        /// How many wait.
+        queued: u64,
+        /// When to ask again.
+        retry_after: Duration,
+    },
     /// The engine shares the store with others and has no part of it yet, or not any more.
     #[error("this server has no part of the store's runs at present")]
     NoSlots,
@@ -188,13 +213,18 @@ impl Engine {
         let (hub, tally) = (Arc::new(Hub::default()), Arc::new(Tally::default()));
         let attempts = Arc::new(AttemptContext { transport: ports.agents.clone(), payloads: ports.payloads.clone() });
         let count = options.lanes.max(1);
+        let room = Arc::new(Room::new(options.residency, count));
+        let places = (options.max_in_flight / count).max(1);
+        let driving = DriverOptions { places, rest: options.residency.map(|residency| residency.rest) };
         let lanes = (0..count)
-            .map(|_| {
+            .map(|number| {
                 let (sender, messages) = mpsc::unbounded_channel();
                 let (commits, queue) = mpsc::unbounded_channel();
                 tokio::spawn(committer::run(ports.store.clone(), ports.observer.clone(), queue, sender.clone()));
                 let lane = Lane {
-                    driver: Driver::new(registry.clone(), (options.max_in_flight / count).max(1)),
+                    number,
+                    room: room.clone(),
+                    driver: Driver::new(registry.clone(), driving),
                     messages,
                     sender: sender.clone(),
                     commits,
@@ -210,7 +240,8 @@ impl Engine {
                 sender
             })
             .collect();
-        Self(Arc::new(Inner { ports, registry, hub, tally, adopting: Mutex::default(), slots: Slots::all(), lanes }))
+        let adopting = std::array::from_fn(|_| Mutex::default());
+        Self(Arc::new(Inner { ports, registry, hub, tally, room, adopting, slots: Slots::all(), lanes }))
     }
 
     /// The agents that steps can be asked of.
@@ -234,10 +265,10 @@ impl Engine {
         own.next().expect("draws do not end")
     }
 
-    /// Starts a run. When this returns, the run is durable.
+    /// Starts a run. When this returns, the run is durable; if there is no room for it, it waits in the store for its turn.
     ///
     /// # Errors
-    /// [`EngineError::Store`], [`EngineError::NoSlots`], [`EngineError::ShuttingDown`].
+    /// [`EngineError::Store`], [`EngineError::NoSlots`], [`EngineError::QueueFull`], [`EngineError::ShuttingDown`].
     pub async fn start_run(&self, start: StartRun) -> Result<Started, EngineError> {
         self.start_run_as(self.new_run_id(), start).await
     }
@@ -251,6 +282,7 @@ impl Engine {
         if !self.0.slots.has(run) {
             return Err(EngineError::NoSlots);
         }
+        let turn = self.turn(&start).await?;
         let data = Payload::of(&start.data);
         if let Payload::Stored(_) = data {
             self.0.ports.payloads.put(run, start.data.bytes().clone()).await?;
@@ -265,6 +297,7 @@ impl Engine {
             strategy: start.strategy,
             origin: start.origin,
             key_from: start.key_from,
+            turn,
         };
         let (reply, answer) = oneshot::channel();
         let reply = Box::new(move |outcome| drop(reply.send(outcome)));
@@ -306,6 +339,34 @@ impl Engine {
                 let _ = answer.await;
             }
         }
+    }
+
+    /// The place in the queue of a run to be started, if it must wait.
+    async fn turn(&self, start: &StartRun) -> Result<Option<Timestamp>, EngineError> {
+        let room = &self.0.room;
+        let Some(residency) = room.residency().filter(|_| room.must_queue()) else { return Ok(None) };
+        let namespace = &start.namespace;
+        let queued = match room.one_more(namespace) {
+            Some(queued) => queued,
+            None => {
+                let pending = Term { not: false, is: Condition::State(vec![RunStatus::Pending]) };
+                let counts = self.0.ports.query.count(namespace, &RunFilter { terms: vec![pending] }).await?;
+                let queued = counts.values().sum::<u64>() + 1;
+                room.counted(namespace, queued);
+                queued
+            }
+        };
+        if queued > residency.max_queued {
+            let namespace = namespace.clone();
+            return Err(EngineError::QueueFull { namespace, queued: queued - 1, retry_after: FULL });
+        }
+        Ok(Some(turn(start.origin.priority, self.0.ports.clock.now())))
+    }
+
+    /// Runs that are driven here.
+    #[must_use]
+    pub fn live_runs(&self) -> usize {
+        self.0.room.live()
     }
 
     pub(crate) fn ports(&self) -> &Ports {

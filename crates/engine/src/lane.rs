@@ -22,6 +22,7 @@ use tutti_core::workflow::Priority;
 use crate::dispatcher::{AttemptContext, AttemptSpec, Tally, cancel, run_attempt};
 use crate::driver::{Asker, AttemptEnd, Decided, DecidedRun, Driver, Effect, Message};
 use crate::hub::{Hub, Update};
+use crate::room::Room;
 
 /// Messages handled before what they lead to is decided: bounds how long a decision waits under load.
 const BATCH: usize = 1024;
@@ -34,6 +35,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 
 /// What a lane needs.
 pub(crate) struct Lane {
+    /// Which of the engine's.
+    pub(crate) number: usize,
+    pub(crate) room: Arc<Room>,
     pub(crate) driver: Driver,
     pub(crate) messages: mpsc::UnboundedReceiver<Message>,
     pub(crate) sender: mpsc::UnboundedSender<Message>,
@@ -67,6 +71,7 @@ impl Lane {
             }
             self.driver.handle(Message::Tick, now, &mut random);
             self.driver.pump(now, &mut random);
+            self.room.note(self.number, self.driver.runs());
             for effect in self.driver.effects() {
                 if let Effect::Drained(done) = effect {
                     self.calls.values().for_each(AbortHandle::abort);

@@ -12,6 +12,7 @@ mod hub;
 mod lane;
 mod loader;
 mod rest;
+mod room;
 mod service;
 
 pub use dispatcher::{AgentRecord, AgentState, AgentStats, AttemptFigures, CallMode, Registry};
@@ -20,6 +21,7 @@ pub use engine::{Engine, EngineError, EngineOptions, FleetMembership, FleetOptio
 pub use hub::{Changed, Lagged, Update, Watch};
 pub use loader::{Loaded, TakeOver, load, load_plan};
 pub use rest::{command_at_rest, command_by_inbox};
+pub use room::Residency;
 pub use service::{
     AccessService, AgentService, CheckUrl, Describer, RunService, ServiceOptions, Strategist, WorkflowService,
 };

@@ -112,6 +112,7 @@ pub fn run_by_core(plan: &Arc<Plan>, durations: &[Duration], width: u32) -> Dura
             available_workers: None,
         },
         origin: tutti_core::run::Origin::default(),
+        turn: None,
     };
     let epoch = Timestamp::default();
     let (mut state, _) = create(plan.clone(), created, epoch);

@@ -45,7 +45,7 @@ pub fn describe(event: &Event) -> (Option<&StepPath>, String) {
         | Event::RunCancelled(RunCancelled { order })
         | Event::RunTerminated(RunTerminated { order })
         | Event::RunReopened(RunReopened { order, .. }) => (None, ordered(order)),
-        Event::RunCompleted(_) => (None, String::new()),
+        Event::RunAdmitted(_) | Event::RunCompleted(_) => (None, String::new()),
         Event::RunFailed(failed) => (failed.step.as_ref(), failed.error.to_string()),
         Event::RunQuarantined(set_aside) => (None, set_aside.reason.clone()),
         Event::CheckpointCreated(checkpoint) => (None, format!("name={}", checkpoint.name)),

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tutti_core::ids::{RequestId, RunId};
+use tutti_core::limits::SLOTS;
 use tutti_core::ports::query::RunSummary;
-use tutti_core::ports::store::{Commit, DueRuns, EncodedEvent, NewRun, Wake};
+use tutti_core::ports::store::{Commit, Due, DueRuns, EncodedEvent, NewRun, Wake};
 use tutti_core::run::RunStatus;
 use tutti_core::time::Timestamp;
 use tutti_core::value::Digest;
@@ -104,8 +105,14 @@ pub fn commit(run: RunId, epoch: u64, expected: u64, count: u64) -> Commit {
     }
 }
 
-/// Every run that is due in all slots.
+/// Every run of all slots that has work in progress.
 #[must_use]
-pub fn due_at(micros: i64) -> DueRuns {
-    DueRuns { slots: 0..tutti_core::limits::SLOTS, now: Timestamp::from_micros(micros), after: None, limit: usize::MAX }
+pub fn active() -> DueRuns {
+    DueRuns { slots: (0..SLOTS).collect(), due: Due::Active(None), limit: usize::MAX }
+}
+
+/// Every run of all slots that waits for a moment until this one.
+#[must_use]
+pub fn waiting_until(micros: i64) -> DueRuns {
+    DueRuns { due: Due::Until(Timestamp::from_micros(micros)), ..active() }
 }

@@ -15,7 +15,7 @@ use tutti_core::report::{Monitor, RunView, StepView};
 use tutti_core::run::{ArtifactRecorded, RunStatus, StepStatus, blob_of_json, body_json, kind_name};
 use tutti_core::time::Timestamp;
 use tutti_core::value::PayloadRef;
-use tutti_core::workflow::Executor;
+use tutti_core::workflow::{Executor, Priority};
 
 use super::errors::wrong;
 
@@ -31,6 +31,25 @@ pub(super) fn executor(number: i32) -> Result<Option<Executor>, Status> {
         Ok(v1::Executor::Parallel) => Ok(Some(Executor::Parallel)),
         Ok(v1::Executor::Dynamic) => Ok(Some(Executor::Dynamic)),
         Err(_) => Err(wrong("executor", "is not an executor that this server knows")),
+    }
+}
+
+/// The field `priority` of a request.
+pub(super) fn priority(number: i32) -> Result<Option<Priority>, Status> {
+    match v1::Priority::try_from(number) {
+        Ok(v1::Priority::Unspecified) => Ok(None),
+        Ok(v1::Priority::Low) => Ok(Some(Priority::Low)),
+        Ok(v1::Priority::Normal) => Ok(Some(Priority::Normal)),
+        Ok(v1::Priority::High) => Ok(Some(Priority::High)),
+        Err(_) => Err(wrong("priority", "is not a priority that this server knows")),
+    }
+}
+
+pub(super) const fn priority_out(priority: Priority) -> v1::Priority {
+    match priority {
+        Priority::Low => v1::Priority::Low,
+        Priority::Normal => v1::Priority::Normal,
+        Priority::High => v1::Priority::High,
     }
 }
 

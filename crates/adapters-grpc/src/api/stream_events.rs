@@ -138,6 +138,7 @@ impl StreamEvents {
             Event::CheckpointCreated(checkpoint) => (None, Kind::Checkpoint, checkpoint.name.clone()),
             // Told otherwise.
             Event::RunCreated(_)
+            | Event::RunAdmitted(_)
             | Event::RunCompleted(_)
             | Event::RunFailed(_)
             | Event::RunCancelled(_)

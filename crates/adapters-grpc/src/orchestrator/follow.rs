@@ -175,6 +175,7 @@ fn news(event: &Event) -> Option<String> {
         Event::StepCompleted(completed) => format!("step {} is complete", completed.step),
         Event::StepFailed(failed) => format!("step {} failed: {}", failed.step, failed.error),
         Event::RunPaused(_) => "the run is held".to_owned(),
+        Event::RunAdmitted(_) => "the run has left the queue".to_owned(),
         Event::RunResumed(_) => "the run goes on".to_owned(),
         _ => return None,
     })

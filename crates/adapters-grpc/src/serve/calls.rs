@@ -96,7 +96,7 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 
 fn busy(grpc: bool) -> Response<Body> {
     let mut response =
-        refusal(grpc, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "the server is busy; try again later");
+        refusal(grpc, StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted, "the server is busy; try again later");
     response.headers_mut().insert(PUSHBACK, PUSHBACK_MILLIS);
     response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
     response

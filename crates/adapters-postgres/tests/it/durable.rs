@@ -8,7 +8,7 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunQuery};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordKind, RecordStore};
 use tutti_core::ports::store::{CommitOutcome, Creation, KeyClaim, NewRun, RunStore as _, Snapshot, StoreError};
-use tutti_testkit::given::{READS, commit, due_at, new_run, run_id, summary};
+use tutti_testkit::given::{READS, active, commit, new_run, run_id, summary};
 use tutti_testkit::postgres::{Database, Server};
 
 use crate::{address, engine, until};
@@ -42,7 +42,7 @@ async fn read_everything(store: &Postgres, at: tutti_core::value::PayloadRef, by
     assert_eq!(store.snapshot(run_id(1)).await.unwrap().unwrap().seq, 5);
     assert_eq!(PayloadStore::get(store, run_id(1), at).await, Ok(Some(bytes)));
     assert_eq!(store.definition(summary(run_id(1)).definition).await, Ok(Some(b"a workflow".to_vec())));
-    assert_eq!(store.due(due_at(0)).await, Ok([1, 2].map(run_id).to_vec()));
+    assert_eq!(store.due(active()).await, Ok([1, 2].map(run_id).to_vec()));
     let page = RunQuery::list(store, ListRuns::default()).await.unwrap();
     assert_eq!(page.runs, [2, 1].map(|n| summary(run_id(n))));
     let counts = store.count(&Namespace::default(), &Default::default()).await.unwrap();

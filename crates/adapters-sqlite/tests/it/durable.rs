@@ -13,7 +13,7 @@ use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordKind
 use tutti_core::ports::store::{
     Commit, CommitOutcome, Creation, KeyClaim, NewRun, RunStore as _, Snapshot, StoreError,
 };
-use tutti_testkit::given::{READS, commit, due_at, new_run, run_id, summary};
+use tutti_testkit::given::{READS, active, commit, new_run, run_id, summary};
 
 use crate::beside::item;
 
@@ -45,7 +45,7 @@ async fn everything_is_there_after_a_restart() {
     assert_eq!(store.snapshot(run_id(2)).await, Ok(Some(snapshot)));
     assert_eq!(PayloadStore::get(&store, run_id(2), at).await, Ok(Some(bytes)));
     assert_eq!(store.definition(summary(run_id(1)).definition).await, Ok(Some(b"a workflow".to_vec())));
-    assert_eq!(store.due(due_at(0)).await, Ok([1, 2, 3].map(run_id).to_vec()));
+    assert_eq!(store.due(active()).await, Ok([1, 2, 3].map(run_id).to_vec()));
     let rest = RunQuery::list(&store, ListRuns { cursor: page.next, ..ListRuns::default() }).await.unwrap();
     assert_eq!(rest.runs, [summary(run_id(1))], "a cursor outlives the process");
     assert_eq!(store.commit(vec![last]).await, Ok(vec![CommitOutcome::Committed]), "it is known as applied");

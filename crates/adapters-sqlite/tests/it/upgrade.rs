@@ -13,7 +13,7 @@ use tutti_core::ports::records::{Put, RecordStore};
 use tutti_core::ports::store::{CommitOutcome, Creation, KeyClaim, NewRun, RunStore as _, Snapshot, StoreError};
 use tutti_core::time::Timestamp;
 use tutti_core::value::Digest;
-use tutti_testkit::given::{commit, due_at, events, new_run, run_id, summary};
+use tutti_testkit::given::{active, commit, events, new_run, run_id, summary};
 
 use crate::beside::item;
 use crate::durable::document;
@@ -38,7 +38,7 @@ async fn a_file_without_keys_sessions_and_documents_is_brought_up_to_date() {
     let history = store.events(run, 1, 10).await.unwrap();
     assert_eq!(history.into_iter().map(|stored| stored.event).collect::<Vec<_>>(), events(1, 2));
     assert_eq!(store.snapshot(run).await.unwrap().unwrap().seq, 2);
-    assert_eq!(store.due(due_at(0)).await, Ok(vec![run]));
+    assert_eq!(store.due(active()).await, Ok(vec![run]));
     assert_eq!(store.create(new_run(1)).await, Ok(Creation::Exists(run)));
     for (text, count) in [("", 1), ("-session:s -key:k -label.a=b", 1), ("session:s", 0), ("label.a=b", 0)] {
         let filter = RunFilter::parse(text, Timestamp::default()).unwrap();

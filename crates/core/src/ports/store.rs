@@ -43,8 +43,7 @@ pub trait RunStore: Send + Sync {
     /// [`StoreError`].
     async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError>;
 
-    /// Runs in slots `slots.start..slots.end` that are due: active, or waiting for a time that has come. In the order
-    /// of their ids, after `after`, at most `limit`.
+    /// Runs that somebody must look after, in the order that [`Due`] says, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -178,7 +177,7 @@ pub enum CommitOutcome {
 pub enum Wake {
     /// It has work in progress.
     Active,
-    /// At this moment.
+    /// At this moment, which is after the beginning of 1970.
     At(Timestamp),
     /// Only an input can move it.
     OnInput,
@@ -227,13 +226,22 @@ pub struct Claim {
 #[derive(Debug, Clone)]
 pub struct DueRuns {
     /// Slots to look into.
-    pub slots: std::ops::Range<u16>,
-    /// What time it is.
-    pub now: Timestamp,
-    /// Only runs after this one.
-    pub after: Option<RunId>,
+    pub slots: Vec<u16>,
+    /// Which of their runs.
+    pub due: Due,
     /// At most so many.
     pub limit: usize,
+}
+
+/// Why runs must be looked after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// They have work in progress: those after this one, in the order of their ids.
+    Active(Option<RunId>),
+    /// They wait for a moment ([`Wake::At`]), and it comes no later than this. First the first of each namespace, then the
+    /// second of each, and so on, so that none keeps the others waiting; the runs of a namespace by their moments, and in
+    /// each round the namespaces too.
+    Until(Timestamp),
 }
 
 /// The state of a run at a sequence number, to make loading short.

@@ -41,6 +41,7 @@ impl Drive {
                 available_workers: None,
             },
             origin: crate::run::Origin::default(),
+            turn: None,
         };
         let now = Timestamp::from_micros(100_000_000);
         let (state, first) = create(plan.clone(), created, now);

@@ -234,7 +234,7 @@ impl RunView {
     fn record(&mut self, recorded: &Recorded) {
         let at = recorded.at;
         match &recorded.event {
-            Event::RunCreated(_) | Event::RunCompleted(_) | Event::RunFailed(_) => {}
+            Event::RunCreated(_) | Event::RunAdmitted(_) | Event::RunCompleted(_) | Event::RunFailed(_) => {}
             Event::RunResumed(_) => self.note = None,
             Event::RunPaused(paused) => self.note = Some(because("paused", &paused.order)),
             Event::RunCancelled(cancelled) => self.note = Some(because("cancelled", &cancelled.order)),

@@ -11,7 +11,7 @@ use crate::ports::store::{EncodedEvent, Snapshot};
 use std::sync::Arc;
 
 /// Version of the history format that this build writes.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
 
 /// Version of the form of states in snapshots; raised whenever the form changes, so that old ones are folded anew.
 pub const SNAPSHOT_SCHEMA: u16 = 3;
@@ -100,6 +100,7 @@ kinds! {
     7 => RunPaused,
     8 => RunTerminated,
     9 => RunReopened,
+    10 => RunAdmitted,
     20 => CheckpointCreated,
     40 => AttemptStarted,
     41 => TaskAssigned,
@@ -121,6 +122,8 @@ pub fn min_reader(events: &[Recorded]) -> u16 {
 /// The format that brought the kind of an event, or a member of it that no reader may pass over.
 const fn format_of(event: &Event) -> u16 {
     match event {
+        Event::RunCreated(created) if created.turn.is_some() || !created.origin.priority.is_normal() => 4,
+        Event::RunAdmitted(_) => 4,
         Event::RunCreated(created) if created.origin.timeout.is_some() => 3,
         Event::RunPaused(_)
         | Event::RunTerminated(_)
@@ -233,10 +236,11 @@ mod tests {
     }
 
     /// Histories as each format wrote them, together one event of every kind: they must read the same for ever.
-    const GOLDEN: [&str; 3] = [
+    const GOLDEN: [&str; 4] = [
         include_str!("golden/format-1.jsonl"),
         include_str!("golden/format-2.jsonl"),
         include_str!("golden/format-3.jsonl"),
+        include_str!("golden/format-4.jsonl"),
     ];
 
     #[derive(serde::Deserialize)]

@@ -27,6 +27,8 @@ pub struct Recorded {
 pub enum Event {
     /// The run was accepted.
     RunCreated(Box<RunCreated>),
+    /// The run leaves the queue: its time starts.
+    RunAdmitted(RunAdmitted),
     /// An operator let the run go on; its time starts anew.
     RunResumed(RunResumed),
     /// An operator holds the run: nothing is started.
@@ -89,7 +91,15 @@ pub struct RunCreated {
     /// Where it comes from.
     #[serde(default, skip_serializing_if = "Origin::is_empty")]
     pub origin: Origin,
+    /// Its place in the queue, which goes by these moments, if it found no room: when it was created, less the head start
+    /// of its priority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Timestamp>,
 }
+
+/// See [`Event::RunAdmitted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunAdmitted {}
 
 /// See [`Event::RunResumed`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

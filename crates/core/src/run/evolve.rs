@@ -26,9 +26,13 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
     match &recorded.event {
         Event::RunCreated(_) | Event::CheckpointCreated(_) => {}
         Event::ArtifactRecorded(artifact) => state.facts.bytes += artifact.content.len,
+        Event::RunAdmitted(_) => {
+            state.facts.clock_from = at;
+            state.facts.status = RunStatus::Running;
+        }
         Event::RunResumed(_) => {
             state.facts.clock_from = at;
-            if matches!(state.facts.status, RunStatus::Quarantined | RunStatus::Paused) {
+            if matches!(state.facts.status, RunStatus::Quarantined | RunStatus::Paused | RunStatus::Pending) {
                 state.facts.status = RunStatus::Running;
                 touched.extend(state.facts.open.iter().copied());
             }
@@ -137,12 +141,13 @@ pub(super) fn begin(plan: Arc<Plan>, created: RunCreated, at: Timestamp) -> RunS
             frontier.push(index, plan.step(index).priority);
         }
     }
+    let status = if created.turn.is_some() { RunStatus::Pending } else { RunStatus::Running };
     let facts = Facts {
         created,
         created_at: at,
         seq: 1,
         generation: 0,
-        status: RunStatus::Running,
+        status,
         clock_from: at,
         updated_at: at,
         ended_at: None,
@@ -305,7 +310,7 @@ fn reopen(state: &mut RunState, generation: u32, at: Timestamp) {
 
 /// A run waits when nothing but an answer can move it.
 fn follow_status(state: &mut RunState) {
-    if !state.facts.status.is_open() {
+    if !state.facts.status.is_open() || state.facts.status == RunStatus::Pending {
         return;
     }
     let idle = state.in_flight() == 0 && state.frontier().ready() == 0 && state.frontier().delayed() == 0;

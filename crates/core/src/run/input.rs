@@ -71,6 +71,8 @@ pub enum Input {
         /// The step.
         step: StepPath,
     },
+    /// The run leaves the queue.
+    AdmitRun,
     /// The run's time is up.
     ExpireRun,
     /// An operator or a client wants something of the run.

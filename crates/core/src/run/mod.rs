@@ -20,8 +20,8 @@ pub use codec::{
 };
 pub use event::{
     ArtifactRecorded, AttemptFailed, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event,
-    Failure, Recorded, RunCancelled, RunCompleted, RunCreated, RunFailed, RunPaused, RunQuarantined, RunReopened,
-    RunResumed, RunTerminated, SignalReceived, StepCompleted, StepFailed, TaskAssigned,
+    Failure, Recorded, RunAdmitted, RunCancelled, RunCompleted, RunCreated, RunFailed, RunPaused, RunQuarantined,
+    RunReopened, RunResumed, RunTerminated, SignalReceived, StepCompleted, StepFailed, TaskAssigned,
 };
 pub use evolve::{evolve, fold};
 pub use input::{Command, Input, Order, Rejection};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{LabelName, RunKey, SessionId};
 use crate::time::Span;
 use crate::value::Digest;
+use crate::workflow::Priority;
 
 /// Where a run comes from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Origin {
     /// The session that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
+    /// Which runs go before it, and which after it, while it waits in the queue.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
     /// Instead of the timeout that the workflow names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,

@@ -32,7 +32,7 @@ pub(super) struct Facts {
     pub(super) seq: u64,
     pub(super) generation: u32,
     pub(super) status: RunStatus,
-    /// When the run's time began: at its creation or its last resumption.
+    /// When the run's time began: at its creation, when it left the queue, or at its last resumption.
     pub(super) clock_from: Timestamp,
     pub(super) updated_at: Timestamp,
     pub(super) ended_at: Option<Timestamp>,
@@ -257,7 +257,11 @@ impl RunState {
     /// When the run's time is up.
     #[must_use]
     pub fn deadline(&self) -> Timestamp {
-        self.facts.clock_from.plus(self.timeout().0)
+        // One that waits in the queue has done nothing with its time.
+        match self.status() {
+            RunStatus::Pending => Timestamp::MAX,
+            _ => self.facts.clock_from.plus(self.timeout().0),
+        }
     }
 
     /// Where the run's spans belong.
@@ -307,6 +311,9 @@ impl RunState {
     pub fn wake(&self) -> Wake {
         if self.status() == RunStatus::Paused && self.in_flight() > 0 {
             return Wake::Active;
+        }
+        if let (RunStatus::Pending, Some(turn)) = (self.status(), self.facts.created.turn) {
+            return Wake::At(turn);
         }
         if !self.status().is_open() {
             return if self.status().is_ended() { Wake::Never } else { Wake::OnInput };

@@ -2,7 +2,7 @@
 
 use super::Width;
 use crate::plan::StepIndex;
-use crate::run::RunState;
+use crate::run::{RunState, RunStatus};
 use crate::time::Timestamp;
 
 /// The steps that may start now: as many as the width leaves room for, in their order. A step that is not
@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 /// passed over for ever.
 #[must_use]
 pub fn admit(state: &RunState, now: Timestamp) -> Vec<StepIndex> {
-    if !state.status().is_open() {
+    if !state.status().is_open() || state.status() == RunStatus::Pending {
         return Vec::new();
     }
     let frontier = state.frontier();

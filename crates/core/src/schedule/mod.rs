@@ -3,7 +3,9 @@
 mod admission;
 mod frontier;
 mod policy;
+mod queue;
 
 pub use admission::admit;
 pub use frontier::Frontier;
 pub use policy::{Growth, Policy, StrategyDecision, StrategyReason, Width};
+pub use queue::turn;

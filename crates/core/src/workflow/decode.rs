@@ -206,6 +206,7 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
     let parallel_threshold = fields.optional("parallel_threshold").unwrap_or(DEFAULTS.parallel_threshold);
     let on_error = fields.optional("on_error");
     let timeout = fields.optional("timeout").unwrap_or(DEFAULTS.timeout);
+    let priority = fields.optional("priority").unwrap_or_default();
     let inputs: BTreeMap<String, InputSpec> = fields.map("inputs");
     let data = fields.optional("data").unwrap_or_else(Json::empty_object);
     let share = fields.optional("share").unwrap_or_default();
@@ -229,6 +230,7 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
             parallel_threshold,
             on_error,
             timeout,
+            priority,
             inputs,
             data,
             share,

@@ -44,6 +44,9 @@ pub struct Workflow {
     /// How long the run may take from its start or its last resumption. Default: 1h.
     #[serde(default = "default_run_timeout")]
     pub timeout: Span,
+    /// Which runs go first when a server has more than it can drive: `high`, `normal` or `low`. Default: `normal`.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
     /// What a run takes as input: each becomes a member of the run's data under its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, InputSpec>,
@@ -169,6 +172,12 @@ impl Priority {
             Self::Normal => "normal",
             Self::High => "high",
         }
+    }
+
+    /// True for what is neither before nor after others.
+    #[must_use]
+    pub const fn is_normal(&self) -> bool {
+        matches!(self, Self::Normal)
     }
 }
 

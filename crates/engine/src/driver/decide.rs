@@ -19,10 +19,13 @@ impl Driver {
         if !live.busy && self.decide(&mut live, now, random) {
             live.busy = true;
         }
-        let rests = !live.busy && !live.state.status().takes_results();
+        let rests = live.rests(now, self.options.rest);
+        if rests && live.claimed && live.state.status().takes_results() {
+            self.commit_nothing(&mut live, random);
+        }
+        let leaves = rests && !live.busy;
         self.runs.insert(run, live);
-        if rests {
-            // It was taken over for a command that was refused.
+        if leaves {
             return self.drop_run(run, false);
         }
         self.set_timer(run, now);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tutti_core::ids::{AttemptKey, RunId};
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::store::{Creation, KeyClaim, NewRun, StoreError};
-use tutti_core::run::{Applied, Input, RunCreated, create, min_reader};
+use tutti_core::run::{Applied, Input, RunCreated, RunStatus, create, min_reader};
 use tutti_core::time::Timestamp;
 
 use super::live::{self, Live, Stage};
@@ -36,6 +36,7 @@ impl Driver {
             policy: new.policy,
             strategy: new.strategy,
             origin: new.origin,
+            turn: new.turn,
         };
         let (state, first) = create(new.plan.clone(), created, now);
         let mut live = Live::new(state, 1);
@@ -80,6 +81,9 @@ impl Driver {
             return;
         }
         let mut live = Live::new(adopted.state, adopted.epoch);
+        if adopted.command.is_none() && live.state.status() == RunStatus::Pending {
+            live.queue.push_back((Input::AdmitRun, Asker::Nobody));
+        }
         match (adopted.command, asker) {
             (Some((command, order)), asker) => live.queue.push_back((Input::Command { command, order }, asker)),
             (None, Asker::Caller(reply)) => self.effects.push(Effect::Reply(reply, Ok(()))),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tutti_core::ids::RunId;
 use tutti_core::run::Applied;
 
+use super::live::Live;
 use super::{Driver, Effect};
 
 /// What is being let go of.
@@ -21,19 +22,18 @@ impl Leaving {
 }
 
 impl Driver {
-    /// Lets go of runs in good order: an empty commit ends the count of claims without progress, so that only owners that
-    /// die are counted. Done when all of them are settled.
+    /// Lets go of runs in good order. Done when all of them are settled.
     pub(super) fn let_go(&mut self, random: &mut dyn FnMut() -> u128) {
         for leaving in std::mem::take(&mut self.leaving) {
             let mut runs: Vec<RunId> = self.runs.keys().copied().filter(|run| leaving.takes(*run)).collect();
             runs.sort_unstable();
             for run in &runs {
-                if let Some(live) = self.runs.get_mut(run).filter(|live| !live.busy && !live.let_go) {
-                    let before = (live.state.seq(), live.state.status());
-                    let decided = live.decided(Applied::default(), before, vec![], vec![], random());
-                    (live.busy, live.let_go) = (true, true);
-                    self.effects.push(Effect::Commit(Box::new(decided)));
+                let Some(mut live) = self.runs.remove(run) else { continue };
+                if !live.busy && !live.let_go {
+                    live.let_go = true;
+                    self.commit_nothing(&mut live, random);
                 }
+                self.runs.insert(*run, live);
             }
             if runs.iter().any(|run| self.runs.get(run).is_some_and(|live| live.busy)) {
                 self.leaving.push(leaving);
@@ -46,6 +46,14 @@ impl Driver {
                 Effect::Drained(leaving.done)
             });
         }
+    }
+
+    /// An empty commit ends the count of claims without progress, so that only owners that die are counted.
+    pub(super) fn commit_nothing(&mut self, live: &mut Live, random: &mut dyn FnMut() -> u128) {
+        let before = (live.state.seq(), live.state.status());
+        let decided = live.decided(Applied::default(), before, vec![], vec![], random());
+        live.busy = true;
+        self.effects.push(Effect::Commit(Box::new(decided)));
     }
 
     /// Starts nothing, or goes on starting.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tutti_core::ids::AgentId;
 use tutti_core::limits::SNAPSHOT_EVENTS;
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::inbox::Consumed;
-use tutti_core::ports::store::{Commit, EncodedEvent};
+use tutti_core::ports::store::{Commit, EncodedEvent, Wake};
 use tutti_core::run::{Applied, Input, RunState, RunStatus, encode, min_reader};
 use tutti_core::time::Timestamp;
 
@@ -34,6 +35,8 @@ pub(super) struct Live {
     pub(super) durable: Progress,
     /// The driver drains, and this run's last commit is decided.
     pub(super) let_go: bool,
+    /// It was claimed and nothing was committed since: the claim still counts as one without progress.
+    pub(super) claimed: bool,
 }
 
 /// An attempt that this driver has decided, carries out, or knows to be suspended.
@@ -89,6 +92,8 @@ impl Live {
             tail: Tail::default(),
             starved: false,
             let_go: false,
+            // The first epoch is that of the creation.
+            claimed: epoch > 1,
         }
     }
 
@@ -99,6 +104,22 @@ impl Live {
         }
         let moments = [Some(self.state.deadline()), self.state.frontier().next_due_after(now), self.defer_until];
         moments.into_iter().flatten().min()
+    }
+
+    /// True if there is nothing to do for this run for longer than `rest`, or before somebody wants something of it: the
+    /// store knows when that is. `None`: only what waits in the queue rests.
+    pub(super) fn rests(&self, now: Timestamp, rest: Option<Duration>) -> bool {
+        if self.busy || !self.queue.is_empty() || self.places() > 0 {
+            return false;
+        }
+        match (self.state.status(), self.state.wake()) {
+            // It was taken over for a command that was refused.
+            (status, _) if !status.takes_results() => true,
+            (RunStatus::Pending, _) => true,
+            (_, Wake::At(moment)) => rest.is_some_and(|rest| moment > now.plus(rest)),
+            (_, Wake::OnInput) => rest.is_some(),
+            (_, Wake::Active | Wake::Never) => false,
+        }
     }
 
     /// Calls that hold a place.

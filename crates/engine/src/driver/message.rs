@@ -12,6 +12,7 @@ use tutti_core::ports::agent::AgentEndpoint;
 use tutti_core::ports::store::{Commit, CommitOutcome, Creation, NewRun, Snapshot, StoreError};
 use tutti_core::run::{Command, Input, Order, Origin, Recorded, Rejection, RunState};
 use tutti_core::schedule::{Policy, StrategyDecision};
+use tutti_core::time::Timestamp;
 use tutti_core::value::Payload;
 
 pub use crate::dispatcher::{AttemptEnd, AttemptSpec};
@@ -141,6 +142,8 @@ pub struct CreateRun {
     pub origin: Origin,
     /// The run that its key is taken from, if the key names one.
     pub key_from: Option<RunId>,
+    /// Its place in the queue, if there is no room for it now: it is created and let go of.
+    pub turn: Option<Timestamp>,
 }
 
 /// A run that was claimed and loaded.

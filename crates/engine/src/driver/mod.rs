@@ -14,6 +14,7 @@ mod message;
 mod reconcile;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use tutti_core::ids::RunId;
 use tutti_core::plan::StepIndex;
@@ -29,10 +30,21 @@ pub use message::{
 
 use crate::dispatcher::Registry;
 
+/// How a driver drives.
+#[derive(Debug, Clone, Copy)]
+pub struct DriverOptions {
+    /// Attempts carried out at once.
+    pub places: usize,
+    /// A run that has nothing to do for longer than this is let go of; it comes back by [`Message::Adopt`]. `None`: runs stay
+    /// until they end.
+    pub rest: Option<Duration>,
+}
+
 /// Drives the runs of one lane.
 pub struct Driver {
     runs: HashMap<RunId, Live>,
     registry: Registry,
+    options: DriverOptions,
     /// Attempts that may still be started before the bound on all of them is reached.
     free: usize,
     /// Runs that had steps to start and found no free place, first come first served.
@@ -49,13 +61,14 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver without runs that carries out at most `places` attempts at once.
+    /// A driver without runs.
     #[must_use]
-    pub fn new(registry: Registry, places: usize) -> Self {
+    pub fn new(registry: Registry, options: DriverOptions) -> Self {
         Self {
             runs: HashMap::new(),
             registry,
-            free: places,
+            options,
+            free: options.places,
             starved: VecDeque::new(),
             dirty: Vec::new(),
             timers: BTreeSet::new(),
@@ -103,6 +116,12 @@ impl Driver {
     #[must_use]
     pub fn next_tick(&self) -> Option<Timestamp> {
         self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// How many runs it has.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.runs.len()
     }
 
     /// The state of a run, with what is decided and not yet durable.

@@ -38,6 +38,7 @@ impl Driver {
         self.effects.extend(release.events.into_iter().map(|event| Effect::Publish(run, event)));
         let Some(live) = self.runs.get_mut(&run) else { return };
         live.busy = false;
+        live.claimed = false;
         live.durable = release.progress;
         if live.tail.grow(count, release.bytes) {
             let snapshot = encode_state(&live.state);

@@ -1,20 +1,12 @@
-//! Commands for runs, and runs that are taken over: those of owners that are gone, and those that a command is for.
-
-use std::collections::BTreeSet;
+//! Commands for runs, and how a run is taken over: because its owner is gone, or for a command.
 
 use tokio::sync::oneshot;
 use tutti_core::ids::{RequestId, RunId};
-use tutti_core::ports::store::DueRuns;
 use tutti_core::run::{Command, Input, Order};
-use tutti_core::time::Timestamp;
 
-use super::slots::ranges;
-use super::{Engine, EngineError};
+use super::{ADOPTING, Engine, EngineError};
 use crate::driver::{AdoptRun, Asker, DriveError, Message, Progress};
 use crate::loader::{TakeOver, load};
-
-/// Runs that are looked for at once when everything is taken over.
-const DUE_PAGE: usize = 100;
 
 /// What is wanted of a run.
 #[derive(Debug, Clone)]
@@ -33,46 +25,6 @@ impl Engine {
     /// [`EngineError`]; [`EngineError::Quarantined`].
     pub async fn take_over(&self, run: RunId) -> Result<(), EngineError> {
         self.adopt(run, TakeOver::Automatic, None).await
-    }
-
-    /// Takes over every run of this engine's slots that can go on by itself, in pages; how many. One that cannot be taken
-    /// over is logged and left, so that it does not keep the others waiting.
-    ///
-    /// # Errors
-    /// [`EngineError::Store`] if the store does not tell which, [`EngineError::ShuttingDown`].
-    pub async fn take_over_all(&self) -> Result<usize, EngineError> {
-        Ok(self.take_over_slots(&self.0.slots.get()).await?.0)
-    }
-
-    /// How many runs were taken over, and the slots of those that could not be because the store was away.
-    pub(super) async fn take_over_slots(&self, slots: &BTreeSet<u16>) -> Result<(usize, BTreeSet<u16>), EngineError> {
-        let (mut taken, mut missed) = (0, BTreeSet::new());
-        for slots in ranges(slots) {
-            let mut after = None;
-            loop {
-                // Those that wait for a time are driven as well: their timers are the engine's.
-                let now = Timestamp::from_micros(i64::MAX);
-                let query = DueRuns { slots: slots.clone(), now, after, limit: DUE_PAGE };
-                let due = self.0.ports.store.due(query).await?;
-                for run in &due {
-                    match self.take_over(*run).await {
-                        Ok(()) => taken += 1,
-                        Err(EngineError::ShuttingDown) => return Err(EngineError::ShuttingDown),
-                        Err(EngineError::NoSlots) => {}
-                        Err(EngineError::Store(error)) if error.is_retryable() => {
-                            tracing::warn!(%run, %error, "not taken over yet");
-                            missed.insert(run.slot());
-                        }
-                        Err(error) => tracing::error!(%run, %error, "not taken over"),
-                    }
-                }
-                match due.last() {
-                    Some(last) if due.len() == DUE_PAGE => after = Some(*last),
-                    _ => break,
-                }
-            }
-        }
-        Ok((taken, missed))
     }
 
     /// Has a command applied to a run; who wants it and why are recorded. When this returns, that is durable. A run of this
@@ -119,7 +71,7 @@ impl Engine {
 
     async fn adopt(&self, run: RunId, why: TakeOver, wanted: Option<Wanted>) -> Result<(), EngineError> {
         // One at a time, so that no run is taken over by two callers at once.
-        let _turn = self.0.adopting.lock().await;
+        let _turn = self.0.adopting[usize::from(run.slot()) % ADOPTING].lock().await;
         if self.progress(run).await?.is_some() {
             return match wanted {
                 Some(wanted) => self.ask(run, wanted).await,

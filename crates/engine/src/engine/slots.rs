@@ -1,7 +1,6 @@
 //! The slots whose runs are this engine's.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tutti_core::ids::RunId;
@@ -55,28 +54,9 @@ impl Slots {
     }
 }
 
-/// Slots as ranges, in order.
-pub(super) fn ranges(slots: &BTreeSet<u16>) -> Vec<Range<u16>> {
-    let mut ranges: Vec<Range<u16>> = Vec::new();
-    for &slot in slots {
-        match ranges.last_mut() {
-            Some(last) if last.end == slot => last.end += 1,
-            _ => ranges.push(slot..slot + 1),
-        }
-    }
-    ranges
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn slots_beside_each_other_are_one_range() {
-        assert_eq!(ranges(&BTreeSet::from([1, 2, 3, 7, 9, 10])), [1..4, 7..8, 9..11]);
-        assert!(ranges(&BTreeSet::new()).is_empty());
-        assert_eq!(ranges(&(0..SLOTS).collect()), vec![0..SLOTS; 1]);
-    }
 
     #[test]
     fn what_is_new_is_told() {

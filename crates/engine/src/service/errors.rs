@@ -38,6 +38,9 @@ pub(super) fn of_engine(error: EngineError) -> RequestError {
         | EngineError::Refused(_)
         | EngineError::Quarantined(_)
         | EngineError::TooNew { .. } => RequestError::NotAllowed(error.to_string()),
+        EngineError::QueueFull { retry_after, .. } => {
+            RequestError::Exhausted { reason: error.to_string(), retry_after: Some(retry_after) }
+        }
         EngineError::NotLive(_) | EngineError::NoSlots | EngineError::ShuttingDown | EngineError::KeyHeld(_) => {
             RequestError::Unavailable(error.to_string())
         }

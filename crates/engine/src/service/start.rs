@@ -54,6 +54,7 @@ pub(super) fn prepare(
         request_hash: Some(hash),
         key: options.key.map(|(key, _)| key),
         labels: options.labels,
+        priority: options.priority.unwrap_or(weighed.workflow().priority),
         session: options.session,
         timeout: options.timeout,
         trace_parent: options.trace_parent,
@@ -78,15 +79,18 @@ pub(super) fn says_threshold(text: &str) -> bool {
 /// them, and spaces around them say nothing.
 pub(super) fn request_hash(request: &StartRequest) -> Digest {
     let StartRequest { namespace: _, request: _, workflow, inputs, options } = request;
-    let StartOptions { executor, max_concurrent_tasks, timeout, key, labels, session, trace_parent: _, by: _ } =
-        options;
+    let StartOptions { executor, max_concurrent_tasks, priority, timeout, key, labels, session, .. } = options;
     let workflow = match workflow {
         WorkflowSource::Text(text) => serde_json::json!({ "text": text }),
         WorkflowSource::Registered { id, version } => serde_json::json!({ "id": id, "version": version }),
     };
     let inputs = Some(inputs.trim()).filter(|inputs| !inputs.is_empty()).unwrap_or("{}");
     let key = key.as_ref().map(|(key, _)| key);
-    let said = serde_json::json!([workflow, inputs, executor, max_concurrent_tasks, timeout, key, labels, session]);
+    let mut said = serde_json::json!([workflow, inputs, executor, max_concurrent_tasks, timeout, key, labels, session]);
+    if let (Some(priority), Some(said)) = (priority, said.as_array_mut()) {
+        // Requests of before there were priorities keep their hash.
+        said.push(priority.as_str().into());
+    }
     Digest::of(said.to_string().as_bytes())
 }
 

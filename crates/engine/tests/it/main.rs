@@ -4,6 +4,7 @@
 
 mod faults;
 mod fleet;
+mod residency;
 mod running;
 mod service;
 mod start;

@@ -21,7 +21,7 @@ use tutti_core::schedule::{StrategyDecision, StrategyReason};
 use tutti_core::time::Timestamp;
 use tutti_core::value::Json;
 use tutti_core::workflow::parse;
-use tutti_engine::{AgentRecord, Engine, EngineOptions, Ports, Registry, StartRun, Update};
+use tutti_engine::{AgentRecord, Engine, EngineOptions, Ports, Registry, Residency, StartRun, Update};
 
 /// The clock of a paused runtime: it moves when nothing else can.
 pub struct VirtualClock {
@@ -176,6 +176,14 @@ impl World {
     /// An engine that knows agents x and y for capability c.
     pub fn engine(&self) -> Engine {
         self.engine_on(self.ports(), EngineOptions::default())
+    }
+
+    /// An engine that keeps few runs in memory and brings the others in.
+    pub fn resident(&self, residency: Residency) -> Engine {
+        let engine = self.engine_on(self.ports(), EngineOptions { residency: Some(residency), ..Default::default() });
+        let waking = engine.clone();
+        tokio::spawn(async move { waking.wake_runs().await });
+        engine
     }
 
     pub fn engine_on(&self, ports: Ports, options: EngineOptions) -> Engine {

@@ -114,13 +114,14 @@ async fn host(
         None => agents,
     });
     let access = Arc::new(AccessService::new(store.records.clone(), Arc::new(SystemClock)));
-    let engine = Engine::start(store.ports(transport.clone(), telemetry), registry, config.execution.engine());
+    let engine = Engine::start(store.ports(transport.clone(), telemetry), registry, config.execution.serving());
     let local = address(&listener)?;
     let mut membership = join(&engine, store, config.fleet.options(local)).await?;
     let (tell, mut news) = unbounded_channel();
     let serving = async {
         tokio::select! {
-            ready = begin(&engine, store) => ready?,
+            // Who came in before the others gave up a part of the store would be sent away.
+            () = engine.admitted() => {}
             signal = interrupts.first() => return Ok(Exit::Signal(signal)),
         }
         let inbound = (agents.clone(), access);
@@ -136,6 +137,13 @@ async fn host(
         }
         pending::<Infallible>().await
     };
+    let waking = async {
+        if store.fleet.is_none() {
+            go_on(&engine).await;
+        }
+        engine.wake_runs().await;
+        pending::<Infallible>().await
+    };
     let answering = async {
         engine.answer_inbox().await;
         pending::<Infallible>().await
@@ -149,6 +157,7 @@ async fn host(
     let served = tokio::select! {
         served = serving => served,
         () = sharing => Err(replaced(&config.fleet.options(local))),
+        never = waking => match never {},
         never = answering => match never {},
         never = fleet.watch(&**transport, engine.registry(), tell) => match never {},
         never = agents.follow() => match never {},
@@ -168,18 +177,13 @@ async fn join(engine: &Engine, store: &Store, options: FleetOptions) -> Result<O
     Ok(Some(engine.join(fleet.clone(), options).await?))
 }
 
-/// Lets every open run of a store go on that no other server shares. Of one that others share, waits for a part: they give
-/// up slots at their next renewals, and who comes in before that would be sent away.
-async fn begin(engine: &Engine, store: &Store) -> Result<()> {
-    if store.fleet.is_some() {
-        engine.admitted().await;
-        return Ok(());
+/// Lets every run that was under way go on, of a store that no other server shares.
+async fn go_on(engine: &Engine) {
+    match engine.take_over_all().await {
+        Ok(0) => {}
+        Ok(taken) => say(format!("runs that go on: {taken}")),
+        Err(error) => tracing::error!(%error, "runs that were under way do not go on"),
     }
-    let taken = engine.take_over_all().await.map_err(|error| Failure::unavailable(error.to_string()))?;
-    if taken > 0 {
-        say(format!("runs that go on: {taken}"));
-    }
-    Ok(())
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr> {

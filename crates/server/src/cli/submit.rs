@@ -10,7 +10,7 @@ use tutti_core::ports::inbound::runs::{
 };
 use tutti_core::report::RunView;
 use tutti_core::time::Span;
-use tutti_core::workflow::{Executor, parse};
+use tutti_core::workflow::{Executor, Priority, parse};
 
 use super::watch::{PatienceArgs, Watched};
 use super::workflow::registered;
@@ -66,6 +66,9 @@ pub struct StartArgs {
     /// Most steps in flight at once. Default: what the workflow says.
     #[arg(long, value_name = "N", value_parser = crate::config::max_concurrent)]
     max_concurrent: Option<u32>,
+    /// Which runs go first while they wait for room at the server. Default: what the workflow says.
+    #[arg(long, value_enum)]
+    priority: Option<PriorityArg>,
     /// How long the run may take, such as 90s or 2h. Default: what the workflow says.
     #[arg(long, value_name = "SPAN", value_parser = Span::parse)]
     timeout: Option<Span>,
@@ -87,6 +90,23 @@ pub struct StartArgs {
     /// A UUID of the caller's: the same one starts one run, however often the command is repeated.
     #[arg(long, value_name = "UUID")]
     request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PriorityArg {
+    Low,
+    Normal,
+    High,
+}
+
+impl From<PriorityArg> for Priority {
+    fn from(arg: PriorityArg) -> Self {
+        match arg {
+            PriorityArg::Low => Self::Low,
+            PriorityArg::Normal => Self::Normal,
+            PriorityArg::High => Self::High,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -124,6 +144,7 @@ impl StartArgs {
         let options = StartOptions {
             executor: self.executor.map(Executor::from),
             max_concurrent_tasks: self.max_concurrent,
+            priority: self.priority.map(Priority::from),
             timeout: self.timeout,
             key: self.key.map(|key| (key, KeyPolicy { reuse, conflict })),
             labels: self.labels.into_iter().collect::<BTreeMap<_, _>>(),

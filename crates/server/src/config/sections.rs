@@ -9,7 +9,7 @@ use tutti_adapters_grpc::{Allowed, EndpointPolicy, GrpcConfig};
 use tutti_core::limits::{DEFAULT_PARALLEL_THRESHOLD, DEFAULT_SESSION_TIMEOUT};
 use tutti_core::ports::agent::SecretRef;
 use tutti_core::workflow::Executor;
-use tutti_engine::{EngineOptions, ServiceOptions};
+use tutti_engine::{EngineOptions, Residency, ServiceOptions};
 
 use crate::store::StoreSpec;
 
@@ -118,6 +118,16 @@ pub struct ExecutionConfig {
     /// Most attempts in flight at once, over all runs.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_in_flight: usize,
+    /// Runs that a server drives at once. What comes beyond waits in the store, in turn between namespaces and by priority.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_live_runs: usize,
+    /// Runs of a namespace that may wait; who starts one more is refused and may come again later.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub max_queued_runs: u64,
+    /// A run that has nothing to do for longer than this, in seconds, leaves the server's memory until its moment or an
+    /// answer comes.
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub rest_seconds: u64,
     /// Lanes of the engine, each with a driver and a committer of its own; runs are spread over them.
     #[schemars(range(min = 1, max = 1_024))]
     pub lanes: usize,
@@ -125,22 +135,36 @@ pub struct ExecutionConfig {
 
 impl Default for ExecutionConfig {
     fn default() -> Self {
-        let EngineOptions { lanes, max_in_flight } = EngineOptions::default();
+        let EngineOptions { lanes, max_in_flight, residency: _ } = EngineOptions::default();
+        let Residency { max_live, max_queued, rest } = Residency::default();
         Self {
             mode: Mode::Enhanced,
             parallel: true,
             parallel_threshold: DEFAULT_PARALLEL_THRESHOLD,
             session_timeout_seconds: DEFAULT_SESSION_TIMEOUT.as_secs(),
             max_in_flight,
+            max_live_runs: max_live,
+            max_queued_runs: max_queued,
+            rest_seconds: rest.as_secs(),
             lanes,
         }
     }
 }
 
 impl ExecutionConfig {
-    /// How the engine drives runs.
+    /// How the engine of a command drives the runs that it was given.
     pub const fn engine(&self) -> EngineOptions {
-        EngineOptions { lanes: self.lanes, max_in_flight: self.max_in_flight }
+        EngineOptions { lanes: self.lanes, max_in_flight: self.max_in_flight, residency: None }
+    }
+
+    /// How the engine of a server drives runs.
+    pub const fn serving(&self) -> EngineOptions {
+        let residency = Residency {
+            max_live: self.max_live_runs,
+            max_queued: self.max_queued_runs,
+            rest: Duration::from_secs(self.rest_seconds),
+        };
+        EngineOptions { residency: Some(residency), ..self.engine() }
     }
 
     /// How runs are served to callers.

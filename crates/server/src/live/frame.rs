@@ -320,6 +320,7 @@ mod tests {
                 available_workers: None,
             },
             origin: tutti_core::run::Origin::default(),
+            turn: None,
         };
         let kind = tutti_core::ports::agent::AgentErrorKind::Unavailable;
         let error = Failure { kind, message: "refused\u{1b}[2J".into() };

@@ -61,6 +61,7 @@ fn line(recorded: &Recorded, view: &RunView) -> Option<String> {
                 format!("created run={} workflow={} steps={steps} executor={executor}", created.run, created.workflow),
             )
         }
+        Event::RunAdmitted(_) => (None, format!("admitted{}", took(view.created_at()))),
         Event::RunResumed(resumed) => {
             let counts = Counts::of(view);
             (None, format!("resumed by={} done={}/{}", quoted(&resumed.order.by), counts.done, counts.all))

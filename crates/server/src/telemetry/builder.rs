@@ -118,6 +118,7 @@ impl SpanBuilder {
                 self.end_step(&failed.step, &Outcome::Failed(failed.error.clone()), at, &mut ended);
             }
             Event::RunPaused(_) => note(&mut self.moments, ("paused", at)),
+            Event::RunAdmitted(_) => note(&mut self.moments, ("admitted", at)),
             Event::RunResumed(_) => note(&mut self.moments, ("resumed", at)),
             Event::RunQuarantined(_) => note(&mut self.moments, ("quarantined", at)),
             Event::SignalReceived(_) => note(&mut self.moments, ("signal received", at)),

@@ -39,6 +39,7 @@ pub fn created(run: RunId, trace_parent: Option<&str>) -> RunCreated {
             available_workers: None,
         },
         origin: Origin { trace_parent: trace_parent.map(str::to_owned), ..Origin::default() },
+        turn: None,
     }
 }
 

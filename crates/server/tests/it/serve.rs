@@ -270,7 +270,7 @@ fn a_second_signal_stops_at_once_and_nothing_is_lost() {
     assert_eq!(place.tutti(&["list", "-o", "name", "-f", "state:running"]).expect(0).stdout.trim(), run);
     assert_eq!(place.agent_pids().len(), 1);
     let host = host.again(&place);
-    assert!(said(&place).contains("runs that go on: 1"), "{}", said(&place));
+    until("the run that was under way", || said(&place).contains("runs that go on: 1").then_some(()));
     host.tutti(&place, &["terminate", &run, "--reason", "seen", "--yes"]).expect(0);
 }
 

@@ -52,6 +52,10 @@ faults! {
     Drained,
     /// A run's time was up.
     Expired,
+    /// A run that had left memory came back at its moment.
+    Woken,
+    /// A run that had found no room came in from the queue.
+    Queued,
 }
 
 /// How often each kind of fault struck.

@@ -18,7 +18,9 @@ use tutti_core::invariants::Violation;
 use tutti_core::plan::run_data;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::run::{Event, RunState, RunStatus, StepState};
+use tutti_core::schedule::turn;
 use tutti_core::value::{Digest, Json, Payload, PayloadRef};
+use tutti_core::workflow::Priority;
 use tutti_engine::driver::CreateRun;
 
 pub use faults::{Fault, Faults};
@@ -129,7 +131,9 @@ fn new_run(world: &mut World, case: &Case) -> CreateRun {
     let mut random = [0; 10];
     random.copy_from_slice(&world.rng.bits().to_be_bytes()[..10]);
     let run = RunId::new(world.now.as_micros() as u64 / 1000, random);
-    case.create(run, RequestId::from_u128(world.rng.bits()), case.plan.workflow().executor)
+    let create = case.create(run, RequestId::from_u128(world.rng.bits()), case.plan.workflow().executor);
+    let waits = world.rng.percent(20);
+    CreateRun { turn: waits.then(|| turn(Priority::Normal, world.now)), ..create }
 }
 
 /// Checks how everything ended; gives the number of runs compared with an uninterrupted one.

@@ -104,6 +104,7 @@ impl Case {
             },
             origin: Origin::default(),
             key_from: None,
+            turn: None,
         }
     }
 

@@ -10,10 +10,10 @@ use tutti_adapters_memory::MemoryStore;
 use tutti_core::ids::{AgentId, RunId};
 use tutti_core::invariants::{Violation, check_history, epochs_never_fall};
 use tutti_core::ports::query::RunQuery;
-use tutti_core::ports::store::StoredEvent;
+use tutti_core::ports::store::{StoredEvent, Wake};
 use tutti_core::run::{Command, Event, Input, Order, Recorded, RunState, RunStatus, decode, fold};
 use tutti_core::time::Timestamp;
-use tutti_engine::driver::{AdoptRun, Asker, CreateRun, Decided, DecidedRun, Driver, Message};
+use tutti_engine::driver::{AdoptRun, Asker, CreateRun, Decided, DecidedRun, Driver, DriverOptions, Message};
 use tutti_engine::{AgentRecord, EngineError, Registry, TakeOver, load};
 
 use super::agents::Agents;
@@ -42,6 +42,8 @@ pub(super) enum Action {
     LateCopy(tutti_core::ports::store::Commit),
     /// A server takes a run over.
     TakeOver(usize, RunId),
+    /// A server brings a run in whose moment has come, unless some server drives it.
+    Wake(usize, RunId),
     /// A server dies and comes back empty.
     Crash(usize),
     /// An operator ends a run.
@@ -69,13 +71,13 @@ pub(super) struct Server {
 }
 
 impl Server {
-    fn new() -> Self {
-        Self { driver: driver(), life: 0, ticks: BTreeSet::new(), is_draining: false }
+    fn new(rest: Option<Duration>) -> Self {
+        Self { driver: driver(rest), life: 0, ticks: BTreeSet::new(), is_draining: false }
     }
 
     /// Begins a new life, empty.
-    fn restart(&mut self) {
-        *self = Self { life: self.life + 1, ..Self::new() };
+    fn restart(&mut self, rest: Option<Duration>) {
+        *self = Self { life: self.life + 1, ..Self::new(rest) };
     }
 }
 
@@ -100,6 +102,8 @@ pub(super) struct World {
     pub(super) faults: Faults,
     /// One line for everything that happened.
     pub(super) trace: Vec<String>,
+    /// When runs leave memory.
+    rest: Option<Duration>,
     actions: BTreeMap<(Timestamp, u64), Action>,
     planned: u64,
     /// Crashes and take-overs that may still strike.
@@ -117,11 +121,15 @@ impl World {
             runs: BTreeMap::new(),
             faults: Faults::default(),
             trace: Vec::new(),
+            rest: None,
             actions: BTreeMap::new(),
             planned: 0,
             troubles: 0,
         };
-        world.servers = (0..SERVERS).map(|_| Server::new()).collect();
+        if world.rng.percent(50) {
+            world.rest = Some(Duration::from_millis(world.rng.below(3_000)));
+        }
+        world.servers = (0..SERVERS).map(|_| Server::new(world.rest)).collect();
         world
     }
 
@@ -152,7 +160,8 @@ impl World {
             Action::Create(id, decided) => self.create(id, decided)?,
             Action::Commit(id, decided) => self.commit(id, decided)?,
             Action::LateCopy(commit) => self.late_copy(&commit),
-            Action::TakeOver(number, run) => self.take_over(number, run)?,
+            Action::TakeOver(number, run) => self.take_over(number, run, None)?,
+            Action::Wake(number, run) => self.wake(number, run)?,
             Action::Crash(number) => self.crash(number, Fault::CrashBetween),
             Action::Cancel(run) => self.cancel(run)?,
             Action::Pause(run) => self.pause(run)?,
@@ -210,7 +219,7 @@ impl World {
         self.log(|| format!("crash {number} ({fault:?})"));
         let runs: Vec<RunId> =
             self.runs.keys().copied().filter(|run| self.servers[number].driver.state(*run).is_some()).collect();
-        self.servers[number].restart();
+        self.servers[number].restart(self.rest);
         runs.into_iter().for_each(|run| self.bequeath(run));
     }
 
@@ -236,16 +245,40 @@ impl World {
         if self.servers[number].is_draining {
             self.faults.strike(Fault::Drained);
             self.bequeath(run);
+            return;
+        }
+        // Its creation may not have reached the store.
+        let Some(state) = fold(&self.runs[&run].case.plan, &self.history(run)) else { return };
+        if let Wake::At(moment) = state.wake() {
+            let (heir, late) = (self.rng.below(SERVERS as u64) as usize, self.span(500));
+            self.plan(moment.since(self.now) + late, Action::Wake(heir, run));
+        }
+    }
+
+    /// The moment of a run that left memory has come.
+    fn wake(&mut self, number: usize, run: RunId) -> Result<(), Violation> {
+        let state = fold(&self.runs[&run].case.plan, &self.history(run));
+        let seq = state.as_ref().map(RunState::seq);
+        // One that knows less than the store has lost the run, and does not know that either.
+        if self.servers.iter().filter_map(|server| server.driver.state(run)).any(|driven| Some(driven.seq()) >= seq) {
+            return Ok(());
+        }
+        match state.map(|state| (state.status(), state.wake())) {
+            Some((status, Wake::At(moment))) if moment <= self.now => {
+                self.faults.strike(if status == RunStatus::Pending { Fault::Queued } else { Fault::Woken });
+                self.take_over(number, run, None)
+            }
+            _ => Ok(()),
         }
     }
 
     /// A server that was shut down comes back empty.
     pub(super) fn drained(&mut self, number: usize) {
         self.log(|| format!("drained {number}"));
-        self.servers[number].restart();
+        self.servers[number].restart(self.rest);
     }
 
-    fn take_over(&mut self, number: usize, run: RunId) -> Result<(), Violation> {
+    fn take_over(&mut self, number: usize, run: RunId, wanted: Option<Command>) -> Result<(), Violation> {
         if self.servers[number].driver.state(run).is_some() {
             return Ok(());
         }
@@ -257,8 +290,8 @@ impl World {
             self.faults.strike(Fault::Zombie);
         }
         self.log(|| format!("take over {run} by {number}"));
-        let loaded =
-            load(&*self.store, &*self.store, run, TakeOver::Automatic, self.now, self.rng.bits()).now_or_never();
+        let why = if wanted.is_some() { TakeOver::ByOperator } else { TakeOver::Automatic };
+        let loaded = load(&*self.store, &*self.store, run, why, self.now, self.rng.bits()).now_or_never();
         let loaded = match loaded.expect("a store in memory never waits") {
             Ok(loaded) => loaded,
             // Its creation is still on its way to the store.
@@ -275,7 +308,7 @@ impl World {
             Err(error) => return Err(Violation { invariant: "a_run_can_be_loaded", detail: error.to_string() }),
         };
         self.check_fold(&loaded.state, run)?;
-        if !loaded.state.status().is_open() {
+        if !loaded.state.status().takes_results() {
             return Ok(());
         }
         if self.runs.get(&run).is_some_and(|run| run.is_poison) {
@@ -287,7 +320,8 @@ impl World {
         if let Some(run) = self.runs.get_mut(&run) {
             run.published.insert(id, loaded.state.seq());
         }
-        let command = self.rng.percent(30).then(|| (Command::Resume, Order::new("operator", "")));
+        let wanted = wanted.or_else(|| self.rng.percent(30).then_some(Command::Resume));
+        let command = wanted.map(|command| (command, Order::new("operator", "")));
         let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command };
         self.deliver(id, Message::Adopt(Box::new(adopt), Asker::Nobody))
     }
@@ -312,7 +346,7 @@ impl World {
             let plan = self.runs[&run].case.plan.clone();
             if fold(&plan, &self.history(run)).is_some_and(|state| state.status() == RunStatus::Paused) {
                 let number = self.rng.below(SERVERS as u64) as usize;
-                self.plan(LEASE, Action::TakeOver(number, run));
+                return self.take_over(number, run, Some(Command::Resume));
             }
             return Ok(());
         };
@@ -331,9 +365,12 @@ impl World {
     }
 
     fn cancel(&mut self, run: RunId) -> Result<(), Violation> {
-        let Some(number) = (0..SERVERS).find(|n| self.servers[*n].driver.state(run).is_some()) else { return Ok(()) };
+        let driver = self.driver_of(run);
+        let state = match driver {
+            Some(id) => self.servers[id.number].driver.state(run).cloned(),
+            None => fold(&self.runs[&run].case.plan, &self.history(run)),
+        };
         self.faults.strike(Fault::Cancelled);
-        let state = self.servers[number].driver.state(run);
         if state.is_some_and(|state| state.open_attempts().any(|(_, open)| open.suspended.is_some())) {
             self.faults.strike(Fault::CancelledWhileWaiting);
         }
@@ -341,8 +378,11 @@ impl World {
         if let Some(run) = self.runs.get_mut(&run) {
             run.is_determined = false;
         }
+        let Some(id) = driver else {
+            let number = self.rng.below(SERVERS as u64) as usize;
+            return self.take_over(number, run, Some(Command::Cancel));
+        };
         let input = Input::Command { command: Command::Cancel, order: Order::new("operator", "simulated") };
-        let id = self.server(number);
         self.deliver(id, Message::Input(run, input, Asker::Nobody))
     }
 
@@ -379,7 +419,7 @@ impl World {
 }
 
 /// A driver that knows three agents, two of them for each capability.
-pub(crate) fn driver() -> Driver {
+pub(crate) fn driver(rest: Option<Duration>) -> Driver {
     let registry = Registry::default();
     for (id, capabilities) in [("x", ["c", "d"].as_slice()), ("y", &["c", "d"]), ("z", &["c"])] {
         registry.register(AgentRecord {
@@ -389,5 +429,5 @@ pub(crate) fn driver() -> Driver {
             capabilities: capabilities.iter().map(|c| c.parse().expect("a valid name")).collect(),
         });
     }
-    Driver::new(registry, 6)
+    Driver::new(registry, DriverOptions { places: 6, rest })
 }

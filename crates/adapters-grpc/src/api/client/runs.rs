@@ -14,7 +14,7 @@ use tutti_core::ports::query::RunSummary;
 use tutti_core::run::{ArtifactRecorded, Command, Order};
 use tutti_core::value::{Json, Payload};
 
-use super::super::convert::{artifact_in, executor_out, summary_in};
+use super::super::convert::{artifact_in, executor_out, priority_out, summary_in};
 use super::streams::{ArtifactDownload, ChangeStream, EventStream};
 use super::{ANSWER, ApiClient, ApiError, named, text, timed, unread};
 
@@ -215,6 +215,7 @@ fn start_out(start: StartRequest) -> v1::StartRunRequest {
         key_conflict_policy: policy.map(conflict_out).unwrap_or_default().into(),
         session_id: options.session.map(|session| session.to_string()).unwrap_or_default(),
         requested_by: options.by,
+        priority: options.priority.map_or(v1::Priority::Unspecified, priority_out).into(),
         source: Some(match start.workflow {
             WorkflowSource::Text(text) => Source::Workflow(text),
             WorkflowSource::Registered { id, version } => Source::Registered(reference(&id, version)),

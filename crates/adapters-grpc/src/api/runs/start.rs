@@ -18,7 +18,7 @@ use tutti_core::time::Span;
 use tutti_core::trace::RunTrace;
 
 use super::super::caller::{caller, namespace, recorded};
-use super::super::convert::{executor, run_out};
+use super::super::convert::{executor, priority, run_out};
 use super::super::errors::{read, request_id, short, some, status, wrong};
 use super::super::outbox::{Closing, HEARTBEAT};
 use super::super::{Inbound, data, watch};
@@ -117,6 +117,7 @@ fn start_request(
     let options = StartOptions {
         executor: executor(asked.executor)?,
         max_concurrent_tasks: Some(asked.max_concurrent_tasks).filter(|width| *width > 0),
+        priority: priority(asked.priority)?,
         timeout: seconds("timeout_seconds", asked.timeout_seconds)?.map(Span),
         key,
         labels: labels.collect::<Result<_, Status>>()?,

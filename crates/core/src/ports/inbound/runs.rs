@@ -8,7 +8,7 @@ use super::error::RequestError;
 use crate::ids::{LabelName, Namespace, RequestId, RunId, RunKey, SessionId, WorkflowId};
 use crate::run::{Command, Order};
 use crate::time::Span;
-use crate::workflow::Executor;
+use crate::workflow::{Executor, Priority};
 
 /// Changes to the runs of a server.
 ///
@@ -65,6 +65,8 @@ pub struct StartOptions {
     pub executor: Option<Executor>,
     /// Instead of the width that the workflow names.
     pub max_concurrent_tasks: Option<u32>,
+    /// Instead of the priority that the workflow names.
+    pub priority: Option<Priority>,
     /// Instead of the timeout that the workflow names.
     pub timeout: Option<Span>,
     /// The caller's name for what the run is to achieve, with what becomes of it if a run bears it already.

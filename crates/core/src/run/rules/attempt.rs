@@ -11,6 +11,7 @@ use crate::run::event::{
 };
 use crate::run::input::Rejection;
 use crate::run::state::{OpenAttempt, Phase, RunState};
+use crate::run::status::RunStatus;
 use crate::time::Timestamp;
 use crate::value::Payload;
 
@@ -66,7 +67,7 @@ pub(super) fn suspend(state: &RunState, key: &AttemptKey, need: Need, message: &
 
 /// An answered attempt has its turn: the answer goes to its agent.
 pub(super) fn resume(state: &RunState, step: &StepPath) -> Result<Vec<Event>, Rejection> {
-    if !state.status().is_open() {
+    if !state.status().is_open() || state.status() == RunStatus::Pending {
         return Err(Rejection::RunIs(state.status()));
     }
     let index = state.plan().find(step).ok_or_else(|| Rejection::NoSuchStep(step.clone()))?;

@@ -27,6 +27,7 @@ pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<
             attempt::fail(state, key, error, *other_agent, *chance, now)
         }
         Input::ContinueAttempt { step } => attempt::resume(state, step),
+        Input::AdmitRun => run::admit(state),
         Input::ExpireRun => run::expire(state, now),
         Input::Command { command, order } => command::decide(state, command, order),
         Input::QuarantineRun { reason } => run::quarantine(state, reason),
@@ -80,6 +81,7 @@ pub(super) mod testing {
                     available_workers: None,
                 },
                 origin: crate::run::Origin::default(),
+                turn: None,
             };
             let now = Timestamp::from_micros(1_000_000);
             let (state, first) = create(plan, created, now);

@@ -1,10 +1,18 @@
 //! What time and faults do to a run as a whole.
 
 use crate::ports::agent::AgentErrorKind;
-use crate::run::event::{Event, Failure, RunFailed, RunQuarantined, shorten};
+use crate::run::event::{Event, Failure, RunAdmitted, RunFailed, RunQuarantined, shorten};
 use crate::run::input::Rejection;
 use crate::run::state::RunState;
+use crate::run::status::RunStatus;
 use crate::time::Timestamp;
+
+/// The run leaves the queue; one that has left it stays as it is.
+pub(super) fn admit(state: &RunState) -> Result<Vec<Event>, Rejection> {
+    open(state)?;
+    let queued = state.status() == RunStatus::Pending;
+    Ok(if queued { vec![Event::RunAdmitted(RunAdmitted {})] } else { Vec::new() })
+}
 
 /// The run's time is up.
 pub(super) fn expire(state: &RunState, now: Timestamp) -> Result<Vec<Event>, Rejection> {

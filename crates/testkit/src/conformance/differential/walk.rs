@@ -10,7 +10,7 @@ use tutti_core::ports::filter::{Condition, RunFilter, Term};
 use tutti_core::ports::query::{ListRuns, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordKind};
 use tutti_core::ports::store::{
-    Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, KeyClaim, NewRun, Snapshot, Wake,
+    Commit, CommitOutcome, Creation, Due, DueRuns, EncodedEvent, KeyClaim, NewRun, Snapshot, Wake,
 };
 use tutti_core::run::RunStatus;
 use tutti_core::time::Timestamp;
@@ -265,10 +265,11 @@ impl Walk {
     fn due(&mut self) -> Operation {
         let ends = [0, 300, 700, tutti_core::limits::SLOTS];
         let (one, two) = (ends[self.rng.below(4) as usize], ends[self.rng.below(4) as usize]);
+        let after = self.rng.percent(40).then(|| run_id(1 + self.rng.clone().below(RUNS)));
+        let until = Timestamp::from_micros(self.rng.below(12) as i64);
         Operation::Due(DueRuns {
-            slots: one.min(two)..one.max(two),
-            now: Timestamp::from_micros(self.rng.below(12) as i64),
-            after: self.rng.percent(40).then(|| run_id(1 + self.rng.clone().below(RUNS))),
+            slots: (one.min(two)..one.max(two)).collect(),
+            due: if self.rng.percent(50) { Due::Active(after) } else { Due::Until(until) },
             limit: [0, 1, 3, usize::MAX][self.rng.below(4) as usize],
         })
     }

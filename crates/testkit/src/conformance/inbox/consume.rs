@@ -6,7 +6,7 @@ use tutti_core::ports::store::CommitOutcome::{Committed, Refused};
 use tutti_core::ports::store::{Commit, StoreError, Wake};
 
 use super::{Subject, consumed, consuming, item, request, verdict};
-use crate::given::{READS, due_at, events, run_id};
+use crate::given::{READS, active, events, run_id};
 
 pub async fn a_commit_puts_an_outcome_in_the_place_of_an_item(store: Subject) {
     let run = store.create(1).await[0];
@@ -27,7 +27,7 @@ pub async fn a_commit_may_only_consume(store: Subject) {
     assert_eq!(store.commit(quiet).await, Committed);
     assert_eq!(store.outcome(&one).await, Some(verdict(&one)));
     assert!(store.pending().await.is_empty());
-    assert!(store.runs.due(due_at(i64::MAX)).await.unwrap().is_empty(), "the rest of the commit counts as well");
+    assert!(store.runs.due(active()).await.unwrap().is_empty(), "the rest of the commit counts as well");
     assert_eq!(store.commit(consuming(run, 2, 1, &[])).await, Committed, "nothing was appended");
 }
 

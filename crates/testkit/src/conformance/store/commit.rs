@@ -6,7 +6,7 @@ use tutti_core::ports::store::{Commit, StoreError, Wake};
 use tutti_core::run::RunStatus;
 
 use super::Subject;
-use crate::given::{commit, due_at, events, new_run, run_id, summary};
+use crate::given::{active, commit, events, new_run, run_id, summary};
 
 pub async fn events_follow_what_was_expected(store: Subject) {
     let run = store.create(new_run(1)).await;
@@ -43,7 +43,7 @@ pub async fn a_refused_commit_changes_nothing(store: Subject) {
     assert_eq!(store.commit(refused).await, Refused);
     assert_eq!(store.last_seq(run).await, 2);
     assert_eq!(store.summary(run).await, summary(run));
-    assert_eq!(store.due(due_at(0)).await, [run]);
+    assert_eq!(store.due(active()).await, [run]);
     let claim = store.claim(run).await;
     assert_eq!((claim.last_seq, claim.min_reader, claim.summary), (2, 1, summary(run)));
 }
@@ -145,7 +145,7 @@ pub async fn a_commit_may_have_no_events(store: Subject) {
     quiet.wake = Wake::Never;
     assert_eq!(store.commit(quiet).await, Committed);
     assert_eq!(store.last_seq(run).await, 2);
-    assert!(store.due(due_at(i64::MAX)).await.is_empty());
+    assert!(store.due(active()).await.is_empty());
 }
 
 pub async fn a_call_may_have_no_commits(store: Subject) {

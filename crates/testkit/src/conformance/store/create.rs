@@ -107,7 +107,7 @@ pub async fn every_field_of_a_summary_is_kept(store: Subject) {
         new.summary.failed = 3;
         new.summary.created_at = Timestamp::from_micros(i64::MIN);
         new.summary.updated_at = Timestamp::from_micros(-1);
-        new.summary.ended_at = Some(Timestamp::from_micros(i64::MAX));
+        new.summary.ended_at = Some(Timestamp::MAX);
         new.summary.error = Some("line\n\"quoted\" \u{1f3bc}".to_string());
         new.summary.key = Some("~!\"'%/$".parse().unwrap());
         new.summary.session = Some("s".repeat(200).parse().unwrap());

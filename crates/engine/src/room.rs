@@ -1,0 +1,102 @@
+//! How many runs are driven here, and how many may be.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tutti_core::ids::Namespace;
+use tutti_core::limits::{DEFAULT_LIVE_RUNS, DEFAULT_QUEUED_RUNS, REST};
+
+/// How often is looked whether there is room, by who waits for it.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long it counts how many runs of a namespace wait.
+const COUNTED: Duration = Duration::from_secs(1);
+
+/// Which runs are kept in memory. The others are in the store until their turn, their moment or an input comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Residency {
+    /// Runs that are driven at once.
+    pub max_live: usize,
+    /// Runs of a namespace that may wait in the queue.
+    pub max_queued: u64,
+    /// A run that has nothing to do for longer than this leaves memory.
+    pub rest: Duration,
+}
+
+impl Default for Residency {
+    fn default() -> Self {
+        Self { max_live: DEFAULT_LIVE_RUNS, max_queued: DEFAULT_QUEUED_RUNS, rest: REST }
+    }
+}
+
+/// How much room there is.
+#[derive(Debug)]
+pub(crate) struct Room {
+    residency: Option<Residency>,
+    /// Runs of each lane.
+    lanes: Vec<AtomicUsize>,
+    /// Runs wait in the store: new ones go behind them.
+    is_awaited: AtomicBool,
+    /// How many runs of a namespace wait, and since when that is known.
+    queued: Mutex<HashMap<Namespace, (Instant, u64)>>,
+}
+
+impl Room {
+    pub(crate) fn new(residency: Option<Residency>, lanes: usize) -> Self {
+        let lanes = std::iter::repeat_with(AtomicUsize::default).take(lanes).collect();
+        Self { residency, lanes, is_awaited: AtomicBool::default(), queued: Mutex::default() }
+    }
+
+    pub(crate) fn residency(&self) -> Option<Residency> {
+        self.residency
+    }
+
+    /// A lane has so many runs.
+    pub(crate) fn note(&self, lane: usize, runs: usize) {
+        self.lanes[lane].store(runs, Ordering::Relaxed);
+    }
+
+    /// Runs that are driven here.
+    pub(crate) fn live(&self) -> usize {
+        self.lanes.iter().map(|runs| runs.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Runs that there is room for.
+    pub(crate) fn left(&self) -> usize {
+        self.residency.map_or(usize::MAX, |residency| residency.max_live.saturating_sub(self.live()))
+    }
+
+    /// Waits until there is room for a run.
+    pub(crate) async fn wait(&self) {
+        while self.left() == 0 {
+            sleep(LOOK).await;
+        }
+    }
+
+    pub(crate) fn set_awaited(&self, is_awaited: bool) {
+        self.is_awaited.store(is_awaited, Ordering::Relaxed);
+    }
+
+    /// True if a new run goes into the queue: there is no room for it, or others wait for what there is.
+    pub(crate) fn must_queue(&self) -> bool {
+        self.residency.is_some() && (self.is_awaited.load(Ordering::Relaxed) || self.left() == 0)
+    }
+
+    /// How many runs of a namespace wait, one more included that is about to; `None` if that must be counted anew.
+    pub(crate) fn one_more(&self, namespace: &Namespace) -> Option<u64> {
+        let mut queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, count) = queued.get_mut(namespace).filter(|(since, _)| since.elapsed() < COUNTED)?;
+        *count += 1;
+        Some(*count)
+    }
+
+    /// So many runs of a namespace were counted.
+    pub(crate) fn counted(&self, namespace: &Namespace, count: u64) {
+        let mut queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
+        queued.retain(|_, (since, _)| since.elapsed() < COUNTED);
+        queued.insert(namespace.clone(), (Instant::now(), count));
+    }
+}
