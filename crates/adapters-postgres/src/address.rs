@@ -4,15 +4,21 @@ use std::env;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tutti_core::ports::store::StoreError;
 
+use crate::hosts::{Hosts, name};
+
 /// The parameter by which an address allows a database that can lose what it acknowledged.
 const UNSAFE_DURABILITY: &str = "unsafe_durability";
 
 /// The address of a database: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETERS`, as libpq takes it.
+///
+/// Several hosts stand with commas between them, as `HOST:PORT,HOST:PORT`: the database is at the one that is no standby.
+/// That is asked whenever a session is begun, so that sessions follow it to another host.
 ///
 /// What it leaves open is taken from `PGHOST`, `PGUSER`, `PGPASSWORD` and their like, and from `~/.pgpass`. A host
 /// that is not this machine must show a certificate of its name, unless `sslmode` or `PGSSLMODE` says otherwise. Of Tutti's
@@ -21,7 +27,9 @@ const UNSAFE_DURABILITY: &str = "unsafe_durability";
 /// Shown without the password.
 #[derive(Clone)]
 pub struct Address {
-    options: Arc<PgConnectOptions>,
+    hosts: Arc<[PgConnectOptions]>,
+    /// Which of them had the database last.
+    last: Arc<AtomicUsize>,
     shown: String,
     unsafe_durability: bool,
 }
@@ -48,8 +56,8 @@ impl Address {
         self.unsafe_durability
     }
 
-    /// How a session is begun.
-    pub(crate) fn session(&self, purpose: Purpose) -> PgConnectOptions {
+    /// How sessions are begun.
+    pub(crate) fn sessions(&self, purpose: Purpose) -> Hosts {
         // A server that is gone without a word is noticed by both ends: here by the time that a call may take, there by
         // these, so that it does not keep locks.
         let common = [
@@ -58,6 +66,7 @@ impl Address {
             ("tcp_keepalives_idle", "10"),
             ("tcp_keepalives_interval", "5"),
             ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "10s"),
             ("client_min_messages", "warning"),
             ("jit", "off"),
         ];
@@ -76,7 +85,9 @@ impl Address {
             Purpose::Lock => format!("tutti engine (process {})", std::process::id()),
             _ => format!("tutti (process {})", std::process::id()),
         };
-        PgConnectOptions::clone(&self.options).application_name(&name).options(common).options(own.iter().copied())
+        let options =
+            |host: &PgConnectOptions| host.clone().application_name(&name).options(common).options(own.iter().copied());
+        Hosts::new(self.hosts.iter().map(options).collect(), self.last.clone())
     }
 }
 
@@ -89,6 +100,9 @@ impl FromStr for Address {
             return Err(wrong("it begins with neither postgres:// nor postgresql://"));
         }
         let (address, parameters) = text.split_once('?').unwrap_or((text, ""));
+        let (scheme, address) = address.split_once("://").unwrap_or_default();
+        let (authority, rest) = address.split_at(address.find('/').unwrap_or(address.len()));
+        let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
         let (ours, theirs): (Vec<&str>, Vec<&str>) =
             parameters.split('&').partition(|parameter| parameter.split('=').next() == Some(UNSAFE_DURABILITY));
         let unsafe_durability = match ours[..] {
@@ -97,13 +111,18 @@ impl FromStr for Address {
             ["unsafe_durability=false"] => false,
             _ => return Err(wrong("unsafe_durability is true or false")),
         };
-        let url = format!("{address}?{}", theirs.join("&"));
-        // The reason may hold the password.
-        let options: PgConnectOptions = url.parse().map_err(|_| wrong("it cannot be read as a URL"))?;
         let says = |name: &str| theirs.iter().any(|parameter| parameter.split('=').next() == Some(name));
-        let checked = says("sslmode") || says("ssl-mode") || env::var_os("PGSSLMODE").is_some() || is_local(&options);
-        let options = if checked { options } else { options.ssl_mode(PgSslMode::VerifyFull) };
-        Ok(Self { shown: shown(&options), options: Arc::new(options.disable_statement_logging()), unsafe_durability })
+        let says_mode = says("sslmode") || says("ssl-mode") || env::var_os("PGSSLMODE").is_some();
+        let options = |host: &str| {
+            let url = format!("{scheme}://{user}{host}{rest}?{}", theirs.join("&"));
+            // The reason may hold the password.
+            let options: PgConnectOptions = url.parse().map_err(|_| wrong("it cannot be read as a URL"))?;
+            let checked = says_mode || is_local(&options);
+            let options = if checked { options } else { options.ssl_mode(PgSslMode::VerifyFull) };
+            Ok(options.disable_statement_logging())
+        };
+        let hosts = hosts.split(',').map(options).collect::<Result<Arc<[_]>, StoreError>>()?;
+        Ok(Self { shown: shown(&hosts), hosts, last: Arc::default(), unsafe_durability })
     }
 }
 
@@ -135,13 +154,11 @@ fn is_local(options: &PgConnectOptions) -> bool {
         || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn shown(options: &PgConnectOptions) -> String {
-    let (user, port) = (options.get_username(), options.get_port());
-    let database = options.get_database().unwrap_or(user);
-    let socket = options.get_socket().map(|socket| socket.display().to_string());
-    // A folder with a socket stands escaped, where a name or number would.
-    let host = socket.unwrap_or_else(|| options.get_host().to_owned()).replace('/', "%2F");
-    format!("postgres://{user}@{host}:{port}/{database}")
+fn shown(hosts: &[PgConnectOptions]) -> String {
+    let user = hosts[0].get_username();
+    let database = hosts[0].get_database().unwrap_or(user);
+    let hosts: Vec<String> = hosts.iter().map(name).collect();
+    format!("postgres://{user}@{}/{database}", hosts.join(","))
 }
 
 #[cfg(test)]
@@ -167,16 +184,34 @@ mod tests {
     }
 
     #[test]
+    fn several_hosts_share_the_rest() {
+        let several = address("postgres://me:s%2Cc@one,two:5433,[::1]:5434/runs?port=6000");
+        assert_eq!(several.to_string(), "postgres://me@one:6000,two:6000,[::1]:6000/runs");
+        let several = address("postgres://me:secret@one.example,two.example:5433/runs");
+        assert_eq!(several.to_string(), "postgres://me@one.example:5432,two.example:5433/runs");
+        assert_eq!(address(&several.to_string()).to_string(), several.to_string());
+        assert!(several.hosts.iter().all(|host| format!("{:?}", host.get_ssl_mode()) == "VerifyFull"));
+        let sockets = address("postgres://me@%2Frun%2Fa,%2Frun%2Fb/runs");
+        assert!(sockets.hosts.iter().all(|host| host.get_socket().is_some()));
+        for bad in
+            ["postgres://me:secret@one,/runs", "postgres://me:secret@,/runs", "postgres://me:secret@one,t[wo/runs"]
+        {
+            let refused = bad.parse::<Address>().unwrap_err().to_string();
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
+
+    #[test]
     fn what_is_ours_is_not_theirs() {
         let both = address("postgresql://me@localhost/runs?unsafe_durability=true&application_name=x&port=5433");
         assert!(both.allows_unsafe_durability());
-        assert_eq!(both.options.get_port(), 5433);
+        assert_eq!(both.hosts[0].get_port(), 5433);
         assert!(!address("postgres://me@localhost/runs").allows_unsafe_durability());
     }
 
     #[test]
     fn another_machine_shows_its_certificate() {
-        let mode = |text: &str| format!("{:?}", address(text).options.get_ssl_mode());
+        let mode = |text: &str| format!("{:?}", address(text).hosts[0].get_ssl_mode());
         assert_eq!(mode("postgres://me@db.example/runs"), "VerifyFull");
         assert_eq!(mode("postgres://me@db.example/runs?sslmode=disable"), "Disable");
         for local in ["localhost", "127.0.0.1", "[::1]", "%2Frun%2Fpostgresql"] {

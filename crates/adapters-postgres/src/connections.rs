@@ -1,20 +1,24 @@
 //! A few connections of one purpose, and calls over them.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Error, PgConnection};
+use sqlx::{Error, PgConnection, Row as _};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tutti_core::ports::store::StoreError;
 
 use crate::error::classify;
+use crate::hosts::{Hosts, Session};
 
 /// Longest wait for a place, and for a connection to be made; less for calls that may take less.
-const WAIT: Duration = Duration::from_secs(10);
+const WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(8));
+
+/// After so long without an answer, another session asks whether the server still works on it; and how soon it must know.
+/// Together less than ten seconds: so soon a way is noticed that is gone without a word, whatever a statement may take.
+const SILENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3));
 
 /// The result of a statement. The outer error is the database's or the connection's; the inner one is an answer.
 pub type Outcome<T> = sqlx::Result<Result<T, StoreError>>;
@@ -35,16 +39,16 @@ pub struct Connections {
 
 #[derive(Debug)]
 struct Shared {
-    options: PgConnectOptions,
+    hosts: Hosts,
     /// Longest that a call may take: beyond it, the server or the way to it is gone.
     longest: Duration,
-    idle: Mutex<Vec<PgConnection>>,
+    idle: Mutex<Vec<Session>>,
 }
 
 impl Connections {
     /// None is made yet.
-    pub fn new(options: PgConnectOptions, size: usize, longest: Duration) -> Self {
-        let shared = Shared { options, longest, idle: Mutex::new(Vec::new()) };
+    pub fn new(hosts: Hosts, size: usize, longest: Duration) -> Self {
+        let shared = Shared { hosts, longest, idle: Mutex::new(Vec::new()) };
         Self { shared: Arc::new(shared), places: Arc::new(Semaphore::new(size)), size }
     }
 
@@ -55,7 +59,8 @@ impl Connections {
         T: Send + 'static,
     {
         let busy = |_| StoreError::Unavailable(format!("all {} connections are busy", self.size));
-        let place = timeout(WAIT.min(self.shared.longest), self.places.clone().acquire_owned()).await.map_err(busy)?;
+        let place =
+            timeout(WAIT.0.min(self.shared.longest), self.places.clone().acquire_owned()).await.map_err(busy)?;
         let place = place.expect("the semaphore is never closed");
         let shared = self.shared.clone();
         let task = tokio::spawn(async move {
@@ -72,9 +77,14 @@ impl Connections {
         A: Send + Sync + Clone + 'static,
         T: Send + 'static,
     {
-        let kept = self.shared.has_idle();
+        let (kept, began) = (self.shared.has_idle(), Instant::now());
         match self.run(asked.clone(), work).await {
-            Err(StoreError::Unavailable(_)) if kept && !self.shared.has_idle() => self.run(asked, work).await,
+            // One that was silent was not lost before: the way is gone, or the database is busy.
+            Err(StoreError::Unavailable(_))
+                if kept && !self.shared.has_idle() && began.elapsed() < SILENCE.0.min(self.shared.longest) =>
+            {
+                self.run(asked, work).await
+            }
             answer => answer,
         }
     }
@@ -82,24 +92,51 @@ impl Connections {
 
 impl Shared {
     async fn call<A, T>(&self, asked: &A, work: Work<A, T>) -> Result<T, StoreError> {
-        let mut db = self.connection().await?;
-        let Ok(answer) = timeout(self.longest, work(&mut db, asked)).await else {
+        let mut session = self.session().await?;
+        let (began, pid) = (Instant::now(), session.pid);
+        let Some(answer) = self.answer(pid, work(&mut session.db, asked)).await else {
             // What became of the statement is unknown; the connection ends here.
             self.forget_idle();
-            return Err(StoreError::Unavailable(format!("no answer from the database in {:?}", self.longest)));
+            let silence = began.elapsed().as_secs_f32();
+            return Err(StoreError::Unavailable(format!("no answer from the database in {silence:.1} s")));
         };
         match &answer {
             Err(error) if !is_usable_after(error) => self.forget_idle(),
-            _ => self.idle().push(db),
+            _ => self.idle().push(session),
         }
         answer.map_err(|error| classify(&error))?
     }
 
-    async fn connection(&self) -> Result<PgConnection, StoreError> {
+    /// Waits for an answer; `None` if it took too long, or none can come any more.
+    async fn answer<T>(&self, pid: i32, working: Working<'_, T>) -> Option<Outcome<T>> {
+        let mut working = pin!(timeout(self.longest, working));
+        loop {
+            if let Ok(answer) = timeout(SILENCE.0, &mut working).await {
+                return answer.ok();
+            }
+            tokio::select! {
+                answer = &mut working => return answer.ok(),
+                at_work = self.is_at_work(pid) => if !at_work { return None },
+            }
+        }
+    }
+
+    /// True if the server has the session still, and works on what it was asked.
+    async fn is_at_work(&self, pid: i32) -> bool {
+        let asking = async {
+            let mut session = self.hosts.connect(SILENCE.1).await.ok()?;
+            let asked = "SELECT count(*) > 0 FROM pg_stat_activity WHERE pid = $1 AND state IS DISTINCT FROM 'idle'";
+            let row = sqlx::query(asked).bind(pid).fetch_one(&mut session.db).await.ok()?;
+            row.try_get(0).ok()
+        };
+        matches!(timeout(SILENCE.1, asking).await, Ok(Some(true)))
+    }
+
+    async fn session(&self) -> Result<Session, StoreError> {
         let kept = self.idle().pop();
         match kept {
-            Some(db) => Ok(db),
-            None => connect_within(&self.options, WAIT.min(self.longest)).await,
+            Some(session) => Ok(session),
+            None => self.hosts.connect(WAIT.1.min(self.longest)).await,
         }
     }
 
@@ -112,21 +149,14 @@ impl Shared {
         self.idle().clear();
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A new connection.
-pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    connect_within(options, WAIT).await
-}
-
-async fn connect_within(options: &PgConnectOptions, longest: Duration) -> Result<PgConnection, StoreError> {
-    match timeout(longest, options.connect()).await {
-        Ok(connected) => connected.map_err(|error| classify(&error)),
-        Err(_) => Err(StoreError::Unavailable(format!("the database takes no connection in {longest:?}"))),
-    }
+/// A new session, made as those that calls are done in.
+pub async fn connect(hosts: &Hosts) -> Result<Session, StoreError> {
+    hosts.connect(WAIT.1).await
 }
 
 /// True if the server said what was wrong with the statement, and waits for the next.

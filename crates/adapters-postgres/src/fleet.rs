@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{PgConnection, Row as _};
 use tutti_core::ids::ServerId;
 use tutti_core::ports::fleet::{Member, Standing};
 
 use crate::connections::{Connections, Outcome};
+use crate::hosts::Hosts;
 use crate::rows;
 
 /// Longest that a call may take: less than a third of a usual lease, so that there is time for another.
@@ -28,8 +28,8 @@ pub struct Lines {
 
 impl Lines {
     /// None is made yet.
-    pub fn new(options: &PgConnectOptions) -> Self {
-        let line = || Connections::new(options.clone(), 1, LONGEST);
+    pub fn new(hosts: &Hosts) -> Self {
+        let line = || Connections::new(hosts.clone(), 1, LONGEST);
         Self { renewals: line(), changes: line() }
     }
 }

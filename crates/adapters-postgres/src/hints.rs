@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use tutti_core::limits::SLOTS;
 
 use crate::address::{Address, Purpose};
+use crate::hosts::Hosts;
 use crate::inbox::CHANNEL;
 
 /// After so long without a hint, the connection is asked whether it still lives; and how soon it must answer, or be made.
@@ -40,7 +41,7 @@ impl Hints {
     #[must_use]
     pub fn listen(address: &Address) -> Self {
         let heard = Arc::<Heard>::default();
-        let listener = tokio::spawn(keep_listening(address.session(Purpose::Lease), heard.clone()));
+        let listener = tokio::spawn(keep_listening(address.sessions(Purpose::Lease), heard.clone()));
         Self { heard, listener }
     }
 
@@ -70,9 +71,10 @@ impl Heard {
     }
 }
 
-async fn keep_listening(options: PgConnectOptions, heard: Arc<Heard>) {
-    loop {
-        if let Err(error) = listen(&options, &heard).await {
+async fn keep_listening(hosts: Hosts, heard: Arc<Heard>) {
+    // A standby lets nobody listen.
+    for failures in 0.. {
+        if let Err(error) = listen(hosts.candidate(failures), &heard).await {
             tracing::debug!(%error, "the connection that hears of commands in the inbox is lost; it is made again");
         }
         sleep(PAUSE).await;

@@ -14,6 +14,7 @@ mod error;
 mod filter;
 mod fleet;
 mod hints;
+mod hosts;
 mod inbox;
 mod lock;
 mod open;
@@ -101,18 +102,18 @@ impl Postgres {
 
     async fn open_at(address: &Address, mode: OpenMode) -> Result<Self, StoreError> {
         let purpose = if mode == OpenMode::ReadOnly { Purpose::Read } else { Purpose::Write };
-        let mut db = connect(&address.session(purpose)).await?;
+        let mut db = connect(&address.sessions(purpose)).await?.db;
         open::check_server(&mut db).await?;
         schema::check(&mut db).await?;
-        let readers = Connections::new(address.session(Purpose::Read), READERS, LONGEST.1);
+        let readers = Connections::new(address.sessions(Purpose::Read), READERS, LONGEST.1);
         let (writers, fleet, lock) = match mode {
             OpenMode::ReadOnly => (None, None, None),
             OpenMode::Engine | OpenMode::Server => {
                 let sharing = if mode == OpenMode::Engine { Sharing::Alone } else { Sharing::Shared };
                 open::check_writes(&mut db, address.allows_unsafe_durability()).await?;
-                let lock = EngineLock::take(address.session(Purpose::Lock), sharing).await?;
-                let writers = Connections::new(address.session(Purpose::Write), WRITERS, LONGEST.0);
-                (Some(writers), Some(fleet::Lines::new(&address.session(Purpose::Lease))), Some(lock))
+                let lock = EngineLock::take(address.sessions(Purpose::Lock), sharing).await?;
+                let writers = Connections::new(address.sessions(Purpose::Write), WRITERS, LONGEST.0);
+                (Some(writers), Some(fleet::Lines::new(&address.sessions(Purpose::Lease))), Some(lock))
             }
         };
         Ok(Self { readers, writers, fleet, definitions: Mutex::default(), _lock: lock })
@@ -151,7 +152,7 @@ impl Postgres {
 /// the role may not make tables.
 pub async fn migrate(address: &Address) -> Result<Migrated, StoreError> {
     let migrated = async {
-        let mut db = connect(&address.session(Purpose::Migrate)).await?;
+        let mut db = connect(&address.sessions(Purpose::Migrate)).await?.db;
         open::check_server(&mut db).await?;
         schema::migrate(&mut db).await
     };

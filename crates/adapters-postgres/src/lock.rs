@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -10,6 +9,7 @@ use tutti_core::ports::store::StoreError;
 
 use crate::connections::connect;
 use crate::error::classify;
+use crate::hosts::{Hosts, Session};
 
 /// The key of the lock ("TUTT") and what it is for.
 const LOCK: (i32, i32) = (0x5455_5454, 1);
@@ -40,13 +40,13 @@ pub struct EngineLock {
 
 impl EngineLock {
     /// Takes the lock.
-    pub async fn take(options: PgConnectOptions, sharing: Sharing) -> Result<Self, StoreError> {
+    pub async fn take(hosts: Hosts, sharing: Sharing) -> Result<Self, StoreError> {
         let give_up = Instant::now() + PATIENCE;
-        let mut db = connect(&options).await?;
+        let mut db = connect(&hosts).await?.db;
         let mut wait = Duration::from_millis(2);
         loop {
             if try_lock(&mut db, sharing).await.map_err(|error| classify(&error))? {
-                return Ok(Self { keeper: tokio::spawn(keep(db, options, sharing)) });
+                return Ok(Self { keeper: tokio::spawn(keep(db, hosts, sharing)) });
             }
             if Instant::now() >= give_up {
                 let owner = owner(&mut db).await.unwrap_or_default();
@@ -67,20 +67,20 @@ impl Drop for EngineLock {
 }
 
 /// Holds the session; gets a new one when it is lost.
-async fn keep(mut db: PgConnection, options: PgConnectOptions, sharing: Sharing) {
+async fn keep(mut db: PgConnection, hosts: Hosts, sharing: Sharing) {
     loop {
         while matches!(timeout(CHECK, db.ping()).await, Ok(Ok(()))) {
             sleep(CHECK).await;
         }
         tracing::warn!("the session that keeps other engines away from the database is lost; it is taken again");
-        db = retake(&options, sharing).await;
+        db = retake(&hosts, sharing).await;
     }
 }
 
-async fn retake(options: &PgConnectOptions, sharing: Sharing) -> PgConnection {
+async fn retake(hosts: &Hosts, sharing: Sharing) -> PgConnection {
     let mut told = false;
     loop {
-        if let Ok(mut db) = connect(options).await
+        if let Ok(Session { mut db, .. }) = connect(hosts).await
             && let Ok(taken) = try_lock(&mut db, sharing).await
         {
             if taken {

@@ -3,6 +3,8 @@
 //! servers to throw away, with a way to them that can be cut.
 
 pub mod conformance;
+#[cfg(unix)]
+pub mod disk;
 pub mod given;
 #[cfg(unix)]
 pub mod postgres;

@@ -58,27 +58,66 @@ impl Server {
     /// If it does not start.
     #[must_use]
     pub fn start(settings: &[&str]) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("tutti-pg-{}-{number}", std::process::id()));
+        Self::start_in(&std::env::temp_dir(), settings)
+    }
+
+    /// The same, in a folder of its own in this one, which lets everybody in.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_in(parent: &Path, settings: &[&str]) -> Self {
         let (bin, user) = (binaries(), server_user());
-        // What an earlier process of this number left.
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-        if let Some((user, group)) = user {
-            chown(&folder, Some(user), Some(group)).unwrap();
-        }
+        let folder = fresh_folder(parent, user);
         let init = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"];
         let mut initdb = Command::new(bin.join("initdb"));
         initdb.args(init).arg(folder.join("data")).stdin(Stdio::null());
         let done = as_user(user, &mut initdb, &folder).output().unwrap();
         assert!(done.status.success(), "initdb: {}", String::from_utf8_lossy(&done.stderr));
-        let settings: Vec<String> = ["max_connections=200", "shared_buffers=64MB"]
-            .iter()
-            .chain(settings)
-            .map(|setting| (*setting).to_owned())
-            .collect();
+        let settings = ["max_connections=200", "shared_buffers=64MB"].iter().chain(settings);
+        Self::run(folder, bin, user, settings.map(|setting| (*setting).to_owned()).collect())
+    }
+
+    /// Starts a standby, on a copy of the data, that follows this server until it is [promoted](Self::promote). From when
+    /// this returns, this server acknowledges nothing that its standby does not have.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let folder = fresh_folder(&std::env::temp_dir(), self.user);
+        let mut copy = Command::new(self.bin.join("pg_basebackup"));
+        copy.args(["--username=postgres", "--checkpoint=fast", "--write-recovery-conf", "--no-sync", "--host"]);
+        copy.arg(&self.folder).arg("--pgdata").arg(folder.join("data")).stdin(Stdio::null());
+        let done = as_user(self.user, &mut copy, &folder).output().unwrap();
+        assert!(done.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&done.stderr));
+        let standby = Self::run(folder, self.bin.clone(), self.user, self.settings.clone());
+        self.set("synchronous_standby_names", "*");
+        let follows = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        wait_for("the standby follows", || run_sql(&self.url(), follows) == "1");
+        standby
+    }
+
+    /// Makes a standby the server that is written to.
+    ///
+    /// # Panics
+    /// If it does not become that.
+    pub fn promote(&self) {
+        assert_eq!(run_sql(&self.url(), "SELECT pg_promote()"), "t");
+    }
+
+    /// Gives a setting another value, for sessions that exist as well.
+    ///
+    /// # Panics
+    /// If the server does not take it.
+    pub fn set(&self, name: &str, value: &str) {
+        run_sql(&self.url(), &format!("ALTER SYSTEM SET {name} = '{value}'"));
+        run_sql(&self.url(), "SELECT pg_reload_conf()");
+        let shown = format!("SELECT current_setting('{name}')");
+        wait_for(name, || run_sql(&self.url(), &shown) == value);
+    }
+
+    fn run(folder: PathBuf, bin: PathBuf, user: Option<(u32, u32)>, settings: Vec<String>) -> Self {
         let keeper = keeper(&folder, &bin, user, &settings);
         let server = Self { folder, bin, user, settings, keeper };
         server.wait();
@@ -95,6 +134,14 @@ impl Server {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What a statement answers, a line for each row, with `|` between columns.
+    ///
+    /// # Errors
+    /// What the server, or its absence, says against it.
+    pub fn sql(&self, statement: &str) -> Result<String, String> {
+        try_sql(&self.url(), statement)
     }
 
     /// Stops it at once, as a crash would, and starts it again on the same data.
@@ -195,6 +242,29 @@ impl Drop for Database {
     }
 }
 
+/// A folder that only the server's user enters.
+fn fresh_folder(parent: &Path, user: Option<(u32, u32)>) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = parent.join(format!("tutti-pg-{}-{number}", std::process::id()));
+    // What an earlier process of this number left.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    if let Some((user, group)) = user {
+        chown(&folder, Some(user), Some(group)).unwrap();
+    }
+    folder
+}
+
+fn wait_for(what: &str, so: impl Fn() -> bool) {
+    let deadline = Instant::now() + START;
+    while !so() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        sleep(Duration::from_millis(20));
+    }
+}
+
 /// The address of the server of this process.
 fn server() -> String {
     static SERVER: OnceLock<(Option<Server>, String)> = OnceLock::new();
@@ -210,9 +280,15 @@ fn server() -> String {
 }
 
 fn run_sql(url: &str, statement: &str) -> String {
+    try_sql(url, statement).unwrap_or_else(|error| panic!("{statement}: {error}"))
+}
+
+fn try_sql(url: &str, statement: &str) -> Result<String, String> {
     let done = psql(url, statement);
-    assert!(done.status.success(), "{statement}: {}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).unwrap().trim_end().to_owned()
+    if !done.status.success() {
+        return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+    }
+    Ok(String::from_utf8(done.stdout).unwrap().trim_end().to_owned())
 }
 
 fn psql(url: &str, statement: &str) -> std::process::Output {

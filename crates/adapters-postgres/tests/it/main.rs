@@ -4,13 +4,16 @@
 
 mod crash;
 mod differential;
+mod disk;
 mod durable;
 mod engines;
+mod failover;
 mod faults;
 mod fleet;
 mod history;
 mod inbox;
 mod refusals;
+mod silence;
 mod sweep;
 
 use std::time::{Duration, Instant};

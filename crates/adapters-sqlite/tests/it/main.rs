@@ -5,6 +5,7 @@
 mod beside;
 mod crash;
 mod differential;
+mod disk;
 mod durable;
 mod engines;
 mod history;
