@@ -116,6 +116,14 @@ pub const SNAPSHOT_EVENTS: u64 = 1_000;
 /// Most events answered by one read of a run's history.
 pub const EVENTS_PAGE: usize = 1_000;
 
+/// Longest that a server waits at its start for a database that is away: one that starts, or moves to another host, is there
+/// by then.
+pub const STORE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longest that a caller who starts a run or commands one waits for a store that does not answer. What was asked may happen
+/// still, and the same request asked again tells.
+pub const STORE_ANSWER: Duration = Duration::from_secs(15);
+
 /// Default timeout of an attempt.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default timeout of a run.

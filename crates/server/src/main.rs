@@ -15,6 +15,7 @@ mod interrupts;
 mod live;
 mod load;
 mod output;
+mod patience;
 mod remote;
 mod report;
 mod runs;

@@ -10,6 +10,7 @@ use tutti_adapters_postgres as postgres;
 use tutti_adapters_postgres::Postgres;
 use tutti_adapters_sqlite::{OpenMode, Sqlite};
 use tutti_core::ids::Namespace;
+use tutti_core::limits::STORE_PATIENCE;
 use tutti_core::ports::agent::AgentTransport;
 use tutti_core::ports::fleet::Fleet;
 use tutti_core::ports::inbox::Inbox;
@@ -23,6 +24,7 @@ use tutti_engine::Ports;
 use crate::agents::Place;
 use crate::clock::SystemClock;
 use crate::exit::{Failure, Result};
+use crate::patience::patiently;
 use crate::telemetry::Telemetry;
 
 /// Where runs are kept.
@@ -113,13 +115,15 @@ impl StoreSpec {
         }
     }
 
-    /// Opens the store to drive its runs, beside other servers if it is one that several may have.
+    /// Opens the store to drive its runs, beside other servers if it is one that several may have. A database that is away
+    /// is waited for.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_to_serve(&self) -> Result<Store> {
         let Self::Postgres(address) = self else { return self.open().await };
-        let database = Arc::new(connect(address, postgres::OpenMode::Server).await?);
+        let open = async || Postgres::open(address, postgres::OpenMode::Server).await;
+        let database = Arc::new(patiently(STORE_PATIENCE, StoreError::is_retryable, open).await.map_err(database)?);
         Ok(Store { fleet: Some(database.clone()), ..Store::shared(&database) })
     }
 

@@ -1,7 +1,9 @@
 //! Starting runs and commanding them.
 
 use async_trait::async_trait;
+use tokio::time::timeout;
 use tutti_core::ids::RunId;
+use tutti_core::limits::STORE_ANSWER;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::{
     CommandRequest, KeyConflict, KeyPolicy, KeyReuse, Runs, StartRequest, StartedRun,
@@ -34,7 +36,7 @@ impl Runs for RunService {
             tokio::task::spawn_blocking(move || start::prepare(&service, request, &text, left, hash))
                 .await
                 .map_err(|error| RequestError::Unavailable(format!("reading the workflow was given up: {error}")))??;
-        self.start_by_key(start, policy, hash).await
+        in_time(self.start_by_key(start, policy, hash)).await
     }
 
     async fn command(&self, request: CommandRequest) -> Result<bool, RequestError> {
@@ -51,9 +53,17 @@ impl Runs for RunService {
             return Ok(true);
         }
         store_answer(&*self.ports().payloads, run, &mut command).await.map_err(of_store)?;
-        self.command_anywhere(run, command, order).await.map_err(of_engine)?;
+        in_time(async { self.command_anywhere(run, command, order).await.map_err(of_engine) }).await?;
         Ok(false)
     }
+}
+
+/// Waits for what is to be written, and not without end: the engine goes on trying, and its caller may ask another server.
+async fn in_time<T>(writing: impl Future<Output = Result<T, RequestError>>) -> Result<T, RequestError> {
+    timeout(STORE_ANSWER, writing).await.unwrap_or_else(|_| {
+        let reason = "the store does not answer; the same request asked again tells what became of it";
+        Err(RequestError::Unavailable(reason.to_owned()))
+    })
 }
 
 impl RunService {

@@ -16,6 +16,9 @@ use tutti_adapters_grpc::GrpcTransport;
 use tutti_adapters_grpc::api::{Api, Inbound};
 use tutti_adapters_grpc::orchestrator::{AgentOptions, OrchestratorAgent};
 use tutti_adapters_grpc::serve::ServeOptions;
+use tutti_core::limits::STORE_PATIENCE;
+use tutti_core::ports::inbound::RequestError;
+use tutti_core::ports::store::StoreError;
 use tutti_engine::{
     AccessService, AgentService, Engine, FleetMembership, FleetOptions, Registry, RunService, Strategist,
     WorkflowService,
@@ -32,6 +35,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::guard;
 use crate::interrupts::Interrupts;
 use crate::output::{answer, say};
+use crate::patience::patiently;
 use crate::report::with_store;
 use crate::store::Store;
 use crate::telemetry::{Page, Telemetry};
@@ -74,7 +78,7 @@ pub async fn execute(args: ServeArgs, global: Global) -> Result<Exit> {
         Failure::unavailable(format!("{listen} cannot be listened on: {error}"))
             .next("name another address by --listen, port 0 for a free one")
     })?;
-    let store = global.store.open_to_serve().await?;
+    let store = unless_stopped(&interrupts, global.store.open_to_serve()).await?;
     let transport = Arc::new(GrpcTransport::new(config.agents.transport()));
     let telemetry = Telemetry::start(&config.telemetry, Page::Shown).map_err(Failure::usage)?;
     telemetry.observe_agents(transport.clone());
@@ -94,21 +98,11 @@ async fn host(
     listener: TcpListener,
     (interrupts, config, telemetry): (&Interrupts, &Config, &Telemetry),
 ) -> Result<Exit> {
-    tokio::select! {
-        launched = fleet.launch(&**transport) => launched?,
-        signal = interrupts.first() => return Err(Failure::quiet(Exit::Signal(signal))),
-    }
+    unless_stopped(interrupts, fleet.launch(&**transport)).await?;
     let registry = Registry::default();
     fleet.members().iter().for_each(|member| registry.register(member.record()));
     // Before runs are taken over: they may be with agents that were registered.
-    let agents = AgentService::load(
-        registry.clone(),
-        store.records.clone(),
-        transport.clone(),
-        Arc::new(SystemClock),
-        check_url(config.agents.policy.policy()),
-    )
-    .await?;
+    let agents = unless_stopped(interrupts, load(&registry, store, transport, config)).await?;
     let agents = Arc::new(match &store.fleet {
         Some(_) => agents.shared(&config.fleet.options(address(&listener)?).server),
         None => agents,
@@ -116,7 +110,7 @@ async fn host(
     let access = Arc::new(AccessService::new(store.records.clone(), Arc::new(SystemClock)));
     let engine = Engine::start(store.ports(transport.clone(), telemetry), registry, config.execution.serving());
     let local = address(&listener)?;
-    let mut membership = join(&engine, store, config.fleet.options(local)).await?;
+    let mut membership = unless_stopped(interrupts, join(&engine, store, config.fleet.options(local))).await?;
     let (tell, mut news) = unbounded_channel();
     let serving = async {
         tokio::select! {
@@ -171,10 +165,35 @@ async fn host(
     served
 }
 
+/// Does something unless a signal comes before its end.
+async fn unless_stopped<T>(interrupts: &Interrupts, doing: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = doing => done,
+        signal = interrupts.first() => Err(Failure::quiet(Exit::Signal(signal))),
+    }
+}
+
+/// The agents that are registered in the store.
+async fn load(
+    registry: &Registry,
+    store: &Store,
+    transport: &Arc<GrpcTransport>,
+    config: &Config,
+) -> Result<AgentService> {
+    let check = check_url(config.agents.policy.policy());
+    let clock = Arc::new(SystemClock);
+    let load = async || {
+        let (records, transport) = (store.records.clone(), transport.clone());
+        AgentService::load(registry.clone(), records, transport, clock.clone(), check.clone()).await
+    };
+    Ok(patiently(STORE_PATIENCE, |error| matches!(error, RequestError::Unavailable(_)), load).await?)
+}
+
 /// Takes part in the fleet of a store that several servers may have.
 async fn join(engine: &Engine, store: &Store, options: FleetOptions) -> Result<Option<FleetMembership>> {
     let Some(fleet) = &store.fleet else { return Ok(None) };
-    Ok(Some(engine.join(fleet.clone(), options).await?))
+    let join = async || engine.join(fleet.clone(), options.clone()).await;
+    Ok(Some(patiently(STORE_PATIENCE, StoreError::is_retryable, join).await?))
 }
 
 /// Lets every run that was under way go on, of a store that no other server shares.

@@ -10,6 +10,7 @@ mod crash;
 mod docs;
 mod doctor;
 mod examples;
+mod failover;
 mod fleet;
 mod host;
 mod inspect;
