@@ -73,7 +73,7 @@ impl Address {
         let own: &[(&str, &str)] = match purpose {
             // A plan made for the number of rows of one call reads all of the guards; the generic one never does.
             Purpose::Write => {
-                &[("plan_cache_mode", "force_generic_plan"), ("statement_timeout", "7s"), ("lock_timeout", "5s")]
+                &[("plan_cache_mode", "force_generic_plan"), ("statement_timeout", "20s"), ("lock_timeout", "10s")]
             }
             Purpose::Read => &[("default_transaction_read_only", "on"), ("statement_timeout", "60s")],
             Purpose::Lock => &[("statement_timeout", "5s")],

@@ -60,8 +60,7 @@ const WRITERS: usize = 12;
 const READERS: usize = 8;
 
 /// Longest that a call may take that writes, and one that reads: somewhat more than the database lets its statement take.
-/// When a connection goes silent, runs stand still for as long as the first.
-const LONGEST: (Duration, Duration) = (Duration::from_secs(9), Duration::from_secs(65));
+const LONGEST: (Duration, Duration) = (Duration::from_secs(25), Duration::from_secs(65));
 
 /// Most definitions of which this process remembers that they are kept.
 const REMEMBERED: usize = 1_000;

@@ -49,6 +49,7 @@ pub async fn wait_for_ends(world: &World, longest: Duration) -> Result<Vec<Strin
 /// Everything that is promised.
 pub async fn lines(world: &World, seen: &Seen, faults: &Log, left: &[String]) -> Result<Vec<Line>, String> {
     let histories = histories(world).await?;
+    write(world, faults, &histories)?;
     let events: usize = histories.values().map(Vec::len).sum();
     let mut lines = vec![
         Line::new("runs / events in the database", format!("{} / {events}", histories.len()), None),
@@ -58,7 +59,6 @@ pub async fn lines(world: &World, seen: &Seen, faults: &Log, left: &[String]) ->
         named("step results recorded twice", &twice(&histories)),
         named("acknowledged commands that are not there", &commands(seen, &histories)),
         named("runs that failed", &ended(&histories, "RunFailed")),
-        named("runs that were set aside", &ended(&histories, "RunQuarantined")),
     ];
     lines.extend(calls(world, &histories)?);
     lines.push(doctor(world, histories.len()).await?);
@@ -84,6 +84,17 @@ async fn histories(world: &World) -> Result<Histories, String> {
         histories.entry(run).or_default().push(Event { seq, at, epoch, name, body });
     }
     Ok(histories)
+}
+
+/// Keeps what was seen beside the logs, for who looks for the reason.
+fn write(world: &World, faults: &Log, histories: &Histories) -> Result<(), String> {
+    let tell = |event: &Event| format!("{} {} {} {} {}", event.seq, event.at, event.epoch, event.name, event.body);
+    let of =
+        |run: &String, events: &Vec<Event>| events.iter().map(|event| format!("{run} {}\n", tell(event))).collect();
+    let events: Vec<String> = histories.iter().map(|(run, events)| of(run, events)).collect();
+    std::fs::write(world.folder().join("histories.txt"), events.concat()).map_err(told)?;
+    let faults: String = faults.faults.iter().map(|fault| format!("{fault:?}\n")).collect();
+    std::fs::write(world.folder().join("faults.txt"), faults).map_err(told)
 }
 
 fn lost(seen: &Seen, histories: &Histories) -> Vec<String> {

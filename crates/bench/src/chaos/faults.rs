@@ -6,15 +6,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::process::Signal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tutti_testkit::proxy::Mode;
 use tutti_testkit::sim::Rng;
 
 use super::Line;
+use super::check::named;
 use super::world::{LEASE, SERVERS, World};
 
 /// What a statement has in its text that writes histories.
 const WRITES: &str = "INSERT INTO event";
+
+/// So soon a server must have a part of the store again whose way to the database is good again.
+const RETURN: Duration = Duration::from_secs(20);
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +66,8 @@ pub struct Log {
     pub faults: Vec<Fault>,
     /// Answers to commits that were swallowed.
     swallowed: usize,
+    /// Servers that had no part of the store long after they could.
+    missing: Vec<String>,
 }
 
 /// Faults under way.
@@ -74,7 +80,7 @@ pub struct Faults {
 #[derive(Clone)]
 struct Hand {
     world: Arc<World>,
-    log: Arc<Mutex<Vec<Fault>>>,
+    log: Arc<Mutex<Log>>,
     stopped: watch::Receiver<bool>,
     /// Servers that nothing is done to, and places for those that something is done to: one is always left in peace.
     free: Arc<Mutex<Vec<usize>>>,
@@ -112,9 +118,10 @@ impl Faults {
         while let Some(done) = self.tasks.join_next().await {
             done.map_err(|e| e.to_string())??;
         }
-        let mut faults = std::mem::take(&mut *self.hand.log.lock().map_err(|e| e.to_string())?);
-        faults.sort_by_key(|fault| fault.at);
-        Ok(Log { faults, swallowed: self.hand.world.resets() })
+        let mut log = std::mem::take(&mut *self.hand.log.lock().map_err(|e| e.to_string())?);
+        log.faults.sort_by_key(|fault| fault.at);
+        log.swallowed = self.hand.world.resets();
+        Ok(log)
     }
 }
 
@@ -133,6 +140,7 @@ impl Log {
             of("servers cut off from the database / with runs", Kind::Cut),
             of("database restarts (immediate) / with runs", Kind::Away),
             Line::check("answers to commits swallowed", self.swallowed.to_string(), self.swallowed > 0),
+            named("servers that did not come back to the others", &self.missing),
         ]
     }
 }
@@ -152,7 +160,20 @@ impl Hand {
     }
 
     fn note(&self, fault: Fault) {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).faults.push(fault);
+    }
+
+    /// Waits until a server has its part of the store again: only then may the next one be lost.
+    async fn back(&self, held: &Held) {
+        let deadline = Instant::now() + RETURN;
+        let has = format!("SELECT count(*) > 0 FROM slot WHERE server = '{}'", self.world.id(held.n));
+        while self.world.sql(has.clone()).await.as_deref() != Ok("t") {
+            if Instant::now() > deadline {
+                let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+                return log.missing.push(format!("{} at {}", self.world.id(held.n), now()));
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// The runs in flight, of one server or of all: those that can move by themselves.
@@ -233,7 +254,7 @@ async fn restarts(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
 }
 
 async fn freezes(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
-    while hand.wait(500 + chance.below(2_000)).await {
+    while hand.wait(200 + chance.below(1_500)).await {
         let held = hand.take(&mut chance).await?;
         if hand.world.signal(held.n, Signal::STOP).await? {
             let at = now();
@@ -243,13 +264,14 @@ async fn freezes(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
             let left = hand.now(runs.as_deref().unwrap_or_default()).await;
             hand.world.signal(held.n, Signal::CONT).await?;
             hand.note(Fault { kind: Kind::Freeze, at, until: now(), runs, left });
+            hand.back(&held).await;
         }
     }
     Ok(())
 }
 
 async fn cuts(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
-    while hand.wait(2_000 + chance.below(6_000)).await {
+    while hand.wait(4_000 + chance.below(6_000)).await {
         let held = hand.take(&mut chance).await?;
         // What was on its way arrives late, or never.
         let mode = if chance.percent(50) { Mode::Hold } else { Mode::Lose };
@@ -260,6 +282,7 @@ async fn cuts(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
         let left = hand.now(runs.as_deref().unwrap_or_default()).await;
         hand.world.set_way(held.n, Mode::Open);
         hand.note(Fault { kind: Kind::Cut, at, until: now(), runs, left });
+        hand.back(&held).await;
     }
     Ok(())
 }

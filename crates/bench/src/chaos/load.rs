@@ -308,6 +308,25 @@ async fn hold(caller: &Caller, chance: &mut Rng, run_id: String) {
     }
 }
 
+/// Lets runs go on that were set aside, as an operator does.
+pub async fn operate(world: Arc<World>, mut chance: Rng) {
+    loop {
+        let aside = world.sql("SELECT run_id FROM run_view WHERE status = 'quarantined'".into()).await;
+        for run in aside.unwrap_or_default().lines() {
+            let message = ResumeRunRequest {
+                run_id: run.to_owned(),
+                request_id: Uuid::from_u64_pair(chance.next(), chance.next()).to_string(),
+                reason: "chaos".into(),
+                ..ResumeRunRequest::default()
+            };
+            // Asked again, elsewhere, if it does not help.
+            let mut client = world.client(chance.below(SERVERS as u64) as usize);
+            let _ = answer(client.resume_run(request(message))).await;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
 /// A chain of 2 to 8 steps, or one step, several beside each other, and one at the end.
 fn workflow(chance: &mut Rng) -> String {
     let step = |id: &str, on: &str| {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use tutti_testkit::sim::Rng;
 
 use faults::Faults;
 use load::Load;
@@ -65,6 +66,7 @@ async fn rule(world: &Arc<World>, options: Options) -> Result<(), String> {
     let (stop, stopped) = watch::channel(false);
     let load = Load::start(world, options.seed, &stopped);
     let faults = Faults::start(world, options.seed, &stopped);
+    let operator = tokio::spawn(load::operate(world.clone(), Rng::new(options.seed ^ 0x300)));
     sleep(options.span).await;
     let _ = stop.send(true);
     let faults = faults.end().await?;
@@ -73,6 +75,7 @@ async fn rule(world: &Arc<World>, options: Options) -> Result<(), String> {
     let seen = load.end().await?;
     let left = check::wait_for_ends(world, END).await?;
     let quiet = healed.elapsed();
+    operator.abort();
     let mut lines = faults.lines();
     lines.push(Line::new("everything ended after the last fault", format!("{:.1} s", quiet.as_secs_f64()), None));
     lines.extend(check::lines(world, &seen, &faults, &left).await?);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tutti_core::limits::MAX_CLAIMS;
+
 use super::Line;
 use super::check::{Event, Histories, named};
 use super::faults::{Fault, Guard, Kind, Log};
@@ -32,6 +34,7 @@ pub fn lines(log: &Log, histories: &Histories) -> Vec<Line> {
         }
     }
     let (handed, written) = handed_over(&log.faults, histories);
+    let (aside, wrongly) = set_aside(&log.faults, histories);
     vec![
         Line::check("runs of stopped and cut-off servers handed over", handed.to_string(), handed > 0),
         named("  events that such a server wrote afterwards", &written),
@@ -39,6 +42,8 @@ pub fn lines(log: &Log, histories: &Histories) -> Vec<Line> {
         timed("runs move after the database is back, p50 / max", database),
         named("  later than lease + 2 s, or 10 s after the database", &late),
         named("runs that stood still for 10 s for no reason", &idle(&log.faults, histories)),
+        Line::new("runs set aside, and resumed by an operator", aside.to_string(), None),
+        named("  though fewer than three owners had been lost", &wrongly),
     ]
 }
 
@@ -83,7 +88,7 @@ fn idle(faults: &[Fault], histories: &Histories) -> Vec<String> {
         let mut is_paused = false;
         for pair in events.windows(2) {
             match pair[0].name.as_str() {
-                "RunPaused" => is_paused = true,
+                "RunPaused" | "RunQuarantined" => is_paused = true,
                 "RunResumed" => is_paused = false,
                 _ => {}
             }
@@ -100,6 +105,23 @@ fn idle(faults: &[Fault], histories: &Histories) -> Vec<String> {
         }
     }
     found
+}
+
+/// How many runs were set aside, and those of them that had not lost one owner after the other.
+fn set_aside(faults: &[Fault], histories: &Histories) -> (usize, Vec<String>) {
+    let (mut aside, mut wrongly) = (0, Vec::new());
+    for (run, events) in histories {
+        for pair in events.windows(2).filter(|pair| pair[1].name == "RunQuarantined") {
+            aside += 1;
+            let meets = |fault: &&Fault| fault.at > pair[0].at && fault.at < pair[1].at && concerns(fault, run);
+            let lost = faults.iter().filter(|fault| fault.kind != Kind::Away).filter(meets).count();
+            if lost < MAX_CLAIMS as usize {
+                let claims = pair[1].epoch - pair[0].epoch;
+                wrongly.push(format!("{run} after event {}: {claims} claims, {lost} owners lost", pair[0].seq));
+            }
+        }
+    }
+    (aside, wrongly)
 }
 
 /// Whether a fault may have met a run.
