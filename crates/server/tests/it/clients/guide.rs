@@ -4,7 +4,7 @@
 //! of `proto/`. Shell blocks are executed by `sh` as they stand, with the real `tutti`. Only addresses are exchanged. Then the
 //! loops of the page that read streams are tried on a server that is killed.
 //!
-//! What it does not. The program grpcurl is no part of the tests: a stand-in (`grpcurl.py`) makes exactly the call that is
+//! What it does not. The program grpcurl is no part of the tests, unless `TUTTI_TEST_GRPCURL` names it: a stand-in (`grpcurl.py`) makes exactly the call that is
 //! written, by the server's reflection and protobuf's JSON, so that a wrong service, method, member or value fails, and so
 //! does a flag that it does not know. That the real program takes these flags in this way is known from its documentation
 //! alone, and `describe` shows less than it. Texts that answers are said to show are not compared, and blocks of ```text
@@ -114,7 +114,8 @@ fn programs(place: &Place) -> String {
     std::fs::create_dir(&folder).unwrap();
     symlink(env!("CARGO_BIN_EXE_tutti"), folder.join("tutti")).unwrap();
     let python = python().display().to_string();
-    let grpcurl = format!("{python} -B {}", Python::program("grpcurl.py").display());
+    let stand_in = || format!("{python} -B {}", Python::program("grpcurl.py").display());
+    let grpcurl = std::env::var("TUTTI_TEST_GRPCURL").unwrap_or_else(|_| stand_in());
     for (name, program) in [("python3", &python), ("grpcurl", &grpcurl)] {
         let path = folder.join(name);
         std::fs::write(&path, format!("#!/bin/sh\nexec {program} \"$@\"\n")).unwrap();
