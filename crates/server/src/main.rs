@@ -9,6 +9,7 @@ mod config;
 mod events;
 mod exit;
 mod guard;
+mod hints;
 mod history;
 mod inputs;
 mod interrupts;
@@ -27,13 +28,11 @@ mod workflow_file;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::Cli;
 use crate::exit::{Exit, Failure, Result};
 
 fn main() -> ExitCode {
-    match execute(Cli::parse()) {
+    match execute(Cli::read()) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if !failure.is_quiet() {

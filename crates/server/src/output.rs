@@ -7,6 +7,7 @@ use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure, Result};
+use crate::hints;
 
 /// Columns of what is written to a file or a pipe.
 const WIDTH: usize = 120;
@@ -42,9 +43,9 @@ pub fn json_line<T: Serialize + ?Sized>(value: &T) -> String {
     format!("{}\n", serde_json::to_string(value).expect("an answer serializes into memory"))
 }
 
-/// Says something to whoever reads stderr. Nobody reading is no fault.
+/// Says something to whoever reads stderr; what it advises is made [complete](hints::complete). Nobody reading is no fault.
 pub fn say(text: impl fmt::Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", hints::complete(&text.to_string()));
 }
 
 /// Writes to stderr at once, without a line feed.

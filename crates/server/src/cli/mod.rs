@@ -26,7 +26,7 @@ mod workflow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use tutti_core::ids::Namespace;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::filter::RunFilter;
@@ -40,7 +40,7 @@ use crate::live::Progress;
 use crate::store::{Reader, StoreSpec};
 use crate::telemetry::logs;
 use crate::watching::Place;
-use crate::{output, remote};
+use crate::{hints, output, remote};
 
 /// A durable orchestrator for multi-agent workflows.
 ///
@@ -411,6 +411,13 @@ impl From<OnErrorArg> for OnError {
 }
 
 impl Cli {
+    /// What was typed; what cannot be understood ends the process, as `--help` does.
+    pub fn read() -> Self {
+        let matches = Self::command().get_matches();
+        hints::remember(&matches);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Does what was typed.
     ///
     /// # Errors
@@ -463,7 +470,6 @@ fn version() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {

@@ -18,7 +18,8 @@ pub struct ResumeArgs {
     /// The run: its id, the beginning of it, or `latest`.
     #[arg(value_name = "RUN", required_unless_present = "filter", conflicts_with = "filter")]
     run: Option<String>,
-    /// At a server, all runs that a filter takes and that are held or set aside; asks first, or needs --yes.
+    /// At a server, or beside one that has the store, all runs that a filter takes and that are held or set aside; asks
+    /// first, or needs --yes.
     #[arg(short, long, value_name = "FILTER", allow_hyphen_values = true)]
     filter: Option<String>,
     #[command(flatten)]
@@ -48,9 +49,13 @@ pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
         return operate::execute(Command::Resume, operate, &global).await;
     }
     let Some(named) = &args.run else {
-        return Err(
-            Failure::usage("this command drives one run at a time").next("resume many at a server: --server URL")
-        );
+        return match global.store.open_for_commands().await? {
+            ForCommands::Beside(_) => operate::execute(Command::Resume, wanted(Vec::new(), args, None), &global).await,
+            ForCommands::Alone(_) => {
+                let why = "nothing drives the runs of this store, and this command would drive one at a time";
+                Err(Failure::usage(why).next("tutti serve in another terminal, then the same command again"))
+            }
+        };
     };
     let show = Show::of(&args.show, global.log.is_some());
     let reader = global.store.open_reader().await?.within(&args.namespace);

@@ -170,12 +170,12 @@ async fn list(args: ListArgs, global: &Global) -> Result<()> {
     let row = |token: &TokenInfo| {
         let Caller { name, role, namespace } = &token.caller;
         let namespace = namespace.as_ref().map_or("*", Namespace::as_str);
-        [&token.id, name, role.as_str(), namespace, &state(token, now), &rfc3339(token.created_at), &token.created_by]
+        [&token.id, name, role.as_str(), namespace, &state(token, now), &token.created_by]
             .map(ToString::to_string)
             .to_vec()
     };
     let rows: Vec<_> = tokens.iter().map(row).collect();
-    answer(&table(&["ID", "NAME", "ROLE", "NAMESPACE", "STATE", "CREATED", "BY"], &rows))
+    answer(&table(&["ID", "NAME", "ROLE", "NAMESPACE", "STATE", "BY"], &rows))
 }
 
 async fn revoke(args: RevokeArgs, global: &Global) -> Result<()> {
@@ -205,11 +205,13 @@ pub fn user() -> String {
     std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// By the day, so that a line fits a terminal; JSON tells the moment.
 fn state(token: &TokenInfo, now: Timestamp) -> String {
+    let day = |at| rfc3339(at).chars().take("2026-01-31".len()).collect::<String>();
     match (token.revoked_at, token.expires_at) {
-        (Some(at), _) => format!("revoked {}", rfc3339(at)),
-        (None, Some(at)) if at <= now => format!("expired {}", rfc3339(at)),
-        (None, Some(at)) => format!("until {}", rfc3339(at)),
+        (Some(at), _) => format!("revoked {}", day(at)),
+        (None, Some(at)) if at <= now => format!("expired {}", day(at)),
+        (None, Some(at)) => format!("until {}", day(at)),
         (None, None) => "counts".to_owned(),
     }
 }

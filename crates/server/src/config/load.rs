@@ -70,7 +70,7 @@ type Settings = Vec<(String, Value, String)>;
 fn of_file(path: &Path, text: &str, keys: &[Key], problems: &mut Vec<String>) -> Result<Settings> {
     let table = File::from_str(text, FileFormat::Toml)
         .collect()
-        .map_err(|error| Failure::usage(format!("{} is not TOML: {error}", path.display())))?;
+        .map_err(|error| Failure::usage(format!("{} is not TOML: {}", path.display(), error.to_string().trim_end())))?;
     let table = table.into_iter().map(|(name, value)| Ok((name, value.try_deserialize()?)));
     let table: serde_json::Map<String, Value> =
         table.collect::<std::result::Result<_, _>>().map_err(|error| internal(&error))?;

@@ -94,5 +94,21 @@ fn a_store_that_no_engine_has_takes_the_same_words() {
     assert_eq!(done.matches(" is cancelled").count(), 2, "{done}");
     assert_eq!(names(&place.tutti(&["list", "-o", "name", "-f", "state:cancelled"]).expect(0)).len(), 2);
     let resume = place.tutti(&["resume", "-f", "state:paused", "--yes"]).expect(2).stderr;
-    assert!(resume.contains("--server"), "{resume}");
+    assert!(resume.contains("next:  tutti serve in another terminal"), "{resume}");
+}
+
+#[test]
+fn a_store_that_a_server_has_takes_them_too_and_what_is_advised_names_it() {
+    let place = Place::with_delay(30_000);
+    let store = ["--store", "sqlite:own.db"];
+    let host = Host::with(&place, &store);
+    let [first, ..] = held(&place, &host);
+    let by_store = |args: &[&str]| place.tutti(&[args, &store].concat());
+    let gone_on = by_store(&["resume", "-f", "label.team=a", "--yes"]).expect(0).stderr;
+    assert_eq!(gone_on.matches(" goes on").count(), 2, "{gone_on}");
+    assert_eq!(host.state(&place, &first), "running");
+    let unknown = by_store(&["get", "0123", "--namespace", "red"]).expect(2).stderr;
+    assert!(unknown.contains("next:  tutti list --store sqlite:own.db --namespace red\n"), "{unknown}");
+    let unknown = host.tutti(&place, &["get", "0123"]).expect(2).stderr;
+    assert!(unknown.contains(&format!("next:  tutti list --server {}\n", host.url)), "{unknown}");
 }

@@ -81,6 +81,7 @@ impl Place {
             "ENABLE_PHASE_7_STREAMING",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_SERVICE_NAME",
+            "COLUMNS",
         ] {
             command.env_remove(name);
         }

@@ -12,6 +12,7 @@ use tutti_core::report::printable;
 
 use super::{At, Global, TextOrJson};
 use crate::exit::{Exit, Result};
+use crate::hints;
 use crate::output::{answer, answer_json};
 
 /// What `tutti doctor --help` says at its end.
@@ -101,7 +102,7 @@ impl Findings {
                 text.push_str(&format!("{head}  {}\n", printable(line)));
             }
             if let Some(next) = next {
-                text.push_str(&format!("{}  next: {}\n", " ".repeat(21), printable(next)));
+                text.push_str(&format!("{}  next: {}\n", " ".repeat(21), printable(&hints::command(next))));
             }
         }
         text

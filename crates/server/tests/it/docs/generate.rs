@@ -129,7 +129,10 @@ fn commands() -> String {
     let help = place.tutti(&["--help"]).expect(0).stdout;
     let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let mut text = String::new();
-    for verb in list.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()) {
+    // Lines that go on stand further right.
+    for verb in
+        list.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|verb| !verb.is_empty())
+    {
         let help = place.tutti(&[verb, "--help"]).expect(0).stdout;
         let help: Vec<&str> = help.lines().map(str::trim_end).collect();
         text.push_str(&format!("### tutti {verb}\n\n```text\n{}\n```\n\n", help.join("\n").trim_end()));

@@ -36,7 +36,7 @@ fn every_exit_code_is_told() {
     let help = Place::new().tutti(&["--help"]).expect(0).stdout;
     let list = help.split("Exit codes: ").nth(1).unwrap().split(".\n").next().unwrap();
     let page = std::fs::read_to_string(root().join("docs/cli.md")).unwrap();
-    for code in list.split(", ").map(|entry| entry.split_whitespace().next().unwrap()) {
+    for code in list.split(',').map(|entry| entry.split_whitespace().next().unwrap()) {
         assert!(
             page.contains(&format!("| {code} |")) || page.contains(&format!("; {code} is")),
             "{code} in docs/cli.md"
