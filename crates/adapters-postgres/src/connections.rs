@@ -29,8 +29,8 @@ pub type Working<'c, T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send + 'c>>;
 /// Work on a connection, for [`Connections::run`].
 pub type Work<A, T> = for<'c> fn(&'c mut PgConnection, &'c A) -> Working<'c, T>;
 
-/// Makes connections as they are needed, up to a number, and keeps them.
-#[derive(Debug)]
+/// Makes connections as they are needed, up to a number, and keeps them. Clones share them.
+#[derive(Debug, Clone)]
 pub struct Connections {
     shared: Arc<Shared>,
     places: Arc<Semaphore>,

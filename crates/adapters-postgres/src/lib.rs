@@ -10,6 +10,7 @@ mod columns;
 mod commit;
 mod connections;
 mod create;
+mod creations;
 mod error;
 mod filter;
 mod fleet;
@@ -49,6 +50,7 @@ pub use crate::address::Address;
 use crate::address::Purpose;
 use crate::connections::{Connections, Work, connect};
 use crate::create::Asked;
+use crate::creations::Creations;
 pub use crate::hints::Hints;
 use crate::lock::{EngineLock, Sharing};
 pub use crate::schema::Migrated;
@@ -82,6 +84,7 @@ pub enum OpenMode {
 pub struct Postgres {
     readers: Connections,
     writers: Option<Connections>,
+    creations: Option<Creations>,
     fleet: Option<fleet::Lines>,
     /// Definitions that were seen to be kept.
     definitions: Mutex<HashSet<Digest>>,
@@ -115,7 +118,8 @@ impl Postgres {
                 (Some(writers), Some(fleet::Lines::new(&address.sessions(Purpose::Lease))), Some(lock))
             }
         };
-        Ok(Self { readers, writers, fleet, definitions: Mutex::default(), _lock: lock })
+        let creations = writers.clone().map(Creations::start);
+        Ok(Self { readers, writers, creations, fleet, definitions: Mutex::default(), _lock: lock })
     }
 
     async fn write<A, T>(&self, asked: A, work: Work<A, T>) -> Result<T, StoreError>
@@ -164,7 +168,7 @@ impl RunStore for Postgres {
         new.check()?;
         let hash = new.definition.0;
         let asked = Asked { new, definition_is_kept: self.knows(hash) };
-        let creation = self.write(asked, |db, asked| Box::pin(create::create(db, asked))).await?;
+        let creation = self.creations.as_ref().ok_or_else(for_reading)?.create(asked).await?;
         if creation == Creation::Created {
             self.remember(hash);
         }

@@ -188,6 +188,7 @@ macro_rules! __store_cases {
             records::a_document_has_its_greatest_size,
             concurrency::one_of_many_commits_wins,
             concurrency::one_of_many_requests_creates,
+            concurrency::neighbours_of_a_refused_creation_are_created,
             concurrency::one_of_many_takes_a_key,
             concurrency::one_of_many_writes_a_document,
             concurrency::one_of_many_deletes_a_document,

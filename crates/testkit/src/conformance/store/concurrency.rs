@@ -51,6 +51,37 @@ pub async fn one_of_many_requests_creates(store: Subject) {
     assert_eq!(page.runs.len() as u64, ROUNDS);
 }
 
+pub async fn neighbours_of_a_refused_creation_are_created(store: Subject) {
+    let (first, held) = (store.create(new_run(1_000)).await, store.create(claiming(1_001, None)).await);
+    let mut expected = Vec::new();
+    for n in 0..ROUNDS {
+        let new = new_run(4 * n);
+        let repeated = NewRun { request: new_run(1_000).request, ..new_run(4 * n + 1) };
+        let twice = NewRun { request: RequestId::from_u128(u128::from(10_000 + n)), ..new_run(1_000) };
+        expected.extend([
+            (new, Some(Creation::Created)),
+            (repeated, Some(Creation::Exists(first))),
+            (claiming(4 * n + 2, Some(first)), Some(Creation::KeyHeld(held))),
+            (twice, None),
+        ]);
+    }
+    let mut callers = JoinSet::new();
+    for (new, expected) in expected {
+        let runs = store.runs.clone();
+        callers.spawn(async move { (new.clone(), runs.create(new).await.ok(), expected) });
+    }
+    for (new, answer, expected) in callers.join_all().await {
+        assert_eq!(answer, expected);
+        if answer == Some(Creation::Created) {
+            assert_eq!(store.query.find(&new.namespace, new.run).await, Ok(Some(new.summary)));
+            let history: Vec<_> = store.history(new.run).await.into_iter().map(|stored| stored.event).collect();
+            assert_eq!(history, new.events);
+        }
+    }
+    let page = store.query.list(Default::default()).await.unwrap();
+    assert_eq!(page.runs.len() as u64, ROUNDS + 2, "and no others");
+}
+
 pub async fn one_of_many_takes_a_key(store: Subject) {
     let mut holder = None;
     for round in 0..ROUNDS {
