@@ -6,14 +6,11 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::Line;
 use super::faults::Log;
+use super::line::Line;
 use super::load::Seen;
 use super::recovery;
 use super::world::{World, told};
-
-/// Most findings named of one kind.
-const NAMED: usize = 10;
 
 /// An event as the documented view shows it.
 pub struct Event {
@@ -49,28 +46,25 @@ pub async fn wait_for_ends(world: &World, longest: Duration) -> Result<Vec<Strin
 /// Everything that is promised.
 pub async fn lines(world: &World, seen: &Seen, faults: &Log, left: &[String]) -> Result<Vec<Line>, String> {
     let histories = histories(world).await?;
-    write(world, faults, &histories)?;
+    write(world, seen, faults, &histories)?;
     let events: usize = histories.values().map(Vec::len).sum();
     let mut lines = vec![
-        Line::new("runs / events in the database", format!("{} / {events}", histories.len()), None),
-        named("runs that did not end", left),
-        named("acknowledged starts that are not there", &lost(seen, &histories)),
-        named("histories with a gap, or an epoch that falls", &histories.iter().filter_map(gap).collect::<Vec<_>>()),
-        named("step results recorded twice", &twice(&histories)),
-        named("acknowledged commands that are not there", &commands(seen, &histories)),
-        named("runs that failed", &ended(&histories, "RunFailed")),
+        Line::any("runs / events in the database", format!("{} / {events}", histories.len())),
+        Line::none("runs that did not end", left),
+        Line::none("acknowledged starts that are not there", &lost(seen, &histories)),
+        Line::none(
+            "histories with a gap, or an epoch that falls",
+            &histories.iter().filter_map(gap).collect::<Vec<_>>(),
+        ),
+        Line::none("step results recorded twice", &twice(&histories)),
+        Line::none("acknowledged commands that are not there", &commands(seen, &histories)),
+        Line::none("runs that failed", &ended(&histories, "RunFailed")),
     ];
     lines.extend(calls(world, &histories)?);
     lines.push(doctor(world, histories.len()).await?);
     lines.extend(recovery::lines(faults, &histories));
     lines.extend(fences(world));
     Ok(lines)
-}
-
-/// A line that is wrong if anything was found.
-pub fn named(what: &str, findings: &[String]) -> Line {
-    let wrong = (!findings.is_empty()).then(|| findings.iter().take(NAMED).cloned().collect::<Vec<_>>().join("\n"));
-    Line::new(what, findings.len().to_string(), wrong)
 }
 
 async fn histories(world: &World) -> Result<Histories, String> {
@@ -87,11 +81,12 @@ async fn histories(world: &World) -> Result<Histories, String> {
 }
 
 /// Keeps what was seen beside the logs, for who looks for the reason.
-fn write(world: &World, faults: &Log, histories: &Histories) -> Result<(), String> {
+fn write(world: &World, seen: &Seen, faults: &Log, histories: &Histories) -> Result<(), String> {
     let tell = |event: &Event| format!("{} {} {} {} {}", event.seq, event.at, event.epoch, event.name, event.body);
     let of =
         |run: &String, events: &Vec<Event>| events.iter().map(|event| format!("{run} {}\n", tell(event))).collect();
     let events: Vec<String> = histories.iter().map(|(run, events)| of(run, events)).collect();
+    std::fs::write(world.folder().join("retries.txt"), seen.retries()).map_err(told)?;
     std::fs::write(world.folder().join("histories.txt"), events.concat()).map_err(told)?;
     let faults: String = faults.faults.iter().map(|fault| format!("{fault:?}\n")).collect();
     std::fs::write(world.folder().join("faults.txt"), faults).map_err(told)
@@ -165,11 +160,11 @@ fn calls(world: &World, histories: &Histories) -> Result<Vec<Line>, String> {
     let without: Vec<_> = done.iter().filter(|id| !counts.contains_key(*id)).cloned().collect();
     let again = begun.iter().filter(|id| !id.ends_with("/1")).count();
     Ok(vec![
-        Line::new("calls that agents worked on", counts.values().sum::<usize>().to_string(), None),
-        named("  a message worked on twice", &more),
-        named("  calls that no history knows", &unknown),
-        named("  results without a call", &without),
-        Line::new("  attempts beyond the first of a step", again.to_string(), None),
+        Line::any("calls that agents worked on", counts.values().sum::<usize>()),
+        Line::none("  a message worked on twice", &more),
+        Line::none("  calls that no history knows", &unknown),
+        Line::none("  results without a call", &without),
+        Line::any("  attempts beyond the first of a step", again),
     ])
 }
 
@@ -178,14 +173,12 @@ async fn doctor(world: &World, runs: usize) -> Result<Line, String> {
     let done = world.tutti(&["doctor", "--runs", &runs.to_string(), "-o", "json"]).await?;
     let told: Value = serde_json::from_slice(&done.stdout).map_err(told)?;
     let findings = told["findings"].as_array().cloned().unwrap_or_default();
-    let wrong: Vec<String> =
+    let mut wrong: Vec<String> =
         findings.iter().filter(|finding| finding["state"] == "wrong").map(ToString::to_string).collect();
-    let looked = findings.iter().any(|finding| finding["check"] == "runs");
-    let mut line = named("findings of tutti doctor (every invariant)", &wrong);
-    if !looked {
-        line.wrong = Some(format!("it looked at no run: {told}"));
+    if !findings.iter().any(|finding| finding["check"] == "runs") {
+        wrong.push(format!("it looked at no run: {told}"));
     }
-    Ok(line)
+    Ok(Line::none("findings of tutti doctor (every invariant)", &wrong))
 }
 
 /// What servers say of how they were kept from doing harm: not vacuous unless each was.
@@ -196,6 +189,6 @@ fn fences(world: &World) -> Vec<Line> {
         ("servers that fenced themselves", "nothing is started any more"),
     ]
     .map(|(what, words)| (what, world.logged(words)))
-    .map(|(what, count)| Line::check(what, count.to_string(), count > 0))
+    .map(|(what, count)| Line::some(what, count, count > 0))
     .into()
 }

@@ -10,8 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tutti_testkit::proxy::Mode;
 use tutti_testkit::sim::Rng;
 
-use super::Line;
-use super::check::named;
+use super::line::Line;
 use super::world::{LEASE, SERVERS, World};
 
 /// What a statement has in its text that writes histories.
@@ -132,15 +131,15 @@ impl Log {
             let runs =
                 self.faults.iter().filter(|fault| fault.kind == kind).map(|fault| fault.runs.iter().flatten().count());
             let (count, met) = (runs.clone().count(), runs.filter(|runs| *runs > 0).count());
-            Line::check(what, format!("{count} / {met}"), met > 0)
+            Line::some(what, format!("{count} / {met}"), met > 0)
         };
         vec![
             of("servers killed (SIGKILL) / with runs in flight", Kind::Kill),
             of("servers stopped for 3 leases (SIGSTOP) / with runs", Kind::Freeze),
             of("servers cut off from the database / with runs", Kind::Cut),
             of("database restarts (immediate) / with runs", Kind::Away),
-            Line::check("answers to commits swallowed", self.swallowed.to_string(), self.swallowed > 0),
-            named("servers that did not come back to the others", &self.missing),
+            Line::some("answers to commits swallowed", self.swallowed, self.swallowed > 0),
+            Line::none("servers that did not come back to the others", &self.missing),
         ]
     }
 }
@@ -254,7 +253,7 @@ async fn restarts(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
 }
 
 async fn freezes(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
-    while hand.wait(200 + chance.below(1_500)).await {
+    while hand.wait(chance.below(800)).await {
         let held = hand.take(&mut chance).await?;
         if hand.world.signal(held.n, Signal::STOP).await? {
             let at = now();
@@ -271,7 +270,7 @@ async fn freezes(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
 }
 
 async fn cuts(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
-    while hand.wait(4_000 + chance.below(6_000)).await {
+    while hand.wait(6_000 + chance.below(6_000)).await {
         let held = hand.take(&mut chance).await?;
         // What was on its way arrives late, or never.
         let mode = if chance.percent(50) { Mode::Hold } else { Mode::Lose };

@@ -16,7 +16,7 @@ use tutti_api::v1::{CancelRunRequest, PauseRunRequest, ResumeRunRequest, StartRu
 use tutti_testkit::sim::Rng;
 use uuid::Uuid;
 
-use super::Line;
+use super::line::Line;
 use super::world::{SERVERS, World, answer, request};
 
 /// Callers that start runs, and callers that command them.
@@ -95,19 +95,20 @@ impl Load {
 impl Seen {
     /// What callers saw.
     pub fn lines(&self) -> Vec<Line> {
-        let retries: Vec<String> = self.retries.iter().map(|(code, count)| format!("  {count} {code}")).collect();
-        let mut lines = vec![
-            Line::new("acknowledged starts", self.started.len().to_string(), None),
-            Line::new("  sent again: the same run", self.repeated.to_string(), None),
-            Line::new("acknowledged commands", (self.cancelled.len() + self.commanded.len()).to_string(), None),
-            Line::new("watchers / reconnects", format!("{} / {}", self.watchers, self.reconnects), None),
-            Line::new("  events seen, without a gap", self.events.to_string(), None),
-            Line::new("requests that were sent again", self.retries.values().sum::<u64>().to_string(), None),
-        ];
-        lines.extend(retries.into_iter().map(|line| Line::new(line, "", None)));
-        let wrong = (!self.wrong.is_empty()).then(|| self.wrong.join("\n"));
-        lines.push(Line::new("answers that nobody should get", self.wrong.len().to_string(), wrong));
-        lines
+        vec![
+            Line::any("acknowledged starts", self.started.len()),
+            Line::any("  sent again: the same run", self.repeated),
+            Line::any("acknowledged commands", self.cancelled.len() + self.commanded.len()),
+            Line::any("watchers / how often one went elsewhere", format!("{} / {}", self.watchers, self.reconnects)),
+            Line::any("  events seen, without a gap", self.events),
+            Line::any("requests that were sent again", self.retries.values().sum::<u64>()),
+            Line::none("answers that nobody should get", &self.wrong),
+        ]
+    }
+
+    /// Why requests were sent again.
+    pub fn retries(&self) -> String {
+        self.retries.iter().map(|(code, count)| format!("{count} {code}\n")).collect()
     }
 }
 

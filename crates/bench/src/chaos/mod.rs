@@ -3,6 +3,7 @@
 
 mod check;
 mod faults;
+mod line;
 mod load;
 mod recovery;
 mod world;
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use tutti_testkit::sim::Rng;
 
 use faults::Faults;
+use line::Line;
 use load::Load;
 use world::World;
 
@@ -30,31 +32,10 @@ pub struct Options {
     pub seed: u64,
 }
 
-/// One line of the table.
-pub struct Line {
-    /// What was looked at.
-    pub what: String,
-    /// What was seen.
-    pub seen: String,
-    /// What is wrong with it, if anything is.
-    pub wrong: Option<String>,
-}
-
-impl Line {
-    fn new(what: impl Into<String>, seen: impl Into<String>, wrong: Option<String>) -> Self {
-        Self { what: what.into(), seen: seen.into(), wrong }
-    }
-
-    /// One that is wrong unless `right` is true.
-    fn check(what: impl Into<String>, seen: impl Into<String>, right: bool) -> Self {
-        Self::new(what, seen, (!right).then(String::new))
-    }
-}
-
 /// Lets chaos rule for a while, heals everything, and tells what was seen.
 pub async fn run(options: Options) -> Result<(), String> {
     let world = Arc::new(World::start().await?);
-    println!("seed {}, {} s; logs: {}", options.seed, options.span.as_secs(), world.folder().display());
+    println!("seed {}, {} s", options.seed, options.span.as_secs());
     let outcome = rule(&world, options).await;
     if outcome.is_err() {
         world.keep_logs();
@@ -77,25 +58,13 @@ async fn rule(world: &Arc<World>, options: Options) -> Result<(), String> {
     let quiet = healed.elapsed();
     operator.abort();
     let mut lines = faults.lines();
-    lines.push(Line::new("everything ended after the last fault", format!("{:.1} s", quiet.as_secs_f64()), None));
+    lines.push(Line::any("time until all had ended after the last fault", format!("{:.1} s", quiet.as_secs_f64())));
     lines.extend(check::lines(world, &seen, &faults, &left).await?);
     lines.extend(seen.lines());
     lines.extend(world.lines());
-    print(&lines);
-    match lines.iter().filter(|line| line.wrong.is_some()).count() {
+    line::print(&lines);
+    match lines.iter().filter(|line| !line.holds()).count() {
         0 => Ok(()),
         wrong => Err(format!("{wrong} promises do not hold; repeat it by --seed {}", options.seed)),
-    }
-}
-
-fn print(lines: &[Line]) {
-    println!("{:<52} {:>24}  ", "what", "seen");
-    for Line { what, seen, wrong } in lines {
-        println!("{what:<52} {seen:>24}  {}", if wrong.is_some() { "WRONG" } else { "" });
-    }
-    for line in lines {
-        if let Some(why) = line.wrong.as_ref().filter(|why| !why.is_empty()) {
-            println!("\n{}:\n{why}", line.what);
-        }
     }
 }

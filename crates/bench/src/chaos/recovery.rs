@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tutti_core::limits::MAX_CLAIMS;
 
-use super::Line;
-use super::check::{Event, Histories, named};
+use super::check::{Event, Histories};
 use super::faults::{Fault, Guard, Kind, Log};
+use super::line::Line;
 use super::world::LEASE;
 
 /// A run moves again so long after its server's death, and after the database's return.
@@ -36,14 +36,14 @@ pub fn lines(log: &Log, histories: &Histories) -> Vec<Line> {
     let (handed, written) = handed_over(&log.faults, histories);
     let (aside, wrongly) = set_aside(&log.faults, histories);
     vec![
-        Line::check("runs of stopped and cut-off servers handed over", handed.to_string(), handed > 0),
-        named("  events that such a server wrote afterwards", &written),
+        Line::some("runs of stopped and cut-off servers handed over", handed, handed > 0),
+        Line::none("  events that such a server wrote afterwards", &written),
         timed("runs move after their server is lost, p50 / max", servers),
         timed("runs move after the database is back, p50 / max", database),
-        named("  later than lease + 2 s, or 10 s after the database", &late),
-        named("runs that stood still for 10 s for no reason", &idle(&log.faults, histories)),
-        Line::new("runs set aside, and resumed by an operator", aside.to_string(), None),
-        named("  though fewer than three owners had been lost", &wrongly),
+        Line::none("  later than lease + 2 s, or 10 s after the database", &late),
+        Line::none("runs that stood still for 10 s for no reason", &idle(&log.faults, histories)),
+        Line::any("runs set aside, and resumed by an operator", aside),
+        Line::none("  though fewer than three owners had been lost", &wrongly),
     ]
 }
 
@@ -94,9 +94,12 @@ fn idle(faults: &[Fault], histories: &Histories) -> Vec<String> {
             }
             let (begun, next) = (pair[0].at, pair[1].at);
             let (mut from, mut longest) = (begun, 0);
-            for fault in faults.iter().filter(|fault| fault.at > begun && fault.at < next && concerns(fault, run)) {
-                longest = longest.max(fault.at - from);
-                from = if fault.kind == Kind::Away { fault.until } else { fault.at };
+            for fault in faults.iter().filter(|fault| fault.at < next && concerns(fault, run)) {
+                let again = if fault.kind == Kind::Away { fault.until } else { fault.at };
+                if again > from {
+                    longest = longest.max(fault.at - from);
+                    from = again;
+                }
             }
             longest = longest.max(next - from);
             if !is_paused && longest > later(0, RETURN) {
@@ -159,7 +162,7 @@ fn timed(what: &str, mut times: Vec<Duration>) -> Line {
     let at = |at: usize| times.get(at).map_or(0.0, Duration::as_secs_f64);
     let seen =
         format!("{:.2} / {:.2} s ({} runs)", at(times.len() / 2), at(times.len().saturating_sub(1)), times.len());
-    Line::check(what, seen, !times.is_empty())
+    Line::some(what, seen, !times.is_empty())
 }
 
 #[cfg(test)]
@@ -223,6 +226,8 @@ mod tests {
     fn a_run_that_nobody_has_is_found() {
         let history = Histories::from([(RUN.to_owned(), vec![event(1, 0, 1), event(2, 19, 1)])]);
         assert_eq!(idle(&[], &history).len(), 1);
-        assert_eq!(idle(&[fault(Kind::Away, 3, 9)], &history).len(), 0);
+        assert_eq!(idle(&[fault(Kind::Kill, 3, 4)], &history).len(), 1);
+        assert_eq!(idle(&[fault(Kind::Kill, 9, 10)], &history).len(), 0);
+        assert_eq!(idle(&[fault(Kind::Away, -1, 9)], &history).len(), 0);
     }
 }

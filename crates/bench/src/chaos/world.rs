@@ -18,7 +18,7 @@ use tutti_api::v1::run_service_client::RunServiceClient;
 use tutti_testkit::postgres::{Database, Server as Postgres};
 use tutti_testkit::proxy::{Mode, Proxy};
 
-use super::Line;
+use super::line::Line;
 
 /// How many servers share the database.
 pub const SERVERS: usize = 3;
@@ -267,12 +267,8 @@ impl World {
         let ended = self.ended.lock().map(|ended| ended.clone()).unwrap_or_default();
         let refused = self.refused.load(Ordering::Relaxed);
         vec![
-            Line::new("starts refused while the database was away", refused.to_string(), None),
-            Line::new(
-                "servers that ended by themselves",
-                ended.len().to_string(),
-                (!ended.is_empty()).then(|| ended.join("\n")),
-            ),
+            Line::any("starts refused while the database was away", refused),
+            Line::none("servers that ended by themselves", &ended),
         ]
     }
 
