@@ -17,7 +17,8 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
 use tutti_core::ports::store::{
-    ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
+    ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
+    StoredEvent,
 };
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
@@ -64,8 +65,8 @@ impl RunStore for MemoryStore {
         self.runs().commit(commits)
     }
 
-    async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError> {
-        Ok(self.runs().claim(run, reads))
+    async fn claim(&self, run: RunId, claimer: Claimer) -> Result<ClaimOutcome, StoreError> {
+        Ok(self.runs().claim(run, claimer))
     }
 
     async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {

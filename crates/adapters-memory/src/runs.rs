@@ -11,8 +11,8 @@ use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbox::InboxItem;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunSummary};
 use tutti_core::ports::store::{
-    Claim, ClaimOutcome, Commit, CommitOutcome, Creation, Due, DueRuns, EncodedEvent, NewRun, Snapshot, StoreError,
-    StoredEvent, Wake,
+    Claim, ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, Due, DueRuns, EncodedEvent, NewRun, Snapshot,
+    StoreError, StoredEvent, Wake,
 };
 use tutti_core::time::Timestamp;
 use tutti_core::value::Digest;
@@ -152,13 +152,13 @@ impl Runs {
         &mut self.inbox
     }
 
-    pub fn claim(&mut self, run: RunId, reads: u16) -> ClaimOutcome {
+    pub fn claim(&mut self, run: RunId, claimer: Claimer) -> ClaimOutcome {
         let Some(run) = self.runs.get_mut(&run) else { return ClaimOutcome::NotFound };
-        if run.min_reader > reads {
+        if run.min_reader > claimer.reads {
             return ClaimOutcome::TooNew(run.min_reader);
         }
         run.epoch += 1;
-        run.claims = run.claims.saturating_add(1);
+        run.claims = claimer.count(run.claims);
         ClaimOutcome::Claimed(Claim {
             epoch: run.epoch,
             claims: run.claims,

@@ -41,7 +41,8 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
 use tutti_core::ports::store::{
-    ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError, StoredEvent,
+    ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
+    StoredEvent,
 };
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
@@ -183,8 +184,8 @@ impl RunStore for Postgres {
         self.write(commits, |db, commits| Box::pin(commit::commit(db, commits))).await
     }
 
-    async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError> {
-        self.write((run, reads), |db, asked| Box::pin(write::claim(db, asked))).await
+    async fn claim(&self, run: RunId, claimer: Claimer) -> Result<ClaimOutcome, StoreError> {
+        self.write((run, claimer), |db, asked| Box::pin(write::claim(db, asked))).await
     }
 
     async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {

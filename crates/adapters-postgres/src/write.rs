@@ -3,19 +3,20 @@
 use bytes::Bytes;
 use sqlx::{PgConnection, Row as _};
 use tutti_core::ids::RunId;
-use tutti_core::ports::store::{Claim, ClaimOutcome, Snapshot, StoreError};
+use tutti_core::ports::store::{Claim, ClaimOutcome, Claimer, Snapshot, StoreError};
 use tutti_core::value::Digest;
 
 use crate::connections::Outcome;
 use crate::rows;
 
 /// Raises the epoch of a run, unless it needs a newer reader.
-pub async fn claim(db: &mut PgConnection, (run, reads): &(RunId, u16)) -> Outcome<ClaimOutcome> {
+pub async fn claim(db: &mut PgConnection, (run, claimer): &(RunId, Claimer)) -> Outcome<ClaimOutcome> {
     // The claim may have to wait for a commit. The line is locked as well, so that it is read as that commit left it and
     // not as it was when the statement began.
     let claimed = sqlx::query(concat!(
         "WITH c AS (
-            UPDATE run SET epoch = epoch + 1, claims = least(claims + 1, 4294967295)
+            UPDATE run SET epoch = epoch + 1,
+                claims = CASE WHEN $3 THEN greatest(claims, 1) ELSE least(claims + 1, 4294967295) END
             WHERE run_id = $1 AND min_reader <= $2
             RETURNING run_id, epoch, claims, last_seq, min_reader
          )
@@ -24,14 +25,15 @@ pub async fn claim(db: &mut PgConnection, (run, reads): &(RunId, u16)) -> Outcom
         ", c.epoch, c.claims, c.last_seq, c.min_reader FROM c JOIN run_view v ON v.run_id = c.run_id FOR SHARE OF v"
     ))
     .bind(run.as_uuid())
-    .bind(i32::from(*reads))
+    .bind(i32::from(claimer.reads))
+    .bind(claimer.again)
     .fetch_optional(&mut *db)
     .await?;
     let Some(row) = claimed else {
         let kept = sqlx::query("SELECT min_reader FROM run WHERE run_id = $1").bind(run.as_uuid());
         let needs = kept.fetch_optional(db).await?.map(|row| rows::small(&row, 0)).transpose()?;
         // One that was created in between was not there when it was asked for.
-        let needs = needs.filter(|needs| needs > reads);
+        let needs = needs.filter(|needs| *needs > claimer.reads);
         return Ok(Ok(needs.map_or(ClaimOutcome::NotFound, ClaimOutcome::TooNew)));
     };
     Ok(Ok(ClaimOutcome::Claimed(Claim {

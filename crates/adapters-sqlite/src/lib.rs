@@ -29,8 +29,8 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
 use tutti_core::ports::store::{
-    ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, RunStore, Snapshot, StoreError,
-    StoredEvent,
+    ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, DueRuns, EncodedEvent, NewRun, RunStore, Snapshot,
+    StoreError, StoredEvent,
 };
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
@@ -130,8 +130,8 @@ impl RunStore for Sqlite {
         self.write(commits.len(), size, move |db| write::commit(db, &commits)).await
     }
 
-    async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError> {
-        self.write(1, 0, move |db| write::claim(db, run, reads)).await
+    async fn claim(&self, run: RunId, claimer: Claimer) -> Result<ClaimOutcome, StoreError> {
+        self.write(1, 0, move |db| write::claim(db, run, claimer)).await
     }
 
     async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {

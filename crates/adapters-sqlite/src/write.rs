@@ -6,7 +6,7 @@ use tutti_core::ids::{RunId, RunKey, SessionId};
 use tutti_core::ports::frame;
 use tutti_core::ports::query::RunSummary;
 use tutti_core::ports::store::{
-    Claim, ClaimOutcome, Commit, CommitOutcome, Creation, EncodedEvent, KeyClaim, NewRun, Snapshot, StoreError,
+    Claim, ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, EncodedEvent, KeyClaim, NewRun, Snapshot, StoreError,
 };
 use tutti_core::value::Digest;
 
@@ -124,14 +124,16 @@ fn commit_one(db: &Connection, commit: &Commit) -> rusqlite::Result<CommitOutcom
 }
 
 /// Raises the epoch of a run, unless it needs a newer reader.
-pub fn claim(db: &Connection, run: RunId, reads: u16) -> Outcome<ClaimOutcome> {
+pub fn claim(db: &Connection, run: RunId, claimer: Claimer) -> Outcome<ClaimOutcome> {
     let mut claim = db.prepare_cached(
-        "UPDATE run SET epoch = epoch + 1, claims = min(claims + 1, 0xffffffff)
-         WHERE run_id = ? AND min_reader <= ?
+        "UPDATE run SET epoch = epoch + 1, claims = iif(?3, max(claims, 1), min(claims + 1, 0xffffffff))
+         WHERE run_id = ?1 AND min_reader <= ?2
          RETURNING epoch, claims, last_seq, min_reader",
     )?;
     let claimed = claim
-        .query_row((run.as_uuid(), reads), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .query_row((run.as_uuid(), claimer.reads, claimer.again), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
         .optional()?;
     let Some((epoch, claims, last_seq, min_reader)) = claimed else {
         let mut needs = db.prepare_cached("SELECT min_reader FROM run WHERE run_id = ?")?;

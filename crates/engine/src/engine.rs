@@ -6,6 +6,7 @@ mod inbox;
 mod slots;
 mod waking;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,8 +92,9 @@ struct Inner {
     hub: Arc<Hub>,
     tally: Arc<Tally>,
     room: Arc<Room>,
-    /// One is held while a run is taken over, by its slot.
-    adopting: [Mutex<()>; ADOPTING],
+    /// One is held while a run is taken over, by its slot. Runs that were claimed and could not be taken over: their next
+    /// claims here are the same one.
+    adopting: [Mutex<HashSet<RunId>>; ADOPTING],
     slots: Slots,
     lanes: Vec<mpsc::UnboundedSender<Message>>,
 }

@@ -6,7 +6,7 @@ use tutti_core::ids::RunId;
 use tutti_core::limits::{EVENTS_PAGE, MAX_CLAIMS};
 use tutti_core::plan::Plan;
 use tutti_core::ports::query::{RunQuery, RunSummary};
-use tutti_core::ports::store::{Claim, ClaimOutcome, Commit, CommitOutcome, RunStore, Wake};
+use tutti_core::ports::store::{Claim, ClaimOutcome, Claimer, Commit, CommitOutcome, RunStore, Wake};
 use tutti_core::run::{
     Event, FORMAT, Recorded, RunQuarantined, RunState, RunStatus, decode, decode_state, encode, evolve, fold,
 };
@@ -34,7 +34,7 @@ pub struct Loaded {
     pub epoch: u64,
 }
 
-/// Claims a run and loads its state: the newest snapshot and the events after it.
+/// Claims a run and loads its state: the newest snapshot and the events after it. `again` as in [`Claimer::again`].
 ///
 /// # Errors
 /// [`EngineError`]: no such run, a store that fails, a history that is damaged or too new, or a run that was claimed again
@@ -44,10 +44,11 @@ pub async fn load(
     query: &dyn RunQuery,
     run: RunId,
     why: TakeOver,
+    again: bool,
     now: Timestamp,
     commit_id: u128,
 ) -> Result<Loaded, EngineError> {
-    let claim = match store.claim(run, FORMAT).await? {
+    let claim = match store.claim(run, Claimer { reads: FORMAT, again }).await? {
         ClaimOutcome::Claimed(claim) => claim,
         ClaimOutcome::TooNew(needs) => return Err(EngineError::TooNew { run, needs, reads: FORMAT }),
         ClaimOutcome::NotFound => return Err(EngineError::NotFound(run)),

@@ -37,7 +37,7 @@ pub async fn command_at_rest(
 ) -> Result<RunState, EngineError> {
     store_answer(payloads, run, &mut command).await?;
     let (now, commit_id) = (clock.now(), clock.random());
-    let mut loaded = load(store, query, run, TakeOver::ByOperator, now, commit_id).await?;
+    let mut loaded = load(store, query, run, TakeOver::ByOperator, false, now, commit_id).await?;
     let expected = loaded.state.seq();
     let mut applied = Applied::default();
     let input = Input::Command { command, order };

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tutti_core::ids::{RequestId, RunId};
 use tutti_core::limits::SLOTS;
 use tutti_core::ports::query::RunSummary;
-use tutti_core::ports::store::{Commit, Due, DueRuns, EncodedEvent, NewRun, Wake};
+use tutti_core::ports::store::{Claimer, Commit, Due, DueRuns, EncodedEvent, NewRun, Wake};
 use tutti_core::run::RunStatus;
 use tutti_core::time::Timestamp;
 use tutti_core::value::Digest;
@@ -17,8 +17,8 @@ use tutti_core::value::Digest;
 /// Where the ids of runs begin, in milliseconds since the Unix epoch.
 const START: u64 = 1_700_000_000_000;
 
-/// The format that a reader reads who understands every run.
-pub const READS: u16 = u16::MAX;
+/// Who claims a run for the first time, and understands every one.
+pub const READS: Claimer = Claimer::reading(u16::MAX);
 
 /// A run id; greater for greater numbers.
 #[must_use]

@@ -36,12 +36,12 @@ pub trait RunStore: Send + Sync {
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
 
     /// Makes the caller the run's owner: raises the epoch, so that commits of an earlier owner are refused from now
-    /// on, and counts the claims since the last commit. A run that needs a newer reader than the caller, who reads
-    /// histories up to the format `reads`, stays as it is and its owner's.
+    /// on, and counts the claims since the last commit. A run that needs a newer reader than the caller stays as it is and
+    /// its owner's.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError>;
+    async fn claim(&self, run: RunId, claimer: Claimer) -> Result<ClaimOutcome, StoreError>;
 
     /// Runs that somebody must look after, in the order that [`Due`] says, at most `limit`.
     ///
@@ -183,6 +183,30 @@ pub enum Wake {
     OnInput,
     /// Never: it has ended.
     Never,
+}
+
+/// Who claims a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimer {
+    /// The newest format of histories that it reads.
+    pub reads: u16,
+    /// True if it claimed the run before, and did not learn what became of that or could not go on with it. Both together
+    /// count as one claim: whoever asks again was not taken down by the run.
+    pub again: bool,
+}
+
+impl Claimer {
+    /// One that claims a run for the first time.
+    #[must_use]
+    pub const fn reading(format: u16) -> Self {
+        Self { reads: format, again: false }
+    }
+
+    /// How many claims of a run were counted when there were so many before this one.
+    #[must_use]
+    pub fn count(self, claims: u32) -> u32 {
+        if self.again { claims.max(1) } else { claims.saturating_add(1) }
+    }
 }
 
 /// What became of a claim.

@@ -71,7 +71,7 @@ impl Engine {
 
     async fn adopt(&self, run: RunId, why: TakeOver, wanted: Option<Wanted>) -> Result<(), EngineError> {
         // One at a time, so that no run is taken over by two callers at once.
-        let _turn = self.0.adopting[usize::from(run.slot()) % ADOPTING].lock().await;
+        let mut claimed = self.0.adopting[usize::from(run.slot()) % ADOPTING].lock().await;
         if self.progress(run).await?.is_some() {
             return match wanted {
                 Some(wanted) => self.ask(run, wanted).await,
@@ -83,7 +83,13 @@ impl Engine {
         }
         let ports = &self.0.ports;
         let (now, id) = (ports.clock.now(), ports.clock.random());
-        let loaded = load(&*ports.store, &*ports.query, run, why, now, id).await?;
+        // Noted before it is tried: whoever waits for this may go away meanwhile.
+        let again = !claimed.insert(run);
+        let loaded = load(&*ports.store, &*ports.query, run, why, again, now, id).await;
+        if !matches!(&loaded, Err(EngineError::Store(error)) if error.is_retryable()) {
+            claimed.remove(&run);
+        }
+        let loaded = loaded?;
         let (asker, answer) = asker(wanted.as_ref().and_then(|wanted| wanted.posted));
         let command = wanted.map(|wanted| (wanted.command, wanted.order));
         let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command };

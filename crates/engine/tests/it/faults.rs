@@ -10,7 +10,7 @@ use tutti_core::ids::RunId;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::{
-    ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
+    ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
 };
 use tutti_core::run::{Command, Event, FORMAT, Order, Rejection, RunStatus};
 use tutti_core::value::PayloadRef;
@@ -65,7 +65,7 @@ async fn an_owner_that_lost_a_run_writes_nothing_more() {
     let run = old.new_run_id();
     let mut watch = old.watch(run);
     old.start_run_as(run, start(&plan)).await.unwrap();
-    world.store.claim(run, FORMAT).await.unwrap().claimed().unwrap();
+    world.store.claim(run, Claimer::reading(FORMAT)).await.unwrap().claimed().unwrap();
     loop {
         match watch.next().await.unwrap() {
             Some(Update::Released) => break,
@@ -116,19 +116,40 @@ async fn restarts_in_good_order_are_not_counted_against_a_run() {
         engine.shutdown().await;
     }
     assert_eq!(world.history(run).await, events, "nothing happened");
-    assert_eq!(world.store.claim(run, FORMAT).await.unwrap().claimed().unwrap().claims, 1);
+    assert_eq!(world.store.claim(run, Claimer::reading(FORMAT)).await.unwrap().claimed().unwrap().claims, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn commits_in_doubt_are_repeated_and_recorded_once() {
     let world = World::new(Scripted::new(|_, _| Step::Answer("1")));
     let plan = plan(CHAIN);
-    let store = Arc::new(Flaky { inner: world.store.clone(), calls: AtomicU32::new(0) });
+    let store =
+        Arc::new(Flaky { inner: world.store.clone(), calls: AtomicU32::new(0), lost_claims: AtomicU32::new(0) });
     let engine = world.engine_on(Ports { store: store.clone(), ..world.ports() }, EngineOptions::default());
     let (run, seen) = run_to_end(&engine, &plan).await;
     assert_eq!(world.state(run, &plan).await.status(), RunStatus::Completed);
     assert_eq!(seen, world.history(run).await);
     assert!(store.calls.load(Ordering::SeqCst) >= 8, "every call failed once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_claims_were_not_answered_is_taken_over_as_one_that_was_claimed_once() {
+    let world = World::new(hangs_at_b());
+    let plan = plan(CHAIN);
+    let engine = world.engine();
+    let run = engine.new_run_id();
+    let mut watch = engine.watch(run);
+    engine.start_run_as(run, start(&plan)).await.unwrap();
+    until(&mut watch, |event| matches!(event, Event::TaskAssigned(t) if t.step.as_str() == "b")).await;
+    let store = Flaky { inner: world.store.clone(), calls: AtomicU32::new(0), lost_claims: AtomicU32::new(5) };
+    let next = world.engine_on(Ports { store: Arc::new(store), ..world.ports() }, EngineOptions::default());
+    for _ in 0..5 {
+        assert!(matches!(next.take_over(run).await, Err(EngineError::Store(StoreError::Unavailable(_)))));
+    }
+    let mut watch = next.watch(run);
+    next.take_over(run).await.expect("it took nobody down");
+    while watch.next().await.unwrap().is_some() {}
+    assert_eq!(world.state(run, &plan).await.status(), RunStatus::Completed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +163,7 @@ async fn a_run_that_takes_its_owner_down_again_and_again_is_set_aside_until_some
     until(&mut watch, |event| matches!(event, Event::TaskAssigned(t) if t.step.as_str() == "b")).await;
     let claim = async || {
         let (now, id) = (world.clock.now(), world.clock.random());
-        load(&*world.store, &*world.store, run, TakeOver::Automatic, now, id).await
+        load(&*world.store, &*world.store, run, TakeOver::Automatic, false, now, id).await
     };
     for _ in 0..2 {
         claim().await.unwrap();
@@ -223,10 +244,11 @@ impl PayloadStore for Forged {
     }
 }
 
-/// Fails every call once, after or before doing what was asked in turn.
+/// Fails every call once, after or before doing what was asked in turn. Of claims so many are done and not answered.
 struct Flaky {
     inner: Arc<MemoryStore>,
     calls: AtomicU32,
+    lost_claims: AtomicU32,
 }
 
 impl Flaky {
@@ -254,8 +276,13 @@ impl RunStore for Flaky {
             _ => self.inner.commit(commits).await,
         }
     }
-    async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError> {
-        self.inner.claim(run, reads).await
+    async fn claim(&self, run: RunId, claimer: Claimer) -> Result<ClaimOutcome, StoreError> {
+        let claimed = self.inner.claim(run, claimer).await;
+        let fewer = |lost: u32| lost.checked_sub(1);
+        match self.lost_claims.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer) {
+            Ok(_) => Self::lost(),
+            Err(_) => claimed,
+        }
     }
     async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {
         self.inner.due(query).await

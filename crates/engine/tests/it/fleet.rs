@@ -17,7 +17,7 @@ use tutti_core::ports::inbound::runs::{CommandRequest, Runs};
 use tutti_core::ports::inbound::views::Views;
 use tutti_core::ports::inbox::{Inbox as _, InboxItem, Verdict};
 use tutti_core::ports::store::{
-    ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
+    ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
 };
 use tutti_core::run::{Command, Order, RunStatus};
 use tutti_core::time::Timestamp;
@@ -192,9 +192,9 @@ impl RunStore for Returning {
     async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.inner.commit(commits).await
     }
-    async fn claim(&self, run: RunId, reads: u16) -> Result<ClaimOutcome, StoreError> {
+    async fn claim(&self, run: RunId, claimer: Claimer) -> Result<ClaimOutcome, StoreError> {
         self.answer(0)?;
-        self.inner.claim(run, reads).await
+        self.inner.claim(run, claimer).await
     }
     async fn due(&self, query: DueRuns) -> Result<Vec<RunId>, StoreError> {
         self.answer(1)?;

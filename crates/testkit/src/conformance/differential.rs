@@ -13,7 +13,9 @@ use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbox::InboxItem;
 use tutti_core::ports::query::ListRuns;
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey};
-use tutti_core::ports::store::{ClaimOutcome, Commit, CommitOutcome, Creation, DueRuns, NewRun, Snapshot, StoreError};
+use tutti_core::ports::store::{
+    ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, DueRuns, NewRun, Snapshot, StoreError,
+};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
 
@@ -133,7 +135,7 @@ const ANSWERS: &[&str] = &[
 enum Operation {
     Create(Box<NewRun>),
     Commit(Vec<Commit>),
-    Claim(RunId, u16),
+    Claim(RunId, Claimer),
     Due(DueRuns),
     SaveSnapshot(RunId, Snapshot),
     Snapshot(RunId),
@@ -253,8 +255,8 @@ async fn ask(store: &Stores, operation: &Operation, cursor: &mut Option<String>)
             let answer = Answer::of(answer);
             Answer { outcomes, sort: sort.unwrap_or(answer.sort), ..answer }
         }
-        Operation::Claim(run, reads) => {
-            let claimed = store.runs.claim(run, reads).await;
+        Operation::Claim(run, claimer) => {
+            let claimed = store.runs.claim(run, claimer).await;
             let answer = Answer::of(claimed.clone());
             let sort = match claimed {
                 Ok(ClaimOutcome::TooNew(_)) => "too new",

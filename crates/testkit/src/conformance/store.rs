@@ -140,6 +140,7 @@ macro_rules! __store_cases {
             claim::a_claim_raises_the_epoch_and_tells_where_the_run_is,
             claim::a_claim_fences_the_owner_before,
             claim::claims_are_counted_until_a_commit,
+            claim::a_claim_that_is_made_again_is_counted_once,
             claim::a_refused_or_repeated_commit_does_not_reset_the_count,
             claim::a_claim_of_no_run_finds_none,
             claim::a_claim_changes_only_its_run,

@@ -102,7 +102,7 @@ impl<'a> World<'a> {
     pub(super) async fn take_over(&mut self, run: RunId) -> bool {
         let id = self.rng.bits();
         let stores = self.stores();
-        match load(&*stores.runs, &*stores.query, run, TakeOver::Automatic, self.now, id).await {
+        match load(&*stores.runs, &*stores.query, run, TakeOver::Automatic, false, self.now, id).await {
             Ok(loaded) if loaded.state.status().is_open() => {
                 let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command: None };
                 self.deliver(Message::Adopt(Box::new(adopt), Asker::Nobody)).await;

@@ -291,7 +291,7 @@ impl World {
         }
         self.log(|| format!("take over {run} by {number}"));
         let why = if wanted.is_some() { TakeOver::ByOperator } else { TakeOver::Automatic };
-        let loaded = load(&*self.store, &*self.store, run, why, self.now, self.rng.bits()).now_or_never();
+        let loaded = load(&*self.store, &*self.store, run, why, false, self.now, self.rng.bits()).now_or_never();
         let loaded = match loaded.expect("a store in memory never waits") {
             Ok(loaded) => loaded,
             // Its creation is still on its way to the store.

@@ -10,7 +10,7 @@ use tutti_core::ports::filter::{Condition, RunFilter, Term};
 use tutti_core::ports::query::{ListRuns, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordKind};
 use tutti_core::ports::store::{
-    Commit, CommitOutcome, Creation, Due, DueRuns, EncodedEvent, KeyClaim, NewRun, Snapshot, Wake,
+    Claimer, Commit, CommitOutcome, Creation, Due, DueRuns, EncodedEvent, KeyClaim, NewRun, Snapshot, Wake,
 };
 use tutti_core::run::RunStatus;
 use tutti_core::time::Timestamp;
@@ -56,7 +56,10 @@ impl Walk {
         match self.rng.below(38) {
             0..=3 => Operation::Create(Box::new(self.new_run())),
             4..=9 => self.commits(),
-            10 | 11 => Operation::Claim(self.run(), self.rng.below(10) as u16),
+            10 | 11 => {
+                let (reads, again) = (self.rng.below(10) as u16, self.rng.percent(30));
+                Operation::Claim(self.run(), Claimer { reads, again })
+            }
             12 => self.due(),
             13 => {
                 let run = self.run();
@@ -158,7 +161,7 @@ impl Walk {
     fn wake(&mut self) -> Wake {
         match self.rng.below(4) {
             0 => Wake::Active,
-            1 => Wake::At(Timestamp::from_micros(self.rng.below(10) as i64)),
+            1 => Wake::At(Timestamp::from_micros(1 + self.rng.below(10) as i64)),
             2 => Wake::OnInput,
             _ => Wake::Never,
         }

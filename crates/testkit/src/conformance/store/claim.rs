@@ -1,7 +1,7 @@
 //! Claiming runs.
 
 use tutti_core::ports::store::CommitOutcome::{Committed, Refused};
-use tutti_core::ports::store::{Claim, ClaimOutcome};
+use tutti_core::ports::store::{Claim, ClaimOutcome, Claimer};
 
 use super::Subject;
 use crate::given::{READS, commit, new_run, run_id, summary};
@@ -30,6 +30,21 @@ pub async fn claims_are_counted_until_a_commit(store: Subject) {
     }
     assert_eq!(store.commit(commit(run, 5, 2, 1)).await, Committed);
     assert_eq!(store.claim(run).await.claims, 1);
+}
+
+pub async fn a_claim_that_is_made_again_is_counted_once(store: Subject) {
+    let run = store.create(new_run(1)).await;
+    let again = Claimer { again: true, ..READS };
+    let claims = async |claimer| {
+        let claim = store.runs.claim(run, claimer).await.unwrap().claimed().unwrap();
+        (claim.claims, claim.epoch)
+    };
+    assert_eq!(claims(again).await, (1, 2), "the one before may not have arrived");
+    assert_eq!(claims(again).await, (1, 3));
+    assert_eq!(claims(READS).await, (2, 4));
+    assert_eq!(claims(again).await, (2, 5));
+    assert_eq!(store.commit(commit(run, 4, 2, 1)).await, Refused, "it has an epoch of its own nevertheless");
+    assert_eq!(store.commit(commit(run, 5, 2, 1)).await, Committed);
 }
 
 pub async fn a_refused_or_repeated_commit_does_not_reset_the_count(store: Subject) {
@@ -64,9 +79,13 @@ pub async fn a_run_that_needs_a_newer_reader_stays_its_owners(store: Subject) {
     newer.min_reader = 7;
     assert_eq!(store.commit(newer).await, Committed);
     for reads in [0, 6] {
-        assert_eq!(store.runs.claim(run, reads).await, Ok(ClaimOutcome::TooNew(7)), "by a reader of {reads}");
+        assert_eq!(
+            store.runs.claim(run, Claimer::reading(reads)).await,
+            Ok(ClaimOutcome::TooNew(7)),
+            "by a reader of {reads}"
+        );
     }
     assert_eq!(store.commit(commit(run, 1, 3, 1)).await, Committed, "its owner goes on");
-    let claimed = store.runs.claim(run, 7).await.unwrap().claimed().unwrap();
+    let claimed = store.runs.claim(run, Claimer::reading(7)).await.unwrap().claimed().unwrap();
     assert_eq!((claimed.epoch, claimed.claims, claimed.min_reader), (2, 1, 7), "refused claims do not count");
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tutti_core::ids::RunId;
-use tutti_core::ports::store::{Commit, CommitOutcome, Creation, NewRun};
+use tutti_core::ports::store::{Claimer, Commit, CommitOutcome, Creation, NewRun};
 
 use super::Subject;
 use crate::given::{READS, commit, new_run, run_id};
@@ -43,7 +43,7 @@ pub async fn random_walks_match_the_model(store: Subject) {
             let n = walk * RUNS + chance.below(RUNS) + 1;
             match chance.below(8) {
                 0 => create(&store, &mut model, n).await,
-                1 => claim(&store, &mut model, run_id(n)).await,
+                1 => claim(&store, &mut model, run_id(n), chance.below(3) == 0).await,
                 _ => {
                     let first = walk * RUNS + 1;
                     let runs = (first..first + RUNS).filter(|_| chance.below(2) == 0).collect::<Vec<_>>();
@@ -68,11 +68,11 @@ async fn create(store: &Subject, model: &mut HashMap<RunId, Guard>, n: u64) {
     model.entry(run).or_insert(fresh);
 }
 
-async fn claim(store: &Subject, model: &mut HashMap<RunId, Guard>, run: RunId) {
-    let claimed = store.runs.claim(run, READS).await.unwrap().claimed();
+async fn claim(store: &Subject, model: &mut HashMap<RunId, Guard>, run: RunId, again: bool) {
+    let claimed = store.runs.claim(run, Claimer { again, ..READS }).await.unwrap().claimed();
     let expected = model.get_mut(&run).map(|guard| {
         guard.epoch += 1;
-        guard.claims += 1;
+        guard.claims = if again { guard.claims.max(1) } else { guard.claims + 1 };
         (guard.epoch, guard.claims, guard.last_seq)
     });
     assert_eq!(claimed.map(|claim| (claim.epoch, claim.claims, claim.last_seq)), expected);
