@@ -49,7 +49,7 @@ pub async fn lines(world: &World, seen: &Seen, faults: &Log, left: &[String]) ->
     write(world, seen, faults, &histories)?;
     let events: usize = histories.values().map(Vec::len).sum();
     let mut lines = vec![
-        Line::any("runs / events in the database", format!("{} / {events}", histories.len())),
+        Line::any("runs / events in the database", &format!("{} / {events}", histories.len())),
         Line::none("runs that did not end", left),
         Line::none("acknowledged starts that are not there", &lost(seen, &histories)),
         Line::none(
@@ -160,11 +160,11 @@ fn calls(world: &World, histories: &Histories) -> Result<Vec<Line>, String> {
     let without: Vec<_> = done.iter().filter(|id| !counts.contains_key(*id)).cloned().collect();
     let again = begun.iter().filter(|id| !id.ends_with("/1")).count();
     Ok(vec![
-        Line::any("calls that agents worked on", counts.values().sum::<usize>()),
+        Line::any("calls that agents worked on", &counts.values().sum::<usize>()),
         Line::none("  a message worked on twice", &more),
         Line::none("  calls that no history knows", &unknown),
         Line::none("  results without a call", &without),
-        Line::any("  attempts beyond the first of a step", again),
+        Line::any("  attempts beyond the first of a step", &again),
     ])
 }
 
@@ -189,6 +189,6 @@ fn fences(world: &World) -> Vec<Line> {
         ("servers that fenced themselves", "nothing is started any more"),
     ]
     .map(|(what, words)| (what, world.logged(words)))
-    .map(|(what, count)| Line::some(what, count, count > 0))
+    .map(|(what, count)| Line::some(what, &count, count > 0))
     .into()
 }

@@ -131,14 +131,14 @@ impl Log {
             let runs =
                 self.faults.iter().filter(|fault| fault.kind == kind).map(|fault| fault.runs.iter().flatten().count());
             let (count, met) = (runs.clone().count(), runs.filter(|runs| *runs > 0).count());
-            Line::some(what, format!("{count} / {met}"), met > 0)
+            Line::some(what, &format!("{count} / {met}"), met > 0)
         };
         vec![
             of("servers killed (SIGKILL) / with runs in flight", Kind::Kill),
             of("servers stopped for 3 leases (SIGSTOP) / with runs", Kind::Freeze),
             of("servers cut off from the database / with runs", Kind::Cut),
             of("database restarts (immediate) / with runs", Kind::Away),
-            Line::some("answers to commits swallowed", self.swallowed, self.swallowed > 0),
+            Line::some("answers to commits swallowed", &self.swallowed, self.swallowed > 0),
             Line::none("servers that did not come back to the others", &self.missing),
         ]
     }

@@ -14,12 +14,12 @@ pub struct Line {
 
 impl Line {
     /// One that is as it may be.
-    pub fn any(what: &str, seen: impl ToString) -> Self {
+    pub fn any(what: &str, seen: &impl ToString) -> Self {
         Self { what: what.to_owned(), seen: seen.to_string(), must: "", wrong: None }
     }
 
     /// One of which there must be some, or nothing was tried.
-    pub fn some(what: &str, seen: impl ToString, is_some: bool) -> Self {
+    pub fn some(what: &str, seen: &impl ToString, is_some: bool) -> Self {
         let wrong = (!is_some).then(|| "none was seen".to_owned());
         Self { must: "some", wrong, ..Self::any(what, seen) }
     }
@@ -27,7 +27,7 @@ impl Line {
     /// One of which there must be none.
     pub fn none(what: &str, findings: &[String]) -> Self {
         let wrong = (!findings.is_empty()).then(|| findings.iter().take(NAMED).cloned().collect::<Vec<_>>().join("\n"));
-        Self { must: "0", wrong, ..Self::any(what, findings.len()) }
+        Self { must: "0", wrong, ..Self::any(what, &findings.len()) }
     }
 
     /// True if it is as it must be.

@@ -96,12 +96,12 @@ impl Seen {
     /// What callers saw.
     pub fn lines(&self) -> Vec<Line> {
         vec![
-            Line::any("acknowledged starts", self.started.len()),
-            Line::any("  sent again: the same run", self.repeated),
-            Line::any("acknowledged commands", self.cancelled.len() + self.commanded.len()),
-            Line::any("watchers / how often one went elsewhere", format!("{} / {}", self.watchers, self.reconnects)),
-            Line::any("  events seen, without a gap", self.events),
-            Line::any("requests that were sent again", self.retries.values().sum::<u64>()),
+            Line::any("acknowledged starts", &self.started.len()),
+            Line::any("  sent again: the same run", &self.repeated),
+            Line::any("acknowledged commands", &(self.cancelled.len() + self.commanded.len())),
+            Line::any("watchers / how often one went elsewhere", &format!("{} / {}", self.watchers, self.reconnects)),
+            Line::any("  events seen, without a gap", &self.events),
+            Line::any("requests that were sent again", &self.retries.values().sum::<u64>()),
             Line::none("answers that nobody should get", &self.wrong),
         ]
     }

@@ -58,7 +58,7 @@ async fn rule(world: &Arc<World>, options: Options) -> Result<(), String> {
     let quiet = healed.elapsed();
     operator.abort();
     let mut lines = faults.lines();
-    lines.push(Line::any("time until all had ended after the last fault", format!("{:.1} s", quiet.as_secs_f64())));
+    lines.push(Line::any("time until all had ended after the last fault", &format!("{:.1} s", quiet.as_secs_f64())));
     lines.extend(check::lines(world, &seen, &faults, &left).await?);
     lines.extend(seen.lines());
     lines.extend(world.lines());

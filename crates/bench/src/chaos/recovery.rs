@@ -36,13 +36,13 @@ pub fn lines(log: &Log, histories: &Histories) -> Vec<Line> {
     let (handed, written) = handed_over(&log.faults, histories);
     let (aside, wrongly) = set_aside(&log.faults, histories);
     vec![
-        Line::some("runs of stopped and cut-off servers handed over", handed, handed > 0),
+        Line::some("runs of stopped and cut-off servers handed over", &handed, handed > 0),
         Line::none("  events that such a server wrote afterwards", &written),
         timed("runs move after their server is lost, p50 / max", servers),
         timed("runs move after the database is back, p50 / max", database),
         Line::none("  later than lease + 2 s, or 10 s after the database", &late),
         Line::none("runs that stood still for 10 s for no reason", &idle(&log.faults, histories)),
-        Line::any("runs set aside, and resumed by an operator", aside),
+        Line::any("runs set aside, and resumed by an operator", &aside),
         Line::none("  though fewer than three owners had been lost", &wrongly),
     ]
 }
@@ -64,8 +64,8 @@ fn moved(fault: &Fault, run: &str, events: &[Event], faults: &[Fault]) -> Option
         Kind::Away => (fault.until, later(fault.until, RETURN)),
         _ => (fault.at, later(fault.at, RECOVERY)),
     };
-    // Whatever else fails just after the database is back.
-    for away in faults.iter().filter(|other| other.kind == Kind::Away && other.until <= from) {
+    // Whatever else fails while the database is away, or just after it is back.
+    for away in faults.iter().filter(|other| other.kind == Kind::Away && other.at <= from) {
         deadline = deadline.max(later(away.until, RETURN));
     }
     let next = events.iter().find(|event| event.at >= from)?.at;
@@ -162,7 +162,7 @@ fn timed(what: &str, mut times: Vec<Duration>) -> Line {
     let at = |at: usize| times.get(at).map_or(0.0, Duration::as_secs_f64);
     let seen =
         format!("{:.2} / {:.2} s ({} runs)", at(times.len() / 2), at(times.len().saturating_sub(1)), times.len());
-    Line::some(what, seen, !times.is_empty())
+    Line::some(what, &seen, !times.is_empty())
 }
 
 #[cfg(test)]
@@ -211,7 +211,8 @@ mod tests {
         let away = fault(Kind::Away, 0, 30);
         assert_eq!(after(&away, 40, &[]), Some(Moved::After(seconds(10))));
         assert_eq!(after(&away, 41, &[]), Some(Moved::Late(seconds(11))));
-        assert_eq!(after(&fault(Kind::Kill, 31, 32), 40, &[away]), Some(Moved::After(seconds(9))));
+        assert_eq!(after(&fault(Kind::Kill, 31, 32), 40, std::slice::from_ref(&away)), Some(Moved::After(seconds(9))));
+        assert_eq!(after(&fault(Kind::Kill, 29, 30), 40, &[away]), Some(Moved::After(seconds(11))));
     }
 
     #[test]

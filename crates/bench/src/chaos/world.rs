@@ -267,7 +267,7 @@ impl World {
         let ended = self.ended.lock().map(|ended| ended.clone()).unwrap_or_default();
         let refused = self.refused.load(Ordering::Relaxed);
         vec![
-            Line::any("starts refused while the database was away", refused),
+            Line::any("starts refused while the database was away", &refused),
             Line::none("servers that ended by themselves", &ended),
         ]
     }
