@@ -83,9 +83,11 @@ impl Hosts {
         if let [(_, only)] = &mut refused[..] {
             return only.clone();
         }
-        let told: Vec<String> =
-            refused.iter().map(|(at, error)| format!("{}: {error}", name(&self.options[*at]))).collect();
-        let told = told.join("; ");
+        let about = |(at, error): &(usize, StoreError)| {
+            let (StoreError::Unavailable(why) | StoreError::Permanent(why)) = error else { return error.to_string() };
+            format!("{}: {why}", name(&self.options[*at]))
+        };
+        let told = refused.iter().map(about).collect::<Vec<_>>().join("; ");
         if refused.iter().any(|(_, error)| error.is_retryable()) {
             return StoreError::Unavailable(told);
         }

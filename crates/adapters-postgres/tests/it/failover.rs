@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tutti_adapters_postgres::{Address, Hints, OpenMode, Postgres, migrate};
 use tutti_core::ids::RequestId;
+use tutti_core::ports::fleet::Fleet as _;
 use tutti_core::ports::inbox::{Inbox as _, InboxItem};
 use tutti_core::ports::query::RunQuery as _;
 use tutti_core::ports::store::{CommitOutcome, RunStore as _, StoreError};
@@ -90,6 +91,8 @@ async fn what_was_acknowledged_survives_the_server_and_writers_go_on_at_its_stan
     let old = Postgres::open(&address(&[first.folder()]), OpenMode::Server).await.unwrap();
     let split = commit(run_id(0), 1, old.events(run_id(0), 1, 100_000).await.unwrap().len() as u64, 1);
     assert!(timeout(Duration::from_secs(1), old.commit(vec![split])).await.is_err(), "nobody else has it");
+    let joined = old.join(&"late".parse().unwrap(), Duration::from_secs(10)).await;
+    assert!(matches!(joined, Err(StoreError::Unavailable(_))), "who could only read takes no part: {joined:?}");
     let last = acknowledged[0].load(Ordering::SeqCst);
     let next = commit(run_id(0), 1, last, 1);
     assert_eq!(store.commit(vec![next]).await, Ok(vec![CommitOutcome::Committed]), "it stays where it went");

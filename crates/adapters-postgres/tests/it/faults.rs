@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 use tutti_adapters_postgres::{OpenMode, Postgres, migrate};
 use tutti_core::ports::query::RunQuery as _;
-use tutti_core::ports::store::{Commit, CommitOutcome, Creation, RunStore as _, StoreError};
+use tutti_core::ports::store::{Commit, CommitOutcome, Creation, RunStore as _, Snapshot, StoreError};
 use tutti_testkit::given::{READS, commit, new_run, run_id};
 use tutti_testkit::postgres::{Database, Server};
 use tutti_testkit::proxy::{Mode, Proxy};
@@ -235,18 +236,42 @@ async fn a_server_that_begins_to_only_read_loses_nothing() {
 async fn calls_that_are_given_up_leave_nothing_half_done() {
     let database = Database::fresh();
     let store = Arc::new(engine(&database).await);
-    for n in 0..RUNS {
+    for n in 0..2 * RUNS {
         store.create(new_run(n)).await.unwrap();
     }
-    let mut calls = tokio::task::JoinSet::new();
-    for call in 0..2_000_u64 {
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..RUNS {
         let store = store.clone();
-        calls.spawn(async move {
-            let next = store.commit(vec![commit(run_id(call % RUNS), 1, 2 + call / RUNS, 2)]);
-            let _ = timeout(Duration::from_micros(call * 37 % 5_000), next).await;
+        callers.spawn(async move {
+            let (mut last, mut answered) = (2, 0);
+            for call in 0..500 {
+                // As many microseconds as a call may take, and more.
+                let moment = Duration::from_micros((caller * 7_919 + call * 104_729) % 4_000);
+                let run = run_id(RUNS + caller);
+                let done = match call % 10 {
+                    0 => timeout(moment, store.create(new_run(100 + caller * 500 + call))).await.is_ok(),
+                    1 => timeout(moment, store.claim(run, READS)).await.is_ok(),
+                    2 => timeout(moment, store.events(run_id(caller), 1, 10)).await.is_ok(),
+                    3 => timeout(moment, store.save_snapshot(run_id(caller), snapshot())).await.is_ok(),
+                    _ => {
+                        let next = commit(run_id(caller), 1, last, 2);
+                        let outcome = timeout(moment, store.commit(vec![next])).await;
+                        if outcome == Ok(Ok(vec![CommitOutcome::Committed])) {
+                            last += 2;
+                        } else {
+                            // What was given up may have been done, or is done later.
+                            last += store.events(run_id(caller), last + 1, 100).await.unwrap().len() as u64;
+                        }
+                        outcome.is_ok()
+                    }
+                };
+                answered += u64::from(done);
+            }
+            answered
         });
     }
-    calls.join_all().await;
+    let answered: u64 = callers.join_all().await.into_iter().sum();
+    assert!((1..RUNS * 500).contains(&answered), "{answered} of {} calls were answered", RUNS * 500);
     let in_transaction =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
     assert_eq!(database.sql(in_transaction), "0");
@@ -257,6 +282,10 @@ async fn calls_that_are_given_up_leave_nothing_half_done() {
         let next = commit(run_id(n), claim.epoch, claim.last_seq, 1);
         assert_eq!(store.commit(vec![next]).await, Ok(vec![CommitOutcome::Committed]));
     }
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot { seq: 2, schema: 1, blob: Bytes::from_static(b"\0\0\0{}") }
 }
 
 #[tokio::test]
