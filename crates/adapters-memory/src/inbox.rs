@@ -47,4 +47,13 @@ impl Items {
         self.outcomes.retain(|_, (at, _)| *at >= before);
         (all - self.outcomes.len()) as u64
     }
+    /// True if something waits for a run.
+    pub fn has(&self, run: RunId) -> bool {
+        self.waiting.keys().any(|(of, _)| *of == run)
+    }
+
+    /// Forgets the outcomes of a run.
+    pub fn forget(&mut self, run: RunId) {
+        self.outcomes.retain(|(of, _), _| *of != run);
+    }
 }

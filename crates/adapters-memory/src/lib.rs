@@ -5,7 +5,7 @@ mod inbox;
 mod records;
 mod runs;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -16,6 +16,7 @@ use tutti_core::ports::inbox::{Consumed, Inbox, InboxItem};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
+use tutti_core::ports::retention::{EndedRun, EndedRuns, Retention, SweepPayloads, SweptPayloads, Tombstone};
 use tutti_core::ports::store::{
     ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
     StoredEvent,
@@ -167,5 +168,38 @@ impl RecordStore for MemoryStore {
 
     async fn delete(&self, key: &RecordKey, revision: u64) -> Result<bool, StoreError> {
         Ok(self.records().delete(key, revision))
+    }
+}
+
+#[async_trait]
+impl Retention for MemoryStore {
+    async fn namespaces(&self) -> Result<Vec<Namespace>, StoreError> {
+        Ok(self.runs().namespaces())
+    }
+
+    async fn ended(&self, query: EndedRuns) -> Result<Vec<EndedRun>, StoreError> {
+        Ok(self.runs().ended(&query))
+    }
+
+    async fn purge(&self, tombstones: Vec<Tombstone>) -> Result<Vec<bool>, StoreError> {
+        let (mut runs, mut payloads) = (self.runs(), self.payloads());
+        let removed: Vec<(RunId, bool)> =
+            tombstones.into_iter().map(|tombstone| (tombstone.run, runs.purge(tombstone))).collect();
+        let gone: HashSet<RunId> = removed.iter().filter(|(_, gone)| *gone).map(|(run, _)| *run).collect();
+        payloads.retain(|(run, _), _| !gone.contains(run));
+        Ok(removed.into_iter().map(|(_, gone)| gone).collect())
+    }
+
+    async fn tombstone(&self, namespace: &Namespace, run: RunId) -> Result<Option<Tombstone>, StoreError> {
+        Ok(self.runs().tombstone(namespace, run))
+    }
+
+    async fn sweep_payloads(&self, query: SweepPayloads) -> Result<SweptPayloads, StoreError> {
+        let (runs, mut payloads) = (self.runs(), self.payloads());
+        Ok(runs.sweep_payloads(&query, &mut payloads))
+    }
+
+    async fn sweep_definitions(&self, now: Timestamp, noted_before: Timestamp) -> Result<u64, StoreError> {
+        Ok(self.runs().sweep_definitions(now, noted_before))
     }
 }

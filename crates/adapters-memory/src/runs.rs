@@ -1,5 +1,7 @@
 //! Runs, their histories, and the commands that wait for them.
 
+mod retention;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
@@ -10,6 +12,7 @@ use tutti_core::ports::cursor;
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbox::InboxItem;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunSummary};
+use tutti_core::ports::retention::Tombstone;
 use tutti_core::ports::store::{
     Claim, ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, Due, DueRuns, EncodedEvent, NewRun, Snapshot,
     StoreError, StoredEvent, Wake,
@@ -30,6 +33,10 @@ pub struct Runs {
     /// Runs that are active or wait for a time.
     awake: BTreeSet<RunId>,
     definitions: HashMap<Digest, Bytes>,
+    /// Definitions that no run used when they were looked at, and since when.
+    unused: BTreeMap<Digest, Timestamp>,
+    /// What stays of runs that were removed.
+    tombstones: HashMap<RunId, Tombstone>,
     /// Here, because a commit consumes.
     inbox: Items,
 }
@@ -37,6 +44,7 @@ pub struct Runs {
 #[derive(Debug)]
 struct Run {
     namespace: Namespace,
+    definition: Digest,
     slot: u16,
     epoch: u64,
     commit_id: u128,
@@ -90,6 +98,7 @@ impl Runs {
         }
         let made = place.insert(Run {
             namespace: namespace.clone(),
+            definition: hash,
             slot: run.slot(),
             epoch: 1,
             commit_id,

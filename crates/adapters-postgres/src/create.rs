@@ -32,7 +32,7 @@ WITH want AS MATERIALIZED (
     WHERE (SELECT r.run_id FROM request r WHERE r.namespace = w.namespace AND r.request_id = w.request_id) IS NULL
       AND (SELECT r.run_id FROM run r WHERE r.run_id = w.run_id) IS NULL
       AND (w.definition IN (SELECT hash FROM bodies)
-        OR (SELECT d.hash FROM definition d WHERE d.hash = w.definition) IS NOT NULL)
+        OR (SELECT d.hash FROM definition d WHERE d.hash = w.definition AND d.unused_since IS NULL) IS NOT NULL)
 ), taken AS (
     INSERT INTO run_key (namespace, key, run_id) SELECT namespace, key, run_id FROM free WHERE key IS NOT NULL
     ON CONFLICT (namespace, key) DO UPDATE SET run_id = excluded.run_id
@@ -42,7 +42,7 @@ WITH want AS MATERIALIZED (
     SELECT * FROM free WHERE key IS NULL OR run_id IN (SELECT run_id FROM taken)
 ), definitions AS (
     INSERT INTO definition (hash, body) SELECT hash, body FROM bodies WHERE hash IN (SELECT definition FROM go)
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (hash) DO UPDATE SET unused_since = NULL WHERE definition.unused_since IS NOT NULL
 ), requests AS (
     INSERT INTO request (namespace, request_id, run_id) SELECT namespace, request_id, run_id FROM go
 ), guards AS (

@@ -3,6 +3,7 @@
 use tutti_core::ids::{Namespace, RunId, WorkflowId};
 use tutti_core::ports::filter::{Condition, RunFilter};
 use tutti_core::run::RunStatus;
+use tutti_core::time::Timestamp;
 use uuid::Uuid;
 
 use crate::columns::Statement;
@@ -72,6 +73,13 @@ impl Chosen {
     pub fn before(&mut self, run: RunId) {
         let run = self.values.push(Value::Id(run.as_uuid()), "uuid");
         self.and(&format!("v.run_id < {run}"));
+    }
+
+    /// Only runs that ended before a moment, and whose ids were made before it.
+    pub fn ended_before(&mut self, moment: Timestamp) {
+        let at = self.values.number(moment.as_micros());
+        self.and(&format!("v.ended_at < {at}"));
+        self.before(RunId::first_at(moment));
     }
 
     /// The statement that reads columns of them, newest first, and what is bound to it.
@@ -161,8 +169,6 @@ fn has_index(condition: &Condition) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tutti_core::time::Timestamp;
-
     use super::*;
 
     fn chosen(filter: &str) -> Chosen {

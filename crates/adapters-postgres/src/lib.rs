@@ -21,6 +21,7 @@ mod lock;
 mod open;
 mod read;
 mod records;
+mod retention;
 mod rows;
 mod schema;
 mod text;

@@ -18,7 +18,8 @@ macro_rules! migrations {
 }
 
 /// All of them by name and statements, in order; the first is version 1. Released ones never change: add another.
-const MIGRATIONS: &[(&str, &str)] = migrations!["0001_store", "0002_history", "0003_servers", "0004_queue"];
+const MIGRATIONS: &[(&str, &str)] =
+    migrations!["0001_store", "0002_history", "0003_servers", "0004_queue", "0005_retention"];
 
 /// What [`migrate`](crate::migrate) did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use rusqlite::types::Value;
 use tutti_core::ids::{Namespace, RunId, WorkflowId};
 use tutti_core::ports::filter::{Condition, RunFilter};
 use tutti_core::run::RunStatus;
+use tutti_core::time::Timestamp;
 
 use crate::rows;
 
@@ -54,6 +55,13 @@ impl Chosen {
     pub fn before(&mut self, run: RunId) {
         let run = self.bind(run.as_uuid().as_bytes().to_vec());
         self.and(&format!("run_id < {run}"));
+    }
+
+    /// Only runs that ended before a moment, and whose ids were made before it.
+    pub fn ended_before(&mut self, moment: Timestamp) {
+        let at = self.bind(moment.as_micros());
+        self.and(&format!("ended_at < {at}"));
+        self.before(RunId::first_at(moment));
     }
 
     /// The statement that reads columns of them, newest first, and what is bound to it.
@@ -114,7 +122,6 @@ fn has_index(condition: &Condition) -> bool {
 #[cfg(test)]
 mod tests {
     use rusqlite::{Connection, params_from_iter};
-    use tutti_core::time::Timestamp;
 
     use super::*;
     use crate::schema;

@@ -11,6 +11,7 @@ mod open;
 mod read;
 mod readers;
 mod records;
+mod retention;
 mod rows;
 mod schema;
 mod write;

@@ -22,8 +22,15 @@ macro_rules! migrations {
 }
 
 /// All of them, in order; the first is version 1. Released ones never change: add another.
-const MIGRATIONS: &[Migration] =
-    migrations!["0001_store", "0002_history", "0003_commands", "0004_documents", "0005_inbox", "0006_queue"];
+const MIGRATIONS: &[Migration] = migrations![
+    "0001_store",
+    "0002_history",
+    "0003_commands",
+    "0004_documents",
+    "0005_inbox",
+    "0006_queue",
+    "0007_retention"
+];
 
 /// Marks the file as one of ours ("TUTT"), so that no other program's database is taken for it.
 const APPLICATION_ID: i32 = 0x5455_5454;

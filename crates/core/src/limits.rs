@@ -124,6 +124,17 @@ pub const STORE_PATIENCE: Duration = Duration::from_secs(60);
 /// still, and the same request asked again tells.
 pub const STORE_ANSWER: Duration = Duration::from_secs(15);
 
+/// Most runs that one request purges, and most events of them, a single run aside: it answers in seconds.
+pub const MAX_PURGE_RUNS: usize = 500;
+/// See [`MAX_PURGE_RUNS`].
+pub const MAX_PURGE_EVENTS: u64 = 20_000;
+
+/// Most events that a purge removes in one transaction, a single run aside: others wait for it as for a large commit.
+pub const PURGE_EVENTS: u64 = 2_000;
+
+/// Age of a run's id from which payloads that no run has are removed: the run does not come any more.
+pub const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
+
 /// Default timeout of an attempt.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default timeout of a run.

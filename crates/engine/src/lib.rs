@@ -23,5 +23,6 @@ pub use loader::{Loaded, TakeOver, load, load_plan};
 pub use rest::{command_at_rest, command_by_inbox};
 pub use room::Residency;
 pub use service::{
-    AccessService, AgentService, CheckUrl, Describer, RunService, ServiceOptions, Strategist, WorkflowService,
+    AccessService, AgentService, CheckUrl, Describer, Removed, RetentionService, RunService, ServiceOptions,
+    Strategist, WorkflowService,
 };

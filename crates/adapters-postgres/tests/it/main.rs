@@ -13,6 +13,7 @@ mod fleet;
 mod history;
 mod inbox;
 mod refusals;
+mod retention;
 mod silence;
 mod sweep;
 

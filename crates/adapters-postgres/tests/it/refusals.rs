@@ -15,14 +15,18 @@ async fn refusal(database: &Database, mode: OpenMode) -> StoreError {
     error
 }
 
+/// How many migrations there are, and the first of them.
+const VERSION: usize = 5;
+const FIRST: &str = include_str!("../../../../migrations/postgres/0001_store.sql");
+
 #[tokio::test]
 async fn tables_are_made_by_those_who_are_told_to() {
     let database = Database::fresh();
     for mode in BOTH {
         assert!(refusal(&database, mode).await.to_string().contains("`tutti migrate` makes them"));
     }
-    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 0, to: 3 }));
-    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 3, to: 3 }));
+    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 0, to: VERSION }));
+    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: VERSION, to: VERSION }));
     Postgres::open(&address(&database), OpenMode::Engine).await.unwrap();
 }
 
@@ -35,9 +39,9 @@ async fn several_may_make_the_tables_at_once() {
         all.spawn(async move { migrate(&address).await });
     }
     for made in all.join_all().await {
-        assert_eq!(made.unwrap().to, 3);
+        assert_eq!(made.unwrap().to, VERSION);
     }
-    assert_eq!(database.sql("SELECT count(*) FROM tutti_migration"), "3");
+    assert_eq!(database.sql("SELECT count(*) FROM tutti_migration"), VERSION.to_string());
     Postgres::open(&address(&database), OpenMode::Engine).await.unwrap();
 }
 
@@ -45,15 +49,16 @@ async fn several_may_make_the_tables_at_once() {
 async fn older_newer_and_changed_tables_are_refused() {
     let database = Database::fresh();
     drop(engine(&database).await);
-    database.sql(
-        "CREATE TABLE aside AS SELECT * FROM tutti_migration WHERE version > 1;
-         DELETE FROM tutti_migration WHERE version > 1; DROP VIEW history; DROP TABLE inbox, inbox_outcome, server, slot",
-    );
+    database.sql(&format!(
+        "CREATE SCHEMA aside; ALTER TABLE tutti_migration SET SCHEMA aside; DROP SCHEMA public CASCADE;
+         CREATE SCHEMA public; ALTER TABLE aside.tutti_migration SET SCHEMA public;
+         DELETE FROM tutti_migration WHERE version > 1; {FIRST}",
+    ));
     for mode in BOTH {
         let text = refusal(&database, mode).await.to_string();
-        assert!(text.contains("has version 1") && text.contains("needs version 3"), "{text}");
+        assert!(text.contains("has version 1") && text.contains(&format!("needs version {VERSION}")), "{text}");
     }
-    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 1, to: 3 }), "the rest is made");
+    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 1, to: VERSION }), "the rest is made");
     drop(Postgres::open(&address(&database), OpenMode::ReadOnly).await.unwrap());
 
     database.sql("INSERT INTO tutti_migration SELECT 99, 'future', now(), true, 'x', 0");
@@ -152,6 +157,7 @@ const RIGHTS: &str = "
     GRANT USAGE ON SCHEMA public TO ROLE;
     GRANT SELECT ON ALL TABLES IN SCHEMA public TO ROLE;
     GRANT INSERT ON definition, event, payload, request TO ROLE;
+    GRANT UPDATE (unused_since) ON definition TO ROLE;
     GRANT INSERT, UPDATE ON run, run_view, run_key, snapshot TO ROLE;
     GRANT INSERT, UPDATE, DELETE ON record, inbox, inbox_outcome, server TO ROLE;
     GRANT UPDATE ON slot TO ROLE;";

@@ -10,6 +10,7 @@ mod durable;
 mod engines;
 mod history;
 mod refusals;
+mod retention;
 mod sweep;
 mod upgrade;
 

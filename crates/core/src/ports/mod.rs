@@ -13,4 +13,5 @@ pub mod observer;
 pub mod payload;
 pub mod query;
 pub mod records;
+pub mod retention;
 pub mod store;

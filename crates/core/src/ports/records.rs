@@ -56,6 +56,8 @@ pub enum RecordKind {
     Token,
     /// A namespace.
     Namespace,
+    /// How long the runs of a namespace are kept.
+    Retention,
 }
 
 impl RecordKind {
@@ -68,6 +70,7 @@ impl RecordKind {
         Self::AgentSigns,
         Self::Token,
         Self::Namespace,
+        Self::Retention,
     ];
 
     /// The word that stands in stores; never changed.
@@ -81,6 +84,7 @@ impl RecordKind {
             Self::AgentSigns => "agent_signs",
             Self::Token => "token",
             Self::Namespace => "namespace",
+            Self::Retention => "retention",
         }
     }
 }

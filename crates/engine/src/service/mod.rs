@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod changes;
 mod errors;
+mod retention;
 mod runs;
 mod sessions;
 mod start;
@@ -19,6 +20,7 @@ use tutti_core::plan::{Plan, run_data};
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::health::{Health, ServerHealth};
 use tutti_core::ports::query::RunSummary;
+use tutti_core::ports::retention::Retention;
 use tutti_core::report::RunView;
 use tutti_core::run::decode;
 use tutti_core::schedule::StrategyDecision;
@@ -28,6 +30,7 @@ use tutti_core::workflow::Executor;
 
 pub use self::access::AccessService;
 pub use self::agents::{AgentService, CheckUrl};
+pub use self::retention::{Removed, RetentionService};
 pub use self::workflows::{Describer, WorkflowService};
 
 use self::errors::{of_engine, of_store};
@@ -59,6 +62,8 @@ pub struct RunService {
     engine: Engine,
     strategist: Strategist,
     options: ServiceOptions,
+    /// Knows what became of runs that are not there any more.
+    tombstones: Option<Arc<dyn Retention>>,
     /// The last strategy that was chosen, and when.
     decided: Arc<Mutex<Option<(Executor, Timestamp)>>>,
 }
@@ -67,7 +72,13 @@ impl RunService {
     /// The runs of this engine.
     #[must_use]
     pub fn new(engine: Engine, strategist: Strategist, options: ServiceOptions) -> Self {
-        Self { engine, strategist, options, decided: Arc::default() }
+        Self { engine, strategist, options, tombstones: None, decided: Arc::default() }
+    }
+
+    /// Who asks for a run that was removed is told so.
+    #[must_use]
+    pub fn with_tombstones(self, house: &RetentionService) -> Self {
+        Self { tombstones: Some(house.retention.clone()), ..self }
     }
 
     fn ports(&self) -> &Ports {
@@ -81,8 +92,10 @@ impl RunService {
     }
 
     async fn summary(&self, namespace: &Namespace, run: RunId) -> Result<RunSummary, RequestError> {
-        let found = self.ports().query.find(namespace, run).await.map_err(of_store)?;
-        found.ok_or_else(|| RequestError::NotFound(format!("run {run}")))
+        match self.ports().query.find(namespace, run).await.map_err(of_store)? {
+            Some(summary) => Ok(summary),
+            None => Err(retention::missing(self.tombstones.as_deref(), namespace, run).await?),
+        }
     }
 
     /// A run with its whole history taken in.

@@ -6,6 +6,7 @@ pub mod clock;
 mod differential;
 pub mod fleet;
 pub mod inbox;
+pub mod retention;
 pub mod store;
 pub mod transport;
 

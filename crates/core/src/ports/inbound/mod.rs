@@ -7,6 +7,7 @@ pub mod access;
 pub mod agents;
 mod error;
 pub mod health;
+pub mod retention;
 pub mod runs;
 pub mod values;
 pub mod views;
