@@ -21,8 +21,8 @@ Project chores. Usage: cargo xtask COMMAND
                  a PostgreSQL server is started for it, or is the one that TUTTI_BENCH_DATABASE_URL names
   bench api      measure a server as its clients see it: --quick or --json FILE
   figures        run known schedules at a twentieth of their length and check what they take; --quick checks less
-  chaos [ARGS]   kill and stop servers that share a PostgreSQL, and restart that, while callers go on; then check what is
-                 promised: --minutes N (1), --seed S
+  chaos [ARGS]   kill and stop servers that share a PostgreSQL, cut them off from it, swallow its answers and restart it,
+                 while callers go on; then check what is promised: --minutes N (1), --seed S
   sim [ARGS]     simulate faults: --seeds N [--from S] for many, --seed S for one with everything that happened
   docs           write the generated parts of docs/ anew: workflow reference, commands, limits
   fuzz [ARGS]    try odd inputs: TARGET (workflow, mapping, events; all unless named), --seconds N (60)

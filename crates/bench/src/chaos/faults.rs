@@ -173,6 +173,8 @@ impl Hand {
             }
             sleep(Duration::from_millis(100)).await;
         }
+        // One that kept its part all the time must see that first.
+        sleep(LEASE / 2).await;
     }
 
     /// The runs in flight, of one server or of all: those that can move by themselves.
