@@ -17,7 +17,8 @@ Project chores. Usage: cargo xtask COMMAND
 
   ci             everything a change must pass: fmt, clippy, tidy, docs, test, chaos; stops at the first failure
   test [ARGS]    prepare what the tests need, then run all of them; ARGS go to `cargo test`
-  bench [ARGS]   measure the engine: --quick, --only W1,W3, --store memory,sqlite,postgres, --json FILE, --against FILE;
+  bench [ARGS]   measure the engine: --quick, --only W1,W3, --store memory,sqlite,postgres, --in-flight 1,256 (of W1),
+                 --json FILE, --against FILE;
                  a PostgreSQL server is started for it, or is the one that TUTTI_BENCH_DATABASE_URL names
   bench api      measure a server as its clients see it: --quick or --json FILE
   figures        run known schedules at a twentieth of their length and check what they take; --quick checks less

@@ -1,7 +1,7 @@
 //! Measures the engine over its stores with agents in the same process that do nothing, or wait for a given time.
 //!
-//! `tutti-bench [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--json FILE] [--against FILE]`: a table on standard
-//! output, the same as JSON in FILE, and ratios to an earlier FILE. Run it by `cargo xtask bench`.
+//! `tutti-bench [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--in-flight 1,256] [--json FILE]
+//! [--against FILE]`: a table on standard output, the same as JSON in FILE, and ratios to an earlier FILE. Run it by `cargo xtask bench`.
 //! `api` measures a server as its clients see it, `chaos` breaks servers and checks what they promise.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a terminal")]
@@ -25,12 +25,14 @@ struct Options {
     quick: bool,
     only: Option<Vec<String>>,
     stores: Vec<StoreKind>,
+    /// Runs at once in W1, instead of the usual ones.
+    in_flight: Option<Vec<usize>>,
     json: Option<String>,
     against: Option<String>,
 }
 
 const USAGE: &str = "\
-usage: [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--json FILE] [--against FILE]
+usage: [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--in-flight 1,256] [--json FILE] [--against FILE]
        figures [--quick]
        api [--quick] [--json FILE]
        chaos [--minutes N] [--seed S]";
@@ -101,7 +103,7 @@ async fn measure(options: &Options) -> Result<(), String> {
             continue;
         }
         for store in &options.stores {
-            for row in workload.run(*store, options.quick).await? {
+            for row in workload.run(*store, options).await? {
                 table::print(&row, &earlier);
                 rows.push(row);
             }
@@ -118,6 +120,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         quick: false,
         only: None,
         stores: vec![StoreKind::Memory, StoreKind::Sqlite],
+        in_flight: None,
         json: None,
         against: None,
     };
@@ -127,6 +130,10 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--quick" => options.quick = true,
             "--only" => options.only = Some(value()?.split(',').map(str::to_owned).collect()),
             "--store" => options.stores = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "--in-flight" => {
+                let count = |text: &str| text.parse().map_err(|_| format!("{text} is not a number of runs"));
+                options.in_flight = Some(value()?.split(',').map(count).collect::<Result<_, _>>()?);
+            }
             "--json" => options.json = Some(value()?),
             "--against" => options.against = Some(value()?),
             _ => return Err(format!("{arg} is not an option")),

@@ -4,20 +4,21 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use tutti_core::ids::RunId;
 use tutti_core::plan::Plan;
-use tutti_core::ports::store::{Commit, CommitOutcome};
+use tutti_core::ports::store::{CommitOutcome, EncodedEvent};
 use tutti_core::workflow::parse;
 use tutti_testkit::given;
 
+use crate::Options;
 use crate::table::Row;
 use crate::world::{StoreKind, World};
 
 /// Times that short workloads are repeated; the median counts.
 const REPEATS: usize = 5;
 
-/// Bytes of an event where the store is measured alone: about what an event of an engine has.
-const EVENT_BYTES: usize = 200;
+/// Runs at once in W1.
+const IN_FLIGHT: [usize; 4] = [1, 64, 256, 1_024];
 
 /// A workload by name.
 pub struct Workload {
@@ -43,12 +44,12 @@ pub const WORKLOADS: &[Workload] = &[
 
 impl Workload {
     /// Measures it on a fresh store.
-    pub async fn run(&self, store: StoreKind, quick: bool) -> Result<Vec<Row>, String> {
+    pub async fn run(&self, store: StoreKind, options: &Options) -> Result<Vec<Row>, String> {
         match self.kind {
-            Kind::Chains => self.chains(store, quick).await,
+            Kind::Chains => self.chains(store, options).await,
             Kind::FanOutAndJoin => self.fan_out_and_join(store).await,
             Kind::Pipeline => self.pipeline(store).await,
-            Kind::LargeRun => self.large_run(store, quick).await,
+            Kind::LargeRun => self.large_run(store, options.quick).await,
         }
     }
 
@@ -60,75 +61,34 @@ impl Workload {
             figure: figure.into(),
             value,
             unit: unit.into(),
-            more_is_better: unit.ends_with("/s"),
+            more_is_better: unit.ends_with("/s") || unit == "%",
         }
     }
 
-    /// Chains of ten steps, many runs at once.
-    async fn chains(&self, store: StoreKind, quick: bool) -> Result<Vec<Row>, String> {
+    /// Chains of ten steps, many runs at once; after each, what the store alone takes of the same rows.
+    async fn chains(&self, store: StoreKind, options: &Options) -> Result<Vec<Row>, String> {
         const LENGTH: usize = 10;
         let plan = plan(&chain(LENGTH))?;
+        let span = Duration::from_millis(if options.quick { 1_000 } else { 4_000 });
         let mut rows = Vec::new();
-        for in_flight in [1_usize, 64, 256, 1_024] {
-            let span = Duration::from_millis(if quick { 1_000 } else { 4_000 });
+        for &in_flight in options.in_flight.as_deref().unwrap_or(&IN_FLIGHT) {
             let world = Arc::new(World::new(store, Duration::ZERO).await?);
-            let began = Instant::now();
-            let workers: Vec<_> = (0..in_flight)
-                .map(|_| {
-                    let (world, plan) = (world.clone(), plan.clone());
-                    tokio::spawn(async move {
-                        let mut runs = Vec::new();
-                        while began.elapsed() < span {
-                            let start = Instant::now();
-                            world.run(&plan).await?;
-                            runs.push(start.elapsed());
-                        }
-                        Ok::<_, String>(runs)
-                    })
-                })
-                .collect();
-            let mut runs = Vec::new();
-            for worker in workers {
-                runs.extend(worker.await.map_err(|e| e.to_string())??);
-            }
-            let steps = (runs.len() * LENGTH) as f64;
+            let (runs, took) = keep_busy(&world, &plan, in_flight, span).await?;
+            let step = world.events_of_a_step().await?;
+            drop(world);
+            let rate = (runs.len() * LENGTH) as f64 / took.as_secs_f64();
+            let time = median(runs).as_secs_f64() * 1e3 / LENGTH as f64;
+            let (alone_rate, alone_time) = commits_alone(store, in_flight, &step, span).await?;
             let case = format!("chain of {LENGTH}, {in_flight} in flight");
-            rows.push(self.row(store, case.clone(), "steps", steps / began.elapsed().as_secs_f64(), "steps/s"));
-            let per_step = median(runs).as_secs_f64() * 1e3 / LENGTH as f64;
-            rows.push(self.row(store, case, "time per step, p50", per_step, "ms"));
-            rows.extend(self.commits_alone(store, in_flight, span).await?);
+            let row = |figure, value, unit| self.row(store, case.clone(), figure, value, unit);
+            rows.push(row("steps", rate, "steps/s"));
+            rows.push(row("steps, the store alone", alone_rate, "steps/s"));
+            rows.push(row("of the store alone", rate / alone_rate * 100.0, "%"));
+            rows.push(row("time per step, p50", time, "ms"));
+            rows.push(row("one commit, p50", alone_time, "ms"));
+            rows.push(row("step ÷ commit", time / alone_time, ""));
         }
         Ok(rows)
-    }
-
-    /// What the store alone takes of the same: commits of as many runs as are in flight, one call after the other, each of
-    /// the two events of a step.
-    async fn commits_alone(&self, store: StoreKind, runs: usize, span: Duration) -> Result<Vec<Row>, String> {
-        let (stores, _kept) = store.fresh().await?;
-        let ids = 0..runs as u64;
-        for n in ids.clone() {
-            stores.runs.create(given::new_run(n)).await.map_err(|e| e.to_string())?;
-        }
-        let (mut calls, mut expected, began) = (Vec::new(), 2, Instant::now());
-        while began.elapsed() < span {
-            let start = Instant::now();
-            let mut commits: Vec<Commit> =
-                ids.clone().map(|n| given::commit(given::run_id(n), 1, expected, 2)).collect();
-            for event in commits.iter_mut().flat_map(|commit| &mut commit.events) {
-                event.blob = Bytes::from_static(&[0; EVENT_BYTES]);
-            }
-            let outcomes = stores.runs.commit(commits).await.map_err(|e| e.to_string())?;
-            if outcomes.iter().any(|outcome| *outcome != CommitOutcome::Committed) {
-                return Err("a commit was refused".to_owned());
-            }
-            calls.push(start.elapsed());
-            expected += 2;
-        }
-        let (commits, took) = (calls.len() * runs, began.elapsed().as_secs_f64());
-        let case = format!("commits of {runs} runs");
-        let rate = self.row(store, case.clone(), "steps, the store alone", commits as f64 / took, "steps/s");
-        let time = self.row(store, case, "time per call, p50", median(calls).as_secs_f64() * 1e3, "ms");
-        Ok(vec![rate, time])
     }
 
     /// A hundred steps at once and one that waits for them.
@@ -187,6 +147,68 @@ impl Workload {
         }
         Ok(median(times))
     }
+}
+
+/// Runs a plan again and again, so many at once: how long each took, and all of them.
+async fn keep_busy(
+    world: &Arc<World>,
+    plan: &Arc<Plan>,
+    in_flight: usize,
+    span: Duration,
+) -> Result<(Vec<Duration>, Duration), String> {
+    let began = Instant::now();
+    let workers: Vec<_> = (0..in_flight)
+        .map(|_| {
+            let (world, plan) = (world.clone(), plan.clone());
+            tokio::spawn(async move {
+                let mut runs = Vec::new();
+                while began.elapsed() < span {
+                    let start = Instant::now();
+                    world.run(&plan).await?;
+                    runs.push(start.elapsed());
+                }
+                Ok::<_, String>(runs)
+            })
+        })
+        .collect();
+    let mut runs = Vec::new();
+    for worker in workers {
+        runs.extend(worker.await.map_err(|e| e.to_string())??);
+    }
+    Ok((runs, began.elapsed()))
+}
+
+/// What a store takes without an engine: commits of as many runs as are in flight, one call after the other, each of the
+/// events of one step. Steps per second, and the median of a call in milliseconds.
+async fn commits_alone(
+    store: StoreKind,
+    runs: usize,
+    step: &[EncodedEvent],
+    span: Duration,
+) -> Result<(f64, f64), String> {
+    let (stores, _kept) = store.fresh().await?;
+    let ids: Vec<RunId> = (0..runs as u64).map(given::run_id).collect();
+    for n in 0..runs as u64 {
+        stores.runs.create(given::new_run(n)).await.map_err(|e| e.to_string())?;
+    }
+    let (mut calls, mut expected, began) = (Vec::new(), 2, Instant::now());
+    while began.elapsed() < span {
+        let start = Instant::now();
+        let commit = |run: &RunId| {
+            let mut commit = given::commit(*run, 1, expected, 0);
+            commit.events =
+                (expected + 1..).zip(step).map(|(seq, event)| EncodedEvent { seq, ..event.clone() }).collect();
+            commit
+        };
+        let outcomes = stores.runs.commit(ids.iter().map(commit).collect()).await.map_err(|e| e.to_string())?;
+        if outcomes.iter().any(|outcome| *outcome != CommitOutcome::Committed) {
+            return Err("a commit was refused".to_owned());
+        }
+        calls.push(start.elapsed());
+        expected += step.len() as u64;
+    }
+    let rate = (calls.len() * runs) as f64 / began.elapsed().as_secs_f64();
+    Ok((rate, median(calls).as_secs_f64() * 1e3))
 }
 
 fn chain(length: usize) -> String {

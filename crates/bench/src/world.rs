@@ -17,8 +17,9 @@ use tutti_core::ports::agent::{
 };
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::observer::NoObserver;
-use tutti_core::ports::store::StoreError;
-use tutti_core::run::{Event, Origin};
+use tutti_core::ports::query::{ListRuns, RunQuery};
+use tutti_core::ports::store::{EncodedEvent, StoreError, StoredEvent};
+use tutti_core::run::{Event, Origin, kind_name};
 use tutti_core::schedule::{StrategyDecision, StrategyReason};
 use tutti_core::time::Timestamp;
 use tutti_core::value::Json;
@@ -85,6 +86,7 @@ impl FromStr for StoreKind {
 /// An engine and what it stands on.
 pub struct World {
     pub engine: Engine,
+    query: Arc<dyn RunQuery>,
     _kept: Kept,
 }
 
@@ -105,6 +107,7 @@ impl World {
     /// An engine over a fresh store and these agents.
     pub async fn over(store: StoreKind, agents: Arc<dyn AgentTransport>) -> Result<Self, String> {
         let (stores, kept) = store.fresh().await?;
+        let query = stores.query.clone();
         let ports = Ports {
             store: stores.runs,
             payloads: stores.payloads,
@@ -123,7 +126,18 @@ impl World {
             capabilities: vec!["c".parse().map_err(|_| "a valid name")?],
         });
         let options = EngineOptions { max_in_flight: 1_000_000, ..EngineOptions::default() };
-        Ok(Self { engine: Engine::start(ports, registry, options), _kept: kept })
+        Ok(Self { engine: Engine::start(ports, registry, options), query, _kept: kept })
+    }
+
+    /// What one step of a chain wrote that was run here: that it is complete, and the start of the next one.
+    pub async fn events_of_a_step(&self) -> Result<Vec<EncodedEvent>, String> {
+        let newest = ListRuns { limit: 1, ..ListRuns::default() };
+        let page = self.query.list(newest).await.map_err(|e| e.to_string())?;
+        let run = page.runs.first().ok_or("nothing was run")?.run;
+        let events = self.query.events(run, 1, 1_000).await.map_err(|e| e.to_string())?;
+        let complete = |event: &StoredEvent| kind_name(event.event.kind) == Some("StepCompleted");
+        let step = events.into_iter().skip_while(|event| !complete(event)).take(2);
+        Ok(step.map(|stored| stored.event).collect())
     }
 
     /// Runs a plan in parallel to its good end.
