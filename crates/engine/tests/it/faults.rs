@@ -1,14 +1,18 @@
 //! What the engine does when it dies, when its store fails, and when another owner takes a run.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tutti_adapters_memory::MemoryStore;
 use tutti_core::ids::RunId;
+use tutti_core::limits::STORE_ANSWER;
 use tutti_core::ports::clock::Clock;
+use tutti_core::ports::inbound::RequestError;
+use tutti_core::ports::inbound::runs::Runs as _;
 use tutti_core::ports::payload::PayloadStore;
+use tutti_core::ports::query::{ListRuns, RunQuery as _};
 use tutti_core::ports::store::{
     ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
 };
@@ -16,6 +20,7 @@ use tutti_core::run::{Command, Event, FORMAT, Order, Rejection, RunStatus};
 use tutti_core::value::PayloadRef;
 use tutti_engine::{EngineError, EngineOptions, Ports, TakeOver, Update, load};
 
+use crate::service::{followed, request, service};
 use crate::support::{Scripted, Step, World, plan, run_to_end, start, until};
 
 const CHAIN: &str = concat!(
@@ -123,13 +128,33 @@ async fn restarts_in_good_order_are_not_counted_against_a_run() {
 async fn commits_in_doubt_are_repeated_and_recorded_once() {
     let world = World::new(Scripted::new(|_, _| Step::Answer("1")));
     let plan = plan(CHAIN);
-    let store =
-        Arc::new(Flaky { inner: world.store.clone(), calls: AtomicU32::new(0), lost_claims: AtomicU32::new(0) });
+    let store = Arc::new(Flaky::new(&world));
     let engine = world.engine_on(Ports { store: store.clone(), ..world.ports() }, EngineOptions::default());
     let (run, seen) = run_to_end(&engine, &plan).await;
     assert_eq!(world.state(run, &plan).await.status(), RunStatus::Completed);
     assert_eq!(seen, world.history(run).await);
     assert!(store.calls.load(Ordering::SeqCst) >= 8, "every call failed once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_starts_a_run_while_the_store_is_away_is_answered_and_the_same_request_starts_one_run() {
+    let world = World::new(Scripted::new(|_, _| Step::Answer("1")));
+    let store = Arc::new(Flaky { is_away: AtomicBool::new(true), ..Flaky::new(&world) });
+    let engine = world.engine_on(Ports { store: store.clone(), ..world.ports() }, EngineOptions::default());
+    let runs = service(engine);
+    let begun = tokio::time::Instant::now();
+    let asked = || request(1, "id: w\nsteps: [{id: s, capability: c}]", "");
+    let refused = runs.start(asked()).await;
+    assert!(matches!(refused, Err(RequestError::Unavailable(_))), "{refused:?}");
+    assert_eq!(begun.elapsed().as_secs(), STORE_ANSWER.as_secs());
+    store.is_away.store(false, Ordering::SeqCst);
+    let started = runs.start(asked()).await.unwrap();
+    let seen = followed(&runs, started.run, 1).await;
+    assert!(seen.iter().copied().eq(1..=seen.len() as u64));
+    // The engine went on trying for the first caller.
+    tokio::time::sleep(STORE_ANSWER).await;
+    let kept = world.store.list(ListRuns::default()).await.unwrap().runs;
+    assert_eq!(kept.iter().map(|line| line.run).collect::<Vec<_>>(), [started.run]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +166,7 @@ async fn a_run_whose_claims_were_not_answered_is_taken_over_as_one_that_was_clai
     let mut watch = engine.watch(run);
     engine.start_run_as(run, start(&plan)).await.unwrap();
     until(&mut watch, |event| matches!(event, Event::TaskAssigned(t) if t.step.as_str() == "b")).await;
-    let store = Flaky { inner: world.store.clone(), calls: AtomicU32::new(0), lost_claims: AtomicU32::new(5) };
+    let store = Flaky { lost_claims: AtomicU32::new(5), ..Flaky::new(&world) };
     let next = world.engine_on(Ports { store: Arc::new(store), ..world.ports() }, EngineOptions::default());
     for _ in 0..5 {
         assert!(matches!(next.take_over(run).await, Err(EngineError::Store(StoreError::Unavailable(_)))));
@@ -244,14 +269,20 @@ impl PayloadStore for Forged {
     }
 }
 
-/// Fails every call once, after or before doing what was asked in turn. Of claims so many are done and not answered.
+/// Fails every call once, after or before doing what was asked in turn. Of claims so many are done and not answered; while
+/// it is away, nothing is created.
 struct Flaky {
     inner: Arc<MemoryStore>,
     calls: AtomicU32,
     lost_claims: AtomicU32,
+    is_away: AtomicBool,
 }
 
 impl Flaky {
+    fn new(world: &World) -> Self {
+        let (inner, none) = (world.store.clone(), || AtomicU32::new(0));
+        Self { inner, calls: none(), lost_claims: none(), is_away: AtomicBool::new(false) }
+    }
     fn turn(&self) -> u32 {
         self.calls.fetch_add(1, Ordering::SeqCst) % 3
     }
@@ -263,6 +294,9 @@ impl Flaky {
 #[async_trait]
 impl RunStore for Flaky {
     async fn create(&self, run: NewRun) -> Result<Creation, StoreError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Self::lost();
+        }
         match self.turn() {
             0 => self.inner.create(run).await.and_then(|_| Self::lost()),
             1 => Self::lost(),
