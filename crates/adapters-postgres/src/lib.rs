@@ -17,6 +17,7 @@ mod fleet;
 mod hints;
 mod hosts;
 mod inbox;
+mod inspect;
 mod lock;
 mod open;
 mod read;
@@ -24,6 +25,7 @@ mod records;
 mod retention;
 mod rows;
 mod schema;
+mod surroundings;
 mod text;
 mod write;
 
@@ -38,6 +40,7 @@ use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::fleet::{Fleet, Member, Standing};
 use tutti_core::ports::frame;
 use tutti_core::ports::inbox::{Consumed, Inbox, InboxItem};
+use tutti_core::ports::inspect::{Crew, Glance, Inspect, KeptRun, Surroundings, Survey, Waiting};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
@@ -88,6 +91,7 @@ pub struct Postgres {
     writers: Option<Connections>,
     creations: Option<Creations>,
     fleet: Option<fleet::Lines>,
+    allows_unsafe_durability: bool,
     /// Definitions that were seen to be kept.
     definitions: Mutex<HashSet<Digest>>,
     _lock: Option<EngineLock>,
@@ -120,8 +124,9 @@ impl Postgres {
                 (Some(writers), Some(fleet::Lines::new(&address.sessions(Purpose::Lease))), Some(lock))
             }
         };
-        let creations = writers.clone().map(Creations::start);
-        Ok(Self { readers, writers, creations, fleet, definitions: Mutex::default(), _lock: lock })
+        let (creations, definitions) = (writers.clone().map(Creations::start), Mutex::default());
+        let allows_unsafe_durability = address.allows_unsafe_durability();
+        Ok(Self { readers, writers, creations, fleet, allows_unsafe_durability, definitions, _lock: lock })
     }
 
     async fn write<A, T>(&self, asked: A, work: Work<A, T>) -> Result<T, StoreError>
@@ -333,6 +338,33 @@ impl Fleet for Postgres {
 
     async fn leave(&self, member: &Member) -> Result<(), StoreError> {
         self.fleet()?.changes.run(member.clone(), |db, member| Box::pin(fleet::leave(db, member))).await
+    }
+}
+
+#[async_trait]
+impl Inspect for Postgres {
+    async fn survey(&self, query: Survey) -> Result<Vec<Glance>, StoreError> {
+        self.readers.read(query, |db, query| Box::pin(inspect::survey(db, query))).await
+    }
+
+    async fn kept(&self, run: RunId) -> Result<Option<KeptRun>, StoreError> {
+        self.readers.read(run, |db, run| Box::pin(inspect::kept(db, run))).await
+    }
+
+    async fn waiting(&self, before: Timestamp, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+        self.readers.read((before, limit), |db, asked| Box::pin(inspect::waiting(db, asked))).await
+    }
+
+    async fn oldest_outcome(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read((), |db, asked| Box::pin(inspect::oldest_outcome(db, asked))).await
+    }
+
+    async fn crew(&self) -> Result<Option<Crew>, StoreError> {
+        self.readers.read((), |db, asked| Box::pin(inspect::crew(db, asked))).await
+    }
+
+    async fn surroundings(&self, _thorough: bool) -> Result<Surroundings, StoreError> {
+        self.readers.read(self.allows_unsafe_durability, |db, allows| Box::pin(surroundings::look(db, allows))).await
     }
 }
 

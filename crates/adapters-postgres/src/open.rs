@@ -9,7 +9,7 @@ use crate::error::classify;
 const OLDEST: i32 = 150_000;
 
 /// Settings by which a server can lose what it acknowledged.
-const DURABILITY: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
+pub const DURABILITY: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
 
 /// Checks the server's version and how it keeps texts.
 pub async fn check_server(db: &mut PgConnection) -> Result<(), StoreError> {

@@ -49,6 +49,23 @@ pub async fn check(db: &mut PgConnection) -> Result<(), StoreError> {
     }
 }
 
+/// The tables, indexes and views that the migrations make.
+pub fn relations() -> Vec<String> {
+    let words = |sql: &'static str| sql.lines().filter(|line| line.starts_with("CREATE ") || line.starts_with("DROP "));
+    let mut names: Vec<String> = Vec::new();
+    for line in MIGRATIONS.iter().flat_map(|(_, sql)| words(sql)) {
+        let mut words = line.split_whitespace().map(|word| word.trim_end_matches(';'));
+        let makes = words.next() == Some("CREATE");
+        // `OR REPLACE`, `UNIQUE` and `CONCURRENTLY` stand between the verb and the name.
+        let name = words.skip_while(|word| !matches!(*word, "TABLE" | "INDEX" | "VIEW")).nth(1).unwrap_or_default();
+        names.retain(|known| known != name);
+        if makes && !name.is_empty() {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
 fn migrator(migrations: &[(&'static str, &'static str)]) -> Migrator {
     let migrations = (1..).zip(migrations).map(|(version, (name, sql))| {
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
@@ -96,5 +113,21 @@ fn failed(error: MigrateError) -> StoreError {
             other => other,
         },
         other => StoreError::Permanent(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_migrations_make_is_known_by_name() {
+        let names = relations();
+        for name in ["run", "run_view_namespace", "event", "history", "inbox_slot", "slot"] {
+            assert!(names.iter().any(|known| known == name), "{name} is not in {names:?}");
+        }
+        let made =
+            MIGRATIONS.iter().flat_map(|(_, sql)| sql.lines()).filter(|line| line.starts_with("CREATE ")).count();
+        assert!(names.len() <= made && names.iter().all(|name| name.starts_with(|c: char| c.is_ascii_lowercase())));
     }
 }

@@ -7,6 +7,7 @@
 mod error;
 mod filter;
 mod inbox;
+mod inspect;
 mod open;
 mod read;
 mod readers;
@@ -26,6 +27,7 @@ use tutti_core::ids::{Namespace, RequestId, RunId};
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::frame;
 use tutti_core::ports::inbox::{Consumed, Inbox, InboxItem};
+use tutti_core::ports::inspect::{Crew, Glance, Inspect, KeptRun, Surroundings, Survey, Waiting};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{ListRuns, RunCounts, RunPage, RunQuery, RunSummary};
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordStore};
@@ -244,6 +246,34 @@ impl RecordStore for Sqlite {
     async fn delete(&self, key: &RecordKey, revision: u64) -> Result<bool, StoreError> {
         let key = key.clone();
         self.write(1, 0, move |db| records::delete(db, &key, revision)).await
+    }
+}
+
+#[async_trait]
+impl Inspect for Sqlite {
+    async fn survey(&self, query: Survey) -> Result<Vec<Glance>, StoreError> {
+        self.readers.run(move |db| inspect::survey(db, &query)).await
+    }
+
+    async fn kept(&self, run: RunId) -> Result<Option<KeptRun>, StoreError> {
+        self.readers.run(move |db| inspect::kept(db, run)).await
+    }
+
+    async fn waiting(&self, before: Timestamp, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+        self.readers.run(move |db| inspect::waiting(db, before, limit)).await
+    }
+
+    async fn oldest_outcome(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.run(inspect::oldest_outcome).await
+    }
+
+    async fn crew(&self) -> Result<Option<Crew>, StoreError> {
+        Ok(None)
+    }
+
+    async fn surroundings(&self, thorough: bool) -> Result<Surroundings, StoreError> {
+        let path = self.readers.path().to_path_buf();
+        self.readers.run(move |db| inspect::surroundings(db, &path, thorough)).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! A few connections that only read, beside the one that writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
@@ -25,6 +25,11 @@ impl Readers {
     /// Starts with the connection that showed that the file can be read.
     pub fn new(path: PathBuf, first: Connection) -> Self {
         Self { path, places: Arc::new(Semaphore::new(CONNECTIONS)), idle: Arc::new(Mutex::new(vec![first])) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Reads. Each statement sees whole commits only, and all that were acknowledged before.

@@ -52,6 +52,13 @@ pub fn check(db: &Connection) -> Result<(), StoreError> {
     }
 }
 
+/// A database of its own with this build's tables, to compare others with.
+pub fn fresh() -> Result<Connection, StoreError> {
+    let mut db = Connection::open_in_memory().map_err(|error| classify(&error))?;
+    migrate(&mut db)?;
+    Ok(db)
+}
+
 fn migrate_to(db: &mut Connection, migrations: &[Migration]) -> Result<(), StoreError> {
     let version = applied(db, migrations)?;
     for (number, migration) in (1_u32..).zip(migrations).skip(version) {

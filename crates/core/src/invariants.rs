@@ -1,9 +1,13 @@
-//! The promises of a run as named checks over its history. The simulator runs them after every step, tests after every
-//! run, and an operator's check on a live store.
+//! The promises of a run as named checks over its history, and over what a store keeps beside it. The simulator runs them
+//! after every step, tests after every run, and an operator's check on a live store.
 
-use std::collections::{HashMap, HashSet};
+mod kept;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use self::kept::{check_glance, check_kept};
+use crate::ids::StepPath;
 use crate::plan::{Plan, StepIndex};
 use crate::ports::store::StoredEvent;
 use crate::run::{Event, Phase, Recorded, RunState, evolve, fold};
@@ -29,34 +33,126 @@ fn ensure(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String)
 /// # Errors
 /// The first [`Violation`] found.
 pub fn check_history(plan: &Arc<Plan>, events: &[Recorded]) -> Result<RunState, Violation> {
-    history_is_contiguous(events)?;
-    ended_runs_never_change(events)?;
-    results_are_recorded_once(events)?;
-    attempts_are_numbered_and_bounded(plan, events)?;
-    let first = events.get(..1).and_then(|first| fold(plan, first)).ok_or_else(|| Violation {
-        invariant: "history_is_contiguous",
-        detail: "the first event is not the creation of the run".into(),
-    })?;
-    let mut state = first;
-    for recorded in &events[1..] {
-        steps_start_after_their_dependencies(&state, recorded)?;
-        waits_are_kept(&state, recorded)?;
-        evolve(&mut state, recorded, &mut Vec::new());
-        width_is_respected(&state, recorded)?;
-        steps_that_run_alone_do(&state, recorded)?;
-        counts_agree(&state)?;
-    }
-    run_ends_when_nothing_is_left(&state)?;
-    Ok(state)
+    let mut check = HistoryCheck::new(plan.clone());
+    events.iter().try_for_each(|recorded| check.next(recorded))?;
+    check.end()
 }
 
-/// A run's events are numbered from 1 without a gap or a duplicate.
-///
-/// # Errors
-/// [`Violation`].
-pub fn history_is_contiguous(events: &[Recorded]) -> Result<(), Violation> {
-    let gap = events.iter().zip(1..).find(|(event, seq)| event.seq != *seq);
-    ensure(gap.is_none(), "history_is_contiguous", || format!("{gap:?}"))
+/// Checks a history event by event, so that it need not be in memory at once.
+#[derive(Debug)]
+pub struct HistoryCheck {
+    plan: Arc<Plan>,
+    /// What the events so far fold to.
+    state: Option<RunState>,
+    /// The event before, if it ended the run: its number, and whether a reopening may follow.
+    over: Option<(u64, bool)>,
+    /// Steps that ended in this generation; true for those that are complete.
+    ended: HashMap<StepPath, bool>,
+    /// The last attempt of each step in this generation, and whether it is open.
+    attempts: HashMap<StepPath, (u32, bool)>,
+}
+
+impl HistoryCheck {
+    /// Nothing is read yet.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Self { plan, state: None, over: None, ended: HashMap::new(), attempts: HashMap::new() }
+    }
+
+    /// The state after the events so far; `None` before the first.
+    #[must_use]
+    pub const fn state(&self) -> Option<&RunState> {
+        self.state.as_ref()
+    }
+
+    /// Checks the next event, in the order of the history.
+    ///
+    /// # Errors
+    /// The first [`Violation`] found. Nothing can be said of what follows it.
+    pub fn next(&mut self, recorded: &Recorded) -> Result<(), Violation> {
+        self.history_is_contiguous(recorded)?;
+        self.ended_runs_never_change(recorded)?;
+        self.results_are_recorded_once(recorded)?;
+        self.attempts_are_numbered_and_bounded(recorded)?;
+        let Some(state) = &mut self.state else {
+            self.state = fold(&self.plan, std::slice::from_ref(recorded));
+            return ensure(self.state.is_some(), "history_is_contiguous", || {
+                "the first event is not the creation of the run".into()
+            });
+        };
+        steps_start_after_their_dependencies(state, recorded)?;
+        waits_are_kept(state, recorded)?;
+        evolve(state, recorded, &mut Vec::new());
+        width_is_respected(state, recorded)?;
+        steps_that_run_alone_do(state, recorded)?;
+        counts_agree(state)
+    }
+
+    /// Checks the end of the history and gives the state that it folds to.
+    ///
+    /// # Errors
+    /// The first [`Violation`] found.
+    pub fn end(self) -> Result<RunState, Violation> {
+        let state = self
+            .state
+            .ok_or_else(|| Violation { invariant: "history_is_contiguous", detail: "it has no beginning".into() })?;
+        run_ends_when_nothing_is_left(&state)?;
+        Ok(state)
+    }
+
+    /// A run's events are numbered from 1 without a gap or a duplicate.
+    fn history_is_contiguous(&self, next: &Recorded) -> Result<(), Violation> {
+        let expected = self.state.as_ref().map_or(1, |state| state.seq() + 1);
+        ensure(next.seq == expected, "history_is_contiguous", || format!("event {} follows {}", next.seq, expected - 1))
+    }
+
+    /// A completed, cancelled or terminated run has no later event; a failed one none but its reopening.
+    fn ended_runs_never_change(&mut self, next: &Recorded) -> Result<(), Violation> {
+        if let Some((seq, failed)) = self.over {
+            let reopens = failed && matches!(next.event, Event::RunReopened(_));
+            ensure(reopens, "ended_runs_never_change", || format!("events follow number {seq}"))?;
+        }
+        self.over = next.event.ends_run().then_some((next.seq, matches!(next.event, Event::RunFailed(_))));
+        Ok(())
+    }
+
+    /// Each step has at most one result, and none after it failed for good, unless the run was reopened in between.
+    fn results_are_recorded_once(&mut self, next: &Recorded) -> Result<(), Violation> {
+        let (step, completes) = match &next.event {
+            Event::StepCompleted(completed) => (&completed.step, true),
+            Event::StepFailed(failed) => (&failed.step, false),
+            Event::RunReopened(_) => {
+                // What failed begins anew; what is complete stays.
+                self.ended.retain(|_, completed| *completed);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let again = self.ended.insert(step.clone(), completes).is_some();
+        ensure(!again, "results_are_recorded_once", || format!("step {step} at event {}", next.seq))
+    }
+
+    /// Attempts of a step are numbered 1, 2, 3, one under way at a time, and no more than its policy allows.
+    fn attempts_are_numbered_and_bounded(&mut self, next: &Recorded) -> Result<(), Violation> {
+        const NAME: &str = "attempts_are_numbered_and_bounded";
+        let (step, attempt, starts) = match &next.event {
+            Event::AttemptStarted(started) => (&started.step, started.attempt, true),
+            Event::AttemptFailed(failed) => (&failed.step, failed.attempt, false),
+            Event::StepCompleted(completed) => (&completed.step, completed.attempt, false),
+            Event::RunReopened(_) => {
+                self.attempts.clear();
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let (number, open) = self.attempts.get(step).copied().unwrap_or((0, false));
+        let fits = if starts || !open { attempt == number + 1 && !open } else { attempt == number };
+        ensure(fits, NAME, || format!("attempt {attempt} of {step} after {number} at event {}", next.seq))?;
+        let allowed = self.plan.find(step).map_or(u32::MAX, |index| self.plan.step(index).retry.max_attempts);
+        ensure(attempt <= allowed, NAME, || format!("attempt {attempt} of {step}, {allowed} are allowed"))?;
+        self.attempts.insert(step.clone(), (attempt, starts));
+        Ok(())
+    }
 }
 
 /// After a claim no older epoch commits: epochs never fall along a history.
@@ -66,70 +162,6 @@ pub fn history_is_contiguous(events: &[Recorded]) -> Result<(), Violation> {
 pub fn epochs_never_fall(events: &[StoredEvent]) -> Result<(), Violation> {
     let fall = events.windows(2).find(|pair| pair[1].epoch < pair[0].epoch);
     ensure(fall.is_none(), "epochs_never_fall", || format!("after event {}", fall.map_or(0, |pair| pair[0].event.seq)))
-}
-
-/// A completed, cancelled or terminated run has no later event; a failed one none but its reopening.
-///
-/// # Errors
-/// [`Violation`].
-pub fn ended_runs_never_change(events: &[Recorded]) -> Result<(), Violation> {
-    let reopens = |end: &Event, next: &Event| matches!((end, next), (Event::RunFailed(_), Event::RunReopened(_)));
-    let after = events.windows(2).find(|pair| pair[0].event.ends_run() && !reopens(&pair[0].event, &pair[1].event));
-    ensure(after.is_none(), "ended_runs_never_change", || {
-        format!("events follow number {}", after.map_or(0, |pair| pair[0].seq))
-    })
-}
-
-/// Each step has at most one result, and none after it failed for good, unless the run was reopened in between.
-///
-/// # Errors
-/// [`Violation`].
-pub fn results_are_recorded_once(events: &[Recorded]) -> Result<(), Violation> {
-    let mut ended = HashSet::new();
-    for recorded in events {
-        let step = match &recorded.event {
-            Event::StepCompleted(completed) => &completed.step,
-            Event::StepFailed(failed) => &failed.step,
-            Event::RunReopened(_) => {
-                // What failed begins anew; what is complete stays.
-                ended.retain(|(_, completed)| *completed);
-                continue;
-            }
-            _ => continue,
-        };
-        let again = ended.contains(&(step, true)) || ended.contains(&(step, false));
-        ended.insert((step, matches!(recorded.event, Event::StepCompleted(_))));
-        ensure(!again, "results_are_recorded_once", || format!("step {step} at event {}", recorded.seq))?;
-    }
-    Ok(())
-}
-
-/// Attempts of a step are numbered 1, 2, 3, one under way at a time, and no more than its policy allows.
-///
-/// # Errors
-/// [`Violation`].
-pub fn attempts_are_numbered_and_bounded(plan: &Plan, events: &[Recorded]) -> Result<(), Violation> {
-    const NAME: &str = "attempts_are_numbered_and_bounded";
-    let mut last: HashMap<_, (u32, bool)> = HashMap::new();
-    for recorded in events {
-        let (step, attempt, starts) = match &recorded.event {
-            Event::AttemptStarted(started) => (&started.step, started.attempt, true),
-            Event::AttemptFailed(failed) => (&failed.step, failed.attempt, false),
-            Event::StepCompleted(completed) => (&completed.step, completed.attempt, false),
-            Event::RunReopened(_) => {
-                last.clear();
-                continue;
-            }
-            _ => continue,
-        };
-        let (number, open) = last.get(step).copied().unwrap_or((0, false));
-        let fits = if starts || !open { attempt == number + 1 && !open } else { attempt == number };
-        ensure(fits, NAME, || format!("attempt {attempt} of {step} after {number} at event {}", recorded.seq))?;
-        let allowed = plan.find(step).map_or(u32::MAX, |index| plan.step(index).retry.max_attempts);
-        ensure(attempt <= allowed, NAME, || format!("attempt {attempt} of {step}, {allowed} are allowed"))?;
-        last.insert(step, (attempt, starts));
-    }
-    Ok(())
 }
 
 /// A step starts only after all its dependencies are complete.

@@ -14,6 +14,7 @@ use tutti_core::limits::STORE_PATIENCE;
 use tutti_core::ports::agent::AgentTransport;
 use tutti_core::ports::fleet::Fleet;
 use tutti_core::ports::inbox::Inbox;
+use tutti_core::ports::inspect::Inspect;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
@@ -176,6 +177,24 @@ impl StoreSpec {
     /// A store that is not there or cannot be used.
     pub async fn open_reader(&self) -> Result<Reader> {
         self.look().await.map(|store| store.reader())
+    }
+
+    /// Opens the store to look whether it is sound.
+    ///
+    /// # Errors
+    /// A store that is not there or cannot be used.
+    pub async fn open_to_inspect(&self) -> Result<(Reader, Arc<dyn Inspect>)> {
+        match self {
+            Self::Memory => Err(gone()),
+            Self::Sqlite(path) => {
+                let store = Arc::new(open(path.clone(), OpenMode::ReadOnly).await?);
+                Ok((Store::shared(&store).reader(), store))
+            }
+            Self::Postgres(address) => {
+                let store = Arc::new(connect(address, postgres::OpenMode::ReadOnly).await?);
+                Ok((Store::shared(&store).reader(), store))
+            }
+        }
     }
 
     /// Opens the store to look on, whole; nothing can be written.

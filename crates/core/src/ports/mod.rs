@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod frame;
 pub mod inbound;
 pub mod inbox;
+pub mod inspect;
 pub mod observer;
 pub mod payload;
 pub mod query;

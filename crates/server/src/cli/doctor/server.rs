@@ -15,7 +15,7 @@ use crate::clock::SystemClock;
 use crate::remote;
 
 /// Asks a server how it is.
-pub(super) async fn look(url: &str, findings: &mut Findings) {
+pub(super) async fn look(url: &str, namespace: &Namespace, findings: &mut Findings) {
     let client = match remote::client(url) {
         Ok(client) => client,
         Err(failure) => return findings.failed("server", &failure),
@@ -33,15 +33,15 @@ pub(super) async fn look(url: &str, findings: &mut Findings) {
             health.active_attempts
         ),
     );
-    match role(&client).await {
+    match role(&client, namespace).await {
         Ok(role) => findings.ok("caller", format!("may do what the role {role} allows")),
         Err(error) => findings.failed("caller", &remote::failure(url, error)),
     }
-    runs(&client, url, findings).await;
+    runs(&client, url, namespace, findings).await;
 }
 
 /// What the caller may do: found out by asking for what changes nothing, whoever asks. Who may not is told so first.
-async fn role(client: &ApiClient) -> Result<Role, ApiError> {
+async fn role(client: &ApiClient, namespace: &Namespace) -> Result<Role, ApiError> {
     let may = |answer: Result<(), ApiError>| match answer {
         Ok(()) | Err(ApiError::Refused(_)) => Ok(true),
         Err(ApiError::Denied(_)) => Ok(false),
@@ -50,7 +50,7 @@ async fn role(client: &ApiClient) -> Result<Role, ApiError> {
     if may(client.list_tokens().await.map(drop))? {
         return Ok(Role::Admin);
     }
-    let (namespace, request) = (Namespace::default(), SystemClock.request_id());
+    let (namespace, request) = (namespace.clone(), SystemClock.request_id());
     // No file: refused whoever asks.
     let nothing = RegisterWorkflow { namespace: namespace.clone(), request, text: String::new(), by: String::new() };
     if may(client.register_workflow(nothing).await.map(drop))? {
@@ -64,8 +64,8 @@ async fn role(client: &ApiClient) -> Result<Role, ApiError> {
 }
 
 /// How many runs there are, and whether some need somebody.
-async fn runs(client: &ApiClient, url: &str, findings: &mut Findings) {
-    let counts = match client.count(&Namespace::default(), &RunFilter::default()).await {
+async fn runs(client: &ApiClient, url: &str, namespace: &Namespace, findings: &mut Findings) {
+    let counts = match client.count(namespace, &RunFilter::default()).await {
         Ok(counts) => counts,
         Err(StoreError::Permanent(why)) => {
             return findings.failed("runs", &remote::failure(url, ApiError::Denied(why)));

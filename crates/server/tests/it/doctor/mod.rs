@@ -1,6 +1,11 @@
 //! `tutti doctor`: what is wrong is found and named, with what to do.
 
+mod damage;
+mod load;
+mod surroundings;
+
 use serde_json::Value;
+use tutti_testkit::postgres::Database;
 
 use crate::host::{AGENTS, CHAIN, Host};
 use crate::support::{Done, EXAMPLE, Place, workflow};
@@ -18,6 +23,80 @@ fn doctor(place: &Place, more: &[&str], code: i32) -> Value {
     let next = |finding: &Value| finding["state"] == "ok" || finding["next"].is_string();
     assert!(json["findings"].as_array().unwrap().iter().all(next), "what is not right says what to do: {json:#}");
     json
+}
+
+/// A store to look at, and to damage.
+enum Store {
+    Sqlite(Place),
+    Postgres(Place, Database),
+}
+
+impl Store {
+    fn sqlite() -> Self {
+        Self::Sqlite(Place::new())
+    }
+
+    fn postgres() -> Self {
+        let (place, database) = (Place::new(), Database::fresh());
+        place.tutti(&["migrate", "--store", &database.url()]).expect(0);
+        Self::Postgres(place, database)
+    }
+
+    fn place(&self) -> &Place {
+        match self {
+            Self::Sqlite(place) | Self::Postgres(place, _) => place,
+        }
+    }
+
+    /// How it is named in a command.
+    fn flag(&self) -> [String; 2] {
+        let store = match self {
+            Self::Sqlite(_) => "sqlite:.tutti/tutti.db".to_owned(),
+            Self::Postgres(_, database) => database.url(),
+        };
+        ["--store".to_owned(), store]
+    }
+
+    /// A server on it.
+    fn serve(&self, id: &str) -> Host {
+        self.place().write("fleet.toml", &format!("[fleet]\nserver_id = \"{id}\"\nlease_seconds = 1\n"));
+        let [flag, store] = self.flag();
+        Host::with(self.place(), &["--config", "fleet.toml", &flag, &store])
+    }
+
+    /// Looks at it.
+    fn doctor(&self, more: &[&str], code: i32) -> Value {
+        let [flag, store] = self.flag();
+        doctor(self.place(), &[&[flag.as_str(), store.as_str()], more].concat(), code)
+    }
+
+    /// Changes it behind the product's back.
+    fn sql(&self, statement: &str) {
+        match self {
+            Self::Postgres(_, database) => drop(database.sql(statement)),
+            Self::Sqlite(place) => {
+                let db = rusqlite::Connection::open(place.path().join(".tutti/tutti.db")).unwrap();
+                db.pragma_update(None, "foreign_keys", false).unwrap();
+                db.execute_batch(statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+            }
+        }
+    }
+
+    /// A run's id as a statement has it.
+    fn id(&self, run: &str) -> String {
+        match self {
+            Self::Postgres(..) => format!("'{run}'"),
+            Self::Sqlite(_) => format!("x'{}'", run.replace('-', "")),
+        }
+    }
+
+    /// Bytes as a statement has them.
+    fn bytes(&self, hex: &str) -> String {
+        match self {
+            Self::Postgres(..) => format!("'\\x{hex}'"),
+            Self::Sqlite(_) => format!("x'{hex}'"),
+        }
+    }
 }
 
 #[test]
