@@ -4,6 +4,7 @@
 //! processes read beside it, and may leave commands for its runs. The file is in write-ahead mode and is synced before a call is answered, so that what was
 //! acknowledged survives the death of the process and of the machine.
 
+mod backup;
 mod error;
 mod filter;
 mod inbox;
@@ -38,6 +39,7 @@ use tutti_core::ports::store::{
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, PayloadRef};
 
+pub use crate::backup::{Copied, backup};
 use crate::error::Outcome;
 use crate::open::EngineLock;
 use crate::readers::Readers;

@@ -74,8 +74,7 @@ impl Server {
         initdb.args(init).arg(folder.join("data")).stdin(Stdio::null());
         let done = as_user(user, &mut initdb, &folder).output().unwrap();
         assert!(done.status.success(), "initdb: {}", String::from_utf8_lossy(&done.stderr));
-        let settings = ["max_connections=200", "shared_buffers=64MB"].iter().chain(settings);
-        Self::run(folder, bin, user, settings.map(|setting| (*setting).to_owned()).collect())
+        Self::run(folder, bin, user, usual(settings))
     }
 
     /// Starts a standby, on a copy of the data, that follows this server until it is [promoted](Self::promote). From when
@@ -96,6 +95,18 @@ impl Server {
         let follows = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
         wait_for("the standby follows", || run_sql(&self.url(), follows) == "1");
         standby
+    }
+
+    /// Starts one on data that `make` puts where it is told, such as a base backup.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_on(settings: &[&str], make: impl FnOnce(&Path)) -> Self {
+        let user = server_user();
+        let folder = fresh_folder(&std::env::temp_dir(), user);
+        make(&folder.join("data"));
+        Self::run(folder, binaries(), user, usual(settings))
     }
 
     /// Makes a standby the server that is written to.
@@ -242,6 +253,11 @@ impl Drop for Database {
     }
 }
 
+/// These settings beside those that all servers have.
+fn usual(settings: &[&str]) -> Vec<String> {
+    ["max_connections=200", "shared_buffers=64MB"].iter().chain(settings).map(|one| (*one).to_owned()).collect()
+}
+
 /// A folder that only the server's user enters.
 fn fresh_folder(parent: &Path, user: Option<(u32, u32)>) -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -263,6 +279,24 @@ fn wait_for(what: &str, so: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "{what}: not in time");
         sleep(Duration::from_millis(20));
     }
+}
+
+/// One of the programs of PostgreSQL, run as the user that servers run as.
+#[must_use]
+pub fn tool(name: &str) -> Command {
+    let mut tool = Command::new(binaries().join(name));
+    as_user(server_user(), tool.stdin(Stdio::null()), &std::env::temp_dir());
+    tool
+}
+
+/// Runs a program to its end: what it writes.
+///
+/// # Panics
+/// If it fails.
+pub fn run_tool(tool: &mut Command) -> Vec<u8> {
+    let done = tool.output().unwrap();
+    assert!(done.status.success(), "{tool:?}: {}", String::from_utf8_lossy(&done.stderr));
+    done.stdout
 }
 
 /// The address of the server of this process.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod artifacts;
+mod backup;
 mod completion;
 mod config;
 mod data;
@@ -162,6 +163,8 @@ enum Verb {
     /// Look whether everything is as it should be: a store with its runs, agents, certificates and configuration, or a
     /// server.
     Doctor(doctor::DoctorArgs),
+    /// Copy a store that is a file, also while it is in use.
+    Backup(backup::BackupArgs),
     /// Make the tables of a PostgreSQL database, or bring them up to date.
     Migrate,
     /// Create, list and revoke the tokens by which a server knows its callers.
@@ -449,6 +452,7 @@ impl Cli {
             Verb::Data(args) => data::execute(&args, &global.configured()?).await,
             Verb::Artifacts(args) => artifacts::execute(args, &global.configured()?).await,
             Verb::Workflow(args) => workflow::execute(args, &global.configured()?).await,
+            Verb::Backup(args) => backup::execute(args, &global.configured()?).await,
             Verb::Migrate => migrate::execute(&global.configured()?).await,
             Verb::Doctor(args) => doctor::execute(args, global.configured()).await,
             Verb::Token(args) => token::execute(args, &global.configured()?).await,
