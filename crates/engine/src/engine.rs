@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::ids::{Namespace, RequestId, RunId, ServerId};
 use tutti_core::limits::LOADS;
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::AgentTransport;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::filter::{Condition, RunFilter, Term};
+use tutti_core::ports::inbound::health::Lease;
 use tutti_core::ports::inbox::Inbox;
 use tutti_core::ports::observer::Observer;
 use tutti_core::ports::payload::PayloadStore;
@@ -96,6 +97,8 @@ struct Inner {
     /// claims here are the same one.
     adopting: [Mutex<HashSet<RunId>>; ADOPTING],
     slots: Slots,
+    /// How the lease is, and how many servers there are; `None` if the store is shared with nobody.
+    standing: std::sync::Mutex<Option<(ServerId, u32, Lease)>>,
     lanes: Vec<mpsc::UnboundedSender<Message>>,
 }
 
@@ -243,7 +246,17 @@ impl Engine {
             })
             .collect();
         let adopting = std::array::from_fn(|_| Mutex::default());
-        Self(Arc::new(Inner { ports, registry, hub, tally, room, adopting, slots: Slots::all(), lanes }))
+        Self(Arc::new(Inner {
+            ports,
+            registry,
+            hub,
+            tally,
+            room,
+            adopting,
+            slots: Slots::all(),
+            standing: std::sync::Mutex::default(),
+            lanes,
+        }))
     }
 
     /// The agents that steps can be asked of.

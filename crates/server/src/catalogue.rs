@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tutti_adapters_grpc::api::{ApiClient, ApiError, Finding};
+use tutti_adapters_grpc::api::{ApiClient, ApiError};
 use tutti_core::ids::{Namespace, WorkflowId};
 use tutti_core::ports::inbound::runs::WorkflowSource;
 use tutti_core::ports::inbound::workflows::{
@@ -103,10 +103,7 @@ impl Catalogue {
     /// A server that cannot be used; a store has no agents to check a file against.
     pub async fn validate(&self, text: &str) -> Result<Vec<Problem>> {
         match &self.place {
-            Place::Server(client, url) => {
-                let found = client.validate_workflow(&self.namespace, text).await.map_err(of(url))?;
-                Ok(found.into_iter().map(problem).collect())
-            }
+            Place::Server(client, url) => client.validate_workflow(&self.namespace, text).await.map_err(of(url)),
             Place::Store(_) => Err(Failure::usage("a store checks no files").next("tutti lint FILE")),
         }
     }
@@ -122,13 +119,6 @@ impl Catalogue {
             Place::Store(workflows) => Ok(workflows.plan(namespace, workflow).await?),
         }
     }
-}
-
-fn problem(finding: Finding) -> Problem {
-    let Finding { severity, position, step, field, reason } = finding;
-    let mut problem = Problem::in_step(0, "", field, reason);
-    (problem.severity, problem.position, problem.step) = (severity, position, step);
-    problem
 }
 
 fn of(url: &str) -> impl Fn(ApiError) -> Failure {

@@ -23,7 +23,7 @@ mod workflows;
 
 pub use auth::{Auth, rules};
 pub use client::{
-    ApiClient, ApiError, ArtifactDownload, ChangeStream, EventStream, ExecuteStream, Finding, RunsNews, WaitedRun,
+    ApiClient, ApiError, ArtifactDownload, ChangeStream, EventStream, ExecuteStream, RunsNews, WaitedRun,
 };
 pub use connect::ClientTls;
 pub use rules::Rule;

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use tutti_api::v1;
 use tutti_api::v1::monitor_service_server::MonitorService;
 use tutti_core::limits::MAX_VALUE_BYTES;
-use tutti_core::ports::inbound::health::ServerHealth;
+use tutti_core::ports::inbound::health::{FleetHealth, Lease, ServerHealth};
 use tutti_core::report::{Monitor, OutputReport, RunView, step_outputs};
 use tutti_core::time::Timestamp;
 
@@ -143,5 +143,22 @@ fn health_out(health: &ServerHealth) -> v1::GetServerHealthResponse {
         failed_tasks: health.failed_attempts,
         average_response_seconds: health.average_response.map(|span| span.as_secs_f64()),
         success_rate: health.success_rate(),
+        version: health.version.clone(),
+        driven_runs: health.driven_runs,
+        fleet: health.fleet.as_ref().map(fleet_out),
+    }
+}
+
+fn fleet_out(fleet: &FleetHealth) -> v1::FleetMembership {
+    let lease = match fleet.lease {
+        Lease::Held => v1::LeaseState::Held,
+        Lease::Lost => v1::LeaseState::Lost,
+        Lease::Replaced => v1::LeaseState::Replaced,
+    };
+    v1::FleetMembership {
+        server_id: fleet.server.to_string(),
+        held_slots: fleet.slots,
+        known_servers: fleet.servers,
+        lease: lease.into(),
     }
 }

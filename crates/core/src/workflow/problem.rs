@@ -61,6 +61,18 @@ impl Problem {
         Self { step: Some(id.to_string()), step_index: Some(index), ..Self::error(field, reason) }
     }
 
+    /// A finding that was made elsewhere, such as by a server.
+    #[must_use]
+    pub fn found(
+        severity: Severity,
+        position: Option<Position>,
+        step: Option<String>,
+        field: String,
+        reason: String,
+    ) -> Self {
+        Self { severity, position, step, field, reason, step_index: None }
+    }
+
     /// The same finding as a warning.
     #[must_use]
     pub fn warning(self) -> Self {

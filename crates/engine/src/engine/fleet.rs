@@ -2,7 +2,7 @@
 //! more, and fences itself when it cannot renew.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tutti_core::ids::ServerId;
 use tutti_core::limits::SLOTS;
 use tutti_core::ports::fleet::{Fleet, Member, Standing};
+use tutti_core::ports::inbound::health::{FleetHealth, Lease};
 use tutti_core::ports::store::StoreError;
 
 use super::{Engine, EngineError};
@@ -56,6 +57,7 @@ impl Engine {
         self.0.slots.set(BTreeSet::new());
         let renewed = Instant::now();
         let member = fleet.join(&options.server, options.lease).await?;
+        self.stands(&member, 1, Lease::Held);
         Ok(FleetMembership {
             engine: self.clone(),
             fleet,
@@ -75,6 +77,26 @@ impl Engine {
         while self.0.slots.is_empty() {
             sleep(LOOK).await;
         }
+    }
+
+    /// How this engine shares its store with others; `None` if it has it alone.
+    #[must_use]
+    pub fn fleet(&self) -> Option<FleetHealth> {
+        let standing = self.0.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (server, servers, lease) = standing?;
+        Some(FleetHealth { server, slots: self.0.slots.get().len() as u32, servers, lease })
+    }
+
+    /// Runs that are driven here.
+    #[must_use]
+    pub fn driven_runs(&self) -> u64 {
+        self.0.room.live() as u64
+    }
+
+    fn stands(&self, member: &Member, servers: usize, lease: Lease) {
+        let servers = u32::try_from(servers).unwrap_or(u32::MAX);
+        let standing = Some((member.server.clone(), servers, lease));
+        *self.0.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
     async fn let_go(&self, slots: &BTreeSet<u16>) {
@@ -111,6 +133,7 @@ impl FleetMembership {
             match timeout(self.member.lease / 3, self.fleet.renew(&self.member)).await {
                 Ok(Ok(Standing::Holds { slots, servers })) => {
                     self.renewed = asked;
+                    self.engine.stands(&self.member, servers, Lease::Held);
                     // What takes longer goes on beside the next renewals: neither they nor the fence wait for it.
                     if timeout(self.member.lease / 3, self.stand(slots, servers)).await.is_err() {
                         tracing::warn!("runs that are others' are not let go of yet");
@@ -119,6 +142,7 @@ impl FleetMembership {
                 Ok(Ok(Standing::Replaced)) => {
                     tracing::error!(server = %self.member.server, "another server was started under this server's id");
                     self.fence();
+                    self.engine.stands(&self.member, 0, Lease::Replaced);
                     return;
                 }
                 Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed"),
@@ -157,6 +181,7 @@ impl FleetMembership {
         self.fenced = true;
         self.engine.hold(true);
         self.engine.0.slots.set(BTreeSet::new());
+        self.engine.stands(&self.member, 0, Lease::Lost);
     }
 
     /// Acts on how things stand: lets go of what was lost, takes what is missing, gives up what is more than a fair share.

@@ -151,6 +151,9 @@ impl Health for RunService {
             completed_attempts: attempts.succeeded,
             failed_attempts: attempts.failed,
             average_response: (ended > 0).then(|| attempts.time / ended),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            driven_runs: self.engine.driven_runs(),
+            fleet: self.engine.fleet(),
         }
     }
 }

@@ -22,7 +22,6 @@ use tutti_core::value::Digest;
 
 pub use self::runs::WaitedRun;
 pub use self::streams::{ArtifactDownload, ChangeStream, EventStream, ExecuteStream, RunsNews};
-pub use self::workflows::Finding;
 
 use super::connect::{self, Bearer, Link};
 

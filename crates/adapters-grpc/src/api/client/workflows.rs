@@ -1,52 +1,23 @@
 //! Registered workflows, and how runs and the server do.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use tutti_api::v1;
 use tutti_core::ids::{Namespace, RunId, StepId, WorkflowId};
-use tutti_core::ports::inbound::health::ServerHealth;
+use tutti_core::ports::inbound::health::{FleetHealth, Lease, ServerHealth};
 use tutti_core::ports::inbound::runs::WorkflowSource;
 use tutti_core::ports::inbound::workflows::{
     ListWorkflows, PlanDescription, RegisterWorkflow, RegisteredWorkflow, WorkflowPage,
 };
 use tutti_core::report::{Monitor, OutputReport, PerformanceMetrics, rfc3339};
 use tutti_core::value::{Json, PayloadRef};
-use tutti_core::workflow::{Position, Severity};
+use tutti_core::workflow::{Position, Problem, Severity};
 
 use super::super::convert::{executor, moment_in, state_in};
 use super::runs::reference;
 use super::streams::ExecuteStream;
 use super::{ApiClient, ApiError, named, text, timed, unread};
-
-/// Something that is wrong or doubtful with a workflow, as a server found it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How grave it is.
-    pub severity: Severity,
-    /// Where in the file, if that is known.
-    pub position: Option<Position>,
-    /// The step at fault, by id or number.
-    pub step: Option<String>,
-    /// The field at fault, as a path.
-    pub field: String,
-    /// What is wrong and what would be right.
-    pub reason: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(Position { line, column }) = self.position {
-            write!(f, "{line}:{column}: ")?;
-        }
-        f.write_str(if self.severity == Severity::Error { "error: " } else { "warning: " })?;
-        if let Some(step) = &self.step {
-            write!(f, "step {step}: ")?;
-        }
-        if self.field.is_empty() { f.write_str(&self.reason) } else { write!(f, "{}: {}", self.field, self.reason) }
-    }
-}
 
 impl ApiClient {
     /// Registers a version of a workflow.
@@ -101,10 +72,10 @@ impl ApiClient {
     ///
     /// # Errors
     /// [`ApiError`], but not for what is wrong with the workflow.
-    pub async fn validate_workflow(&self, namespace: &Namespace, text: &str) -> Result<Vec<Finding>, ApiError> {
+    pub async fn validate_workflow(&self, namespace: &Namespace, text: &str) -> Result<Vec<Problem>, ApiError> {
         let request = v1::ValidateWorkflowRequest { namespace: named(namespace), workflow: text.to_owned() };
         let answer = self.workflow_service().validate_workflow(timed(request)).await?.into_inner();
-        Ok(answer.problems.into_iter().map(finding).collect())
+        Ok(answer.problems.into_iter().map(problem_in).collect())
     }
 
     /// The plan of a workflow in its forms.
@@ -159,6 +130,9 @@ impl ApiClient {
             completed_attempts: answer.completed_tasks,
             failed_attempts: answer.failed_tasks,
             average_response: average.transpose().map_err(unread)?,
+            version: answer.version,
+            driven_runs: answer.driven_runs,
+            fleet: fleet_in(answer.fleet)?,
         })
     }
 
@@ -187,16 +161,24 @@ fn version_in(version: Option<v1::WorkflowVersion>, existed: bool) -> Result<Reg
     })
 }
 
-fn finding(problem: v1::Problem) -> Finding {
+fn fleet_in(fleet: Option<v1::FleetMembership>) -> Result<Option<FleetHealth>, ApiError> {
+    let Some(fleet) = fleet else { return Ok(None) };
+    let lease = match v1::LeaseState::try_from(fleet.lease) {
+        Ok(v1::LeaseState::Held) => Lease::Held,
+        Ok(v1::LeaseState::Lost) => Lease::Lost,
+        Ok(v1::LeaseState::Replaced) => Lease::Replaced,
+        Ok(v1::LeaseState::Unspecified) | Err(_) => return Err(unread("a lease of an unknown state")),
+    };
+    let server = fleet.server_id.parse().map_err(unread)?;
+    Ok(Some(FleetHealth { server, slots: fleet.held_slots, servers: fleet.known_servers, lease }))
+}
+
+fn problem_in(problem: v1::Problem) -> Problem {
     let warning = problem.severity == i32::from(v1::Severity::Warning);
+    let severity = if warning { Severity::Warning } else { Severity::Error };
     let position = Position { line: problem.line as usize, column: problem.column as usize };
-    Finding {
-        severity: if warning { Severity::Warning } else { Severity::Error },
-        position: Some(position).filter(|position| position.line > 0),
-        step: text(problem.step),
-        field: problem.field,
-        reason: problem.reason,
-    }
+    let position = Some(position).filter(|position| position.line > 0);
+    Problem::found(severity, position, text(problem.step), problem.field, problem.reason)
 }
 
 fn monitor_in(answer: v1::GetRunMonitorResponse) -> Result<Monitor, ApiError> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ids::ServerId;
 use crate::time::Timestamp;
 use crate::workflow::Executor;
 
@@ -12,7 +13,7 @@ pub trait Health: Send + Sync {
 }
 
 /// How a server is. Attempts are those that this server carries out.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServerHealth {
     /// The executor that the last run got.
     pub strategy: Option<Executor>,
@@ -26,6 +27,36 @@ pub struct ServerHealth {
     pub failed_attempts: u64,
     /// Average time of the attempts that ended; absent before the first.
     pub average_response: Option<Duration>,
+    /// Its version.
+    pub version: String,
+    /// Runs that it drives, of those that it has in memory.
+    pub driven_runs: u64,
+    /// How it shares its store with other servers; `None` if it has it alone.
+    pub fleet: Option<FleetHealth>,
+}
+
+/// How a server shares its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FleetHealth {
+    /// Its id.
+    pub server: ServerId,
+    /// Slots that it has; what hashes to them is driven here.
+    pub slots: u32,
+    /// Servers whose leases last, itself included, as it knew when it last renewed its own.
+    pub servers: u32,
+    /// How its lease is.
+    pub lease: Lease,
+}
+
+/// How the lease of a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    /// It lasts.
+    Held,
+    /// It was not renewed in time: nothing is started until it is.
+    Lost,
+    /// Another server was started under this server's id.
+    Replaced,
 }
 
 impl ServerHealth {

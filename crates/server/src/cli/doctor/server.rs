@@ -4,13 +4,14 @@ use tutti_adapters_grpc::api::{ApiClient, ApiError};
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbound::access::Role;
+use tutti_core::ports::inbound::health::{FleetHealth, Lease};
 use tutti_core::ports::inbound::runs::CommandRequest;
 use tutti_core::ports::inbound::workflows::RegisterWorkflow;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::store::StoreError;
 use tutti_core::run::{Command, Order, RunStatus};
 
-use super::Findings;
+use super::{About, Findings};
 use crate::clock::SystemClock;
 use crate::remote;
 
@@ -29,15 +30,36 @@ pub(super) async fn look(url: &str, namespace: &Namespace, findings: &mut Findin
     findings.ok(
         "server",
         format!(
-            "{url} answers: {} attempts under way, {attempts} ended since it started{rate}",
-            health.active_attempts
+            "{url} answers: version {}, drives {} runs; {} attempts under way, {attempts} ended since it started{rate}",
+            health.version, health.driven_runs, health.active_attempts
         ),
     );
+    if let Some(fleet) = &health.fleet {
+        share(fleet, findings);
+    }
     match role(&client, namespace).await {
         Ok(role) => findings.ok("caller", format!("may do what the role {role} allows")),
         Err(error) => findings.failed("caller", &remote::failure(url, error)),
     }
     runs(&client, url, namespace, findings).await;
+}
+
+/// How it shares its store with others.
+fn share(fleet: &FleetHealth, findings: &mut Findings) {
+    let FleetHealth { server, slots, servers, lease } = fleet;
+    let next = "look into its log, and whether it reaches its database";
+    match lease {
+        Lease::Held if *slots == 0 => {
+            findings.note("fleet", format!("{server} has no slots yet, as one of {servers} servers"), next);
+        }
+        Lease::Held => findings.ok("fleet", format!("{server} has {slots} of 1024 slots, as one of {servers} servers")),
+        Lease::Lost => findings.wrong("fleet", format!("{server} could not renew its lease: it starts nothing"), next),
+        Lease::Replaced => {
+            let next = "give each server an id of its own: fleet.server_id";
+            findings.wrong("fleet", format!("another server was started under the id {server}"), next);
+        }
+    }
+    findings.about(About::default().server(server.as_str()));
 }
 
 /// What the caller may do: found out by asking for what changes nothing, whoever asks. Who may not is told so first.

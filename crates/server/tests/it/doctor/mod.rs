@@ -59,7 +59,7 @@ impl Store {
 
     /// A server on it.
     fn serve(&self, id: &str) -> Host {
-        self.place().write("fleet.toml", &format!("[fleet]\nserver_id = \"{id}\"\nlease_seconds = 1\n"));
+        self.place().write("fleet.toml", &format!("[fleet]\nserver_id = \"{id}\"\nlease_seconds = 5\n"));
         let [flag, store] = self.flag();
         Host::with(self.place(), &["--config", "fleet.toml", &flag, &store])
     }
@@ -173,6 +173,12 @@ fn a_server_is_asked_how_it_is_and_what_the_token_may_do() {
         let told = doctor(&place, &["--server", &host.url, "--token", token], 0);
         assert_eq!(found(&told, "caller"), [("ok", &*format!("may do what the role {role} allows"))], "{told:#}");
         assert_eq!(found(&told, "runs"), [("ok", "no runs")], "looking changed nothing");
+        assert!(found(&told, "server")[0].1.contains(concat!(
+            "version ",
+            env!("CARGO_PKG_VERSION"),
+            ", drives 0 runs"
+        )));
+        assert_eq!(found(&told, "fleet"), [], "it has its store alone");
     }
     let nobody = doctor(&place, &["--server", &host.url], 1);
     assert_eq!(found(&nobody, "server")[0].0, "wrong", "{nobody:#}");

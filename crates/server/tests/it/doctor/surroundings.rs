@@ -14,7 +14,7 @@ fn slots_without_a_server_and_commands_that_nobody_takes_are_named() {
     store.doctor(&[], 0);
     drop(host);
     // A server that renews its lease, but takes no slot.
-    store.sql("UPDATE server SET lease_until = now() + INTERVAL '1 day'");
+    store.sql("UPDATE server SET lease_until = now() + INTERVAL '1 day', lease_us = 500000");
     store.sql("INSERT INTO server VALUES ('dead', 1, now() - INTERVAL '1 minute', 1000000)");
     store.sql("UPDATE slot SET server = CASE slot WHEN 7 THEN NULL WHEN 8 THEN 'dead' ELSE 'alive' END");
     store.sql("DELETE FROM slot WHERE slot = 9");
