@@ -102,15 +102,11 @@ async fn host(
     let registry = Registry::default();
     fleet.members().iter().for_each(|member| registry.register(member.record()));
     // Before runs are taken over: they may be with agents that were registered.
-    let agents = unless_stopped(interrupts, load(&registry, store, transport, config)).await?;
-    let agents = Arc::new(match &store.fleet {
-        Some(_) => agents.shared(&config.fleet.options(address(&listener)?).server),
-        None => agents,
-    });
+    let part = config.fleet.options(address(&listener)?);
+    let agents = Arc::new(unless_stopped(interrupts, load(&registry, store, transport, (config, &part))).await?);
     let access = Arc::new(AccessService::new(store.records.clone(), Arc::new(SystemClock)));
     let engine = Engine::start(store.ports(transport.clone(), telemetry), registry, config.execution.serving());
-    let local = address(&listener)?;
-    let mut membership = unless_stopped(interrupts, join(&engine, store, config.fleet.options(local))).await?;
+    let mut membership = unless_stopped(interrupts, join(&engine, store, part.clone())).await?;
     let (tell, mut news) = unbounded_channel();
     let serving = async {
         tokio::select! {
@@ -150,7 +146,7 @@ async fn host(
     };
     let served = tokio::select! {
         served = serving => served,
-        () = sharing => Err(replaced(&config.fleet.options(local))),
+        () = sharing => Err(replaced(&part)),
         never = waking => match never {},
         never = answering => match never {},
         never = fleet.watch(&**transport, engine.registry(), tell) => match never {},
@@ -173,12 +169,12 @@ async fn unless_stopped<T>(interrupts: &Interrupts, doing: impl Future<Output = 
     }
 }
 
-/// The agents that are registered in the store.
+/// The agents that are registered in the store, whichever of its servers registers them.
 async fn load(
     registry: &Registry,
     store: &Store,
     transport: &Arc<GrpcTransport>,
-    config: &Config,
+    (config, part): (&Config, &FleetOptions),
 ) -> Result<AgentService> {
     let check = check_url(config.agents.policy.policy());
     let clock = Arc::new(SystemClock);
@@ -186,7 +182,8 @@ async fn load(
         let (records, transport) = (store.records.clone(), transport.clone());
         AgentService::load(registry.clone(), records, transport, clock.clone(), check.clone()).await
     };
-    Ok(patiently(STORE_PATIENCE, |error| matches!(error, RequestError::Unavailable(_)), load).await?)
+    let agents = patiently(STORE_PATIENCE, |error| matches!(error, RequestError::Unavailable(_)), load).await?;
+    Ok(if store.fleet.is_some() { agents.shared(&part.server) } else { agents })
 }
 
 /// Takes part in the fleet of a store that several servers may have.
