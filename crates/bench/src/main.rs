@@ -2,13 +2,15 @@
 //!
 //! `tutti-bench [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--in-flight 1,256] [--json FILE]
 //! [--against FILE]`: a table on standard output, the same as JSON in FILE, and ratios to an earlier FILE. Run it by `cargo xtask bench`.
-//! `api` measures a server as its clients see it, `chaos` breaks servers and checks what they promise.
+//! `api` measures a server as its clients see it, `purge` how runs that have ended are removed beside live ones, `chaos` breaks
+//! servers and checks what they promise.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a terminal")]
 
 mod api;
 mod chaos;
 mod figures;
+mod purge;
 mod table;
 mod workloads;
 mod world;
@@ -35,6 +37,7 @@ const USAGE: &str = "\
 usage: [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--in-flight 1,256] [--json FILE] [--against FILE]
        figures [--quick]
        api [--quick] [--json FILE]
+       purge [--events N] [--store sqlite,postgres]
        chaos [--minutes N] [--seed S]";
 
 fn main() -> ExitCode {
@@ -47,6 +50,10 @@ fn main() -> ExitCode {
         ["api", "--quick"] => block_on(api::measure(true, None)),
         ["api", "--json", file] => block_on(api::measure(false, Some(file))),
         ["api", ..] => return wrong("api takes --quick or --json FILE"),
+        ["purge", ref rest @ ..] => match purge::options(rest) {
+            Ok(options) => block_on(purge::measure(&options)),
+            Err(reason) => return wrong(&reason),
+        },
         ["chaos", ref rest @ ..] => match chaos_options(rest) {
             Ok(options) => block_on(chaos::run(options)),
             Err(reason) => return wrong(&reason),

@@ -181,7 +181,7 @@ impl World {
 }
 
 /// The address of the server whose databases are measured.
-fn server() -> String {
+pub fn server() -> String {
     static SERVER: OnceLock<(Option<Server>, String)> = OnceLock::new();
     let (_, url) = SERVER.get_or_init(|| match std::env::var("TUTTI_BENCH_DATABASE_URL") {
         Ok(url) if !url.is_empty() => (None, url),
@@ -224,7 +224,7 @@ impl AgentTransport for Idle {
 
 /// The system's time, and numbers that only need to differ.
 #[derive(Default)]
-struct WallClock(AtomicU64);
+pub struct WallClock(AtomicU64);
 
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {

@@ -45,7 +45,14 @@ impl Reader {
         let shown: String = named.chars().take(60).flat_map(char::escape_debug).collect();
         let unknown = || Failure::usage(format!("there is no run \"{shown}\" in this store")).next("tutti list");
         if let Ok(run) = named.parse::<RunId>() {
-            return self.query.find(namespace, run).await?.ok_or_else(unknown);
+            if let Some(found) = self.query.find(namespace, run).await? {
+                return Ok(found);
+            }
+            let stone = match &self.retention {
+                Some(retention) => retention.tombstone(namespace, run).await?,
+                None => None,
+            };
+            return Err(stone.map_or_else(unknown, |stone| Failure::usage(format!("there is no {stone}"))));
         }
         if named.is_empty() || !named.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
             return Err(Failure::usage(format!("\"{shown}\" is not a run id, the beginning of one, or `latest`"))

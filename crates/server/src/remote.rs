@@ -98,7 +98,7 @@ pub async fn reader(url: &str, namespace: &Namespace) -> Result<Reader> {
         Err(StoreError::Unavailable(why)) => return Err(unreachable(url, &why)),
         Err(error) => return Err(unreachable(url, &error.to_string())),
     }
-    Ok(Reader { query: client.clone(), payloads: client, namespace: namespace.clone() })
+    Ok(Reader { query: client.clone(), payloads: client, retention: None, namespace: namespace.clone() })
 }
 
 /// The server at a URL, to watch its runs of a namespace; it may be away for so long.

@@ -18,6 +18,7 @@ use tutti_core::ports::inspect::Inspect;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
+use tutti_core::ports::retention::Retention;
 use tutti_core::ports::store::{RunStore, StoreError};
 use tutti_core::value::Digest;
 use tutti_engine::Ports;
@@ -51,6 +52,8 @@ pub struct Store {
     pub records: Arc<dyn RecordStore>,
     /// Brings commands that other processes took in.
     pub inbox: Arc<dyn Inbox>,
+    /// Removes runs that have ended.
+    pub retention: Arc<dyn Retention>,
     /// Shares the runs among servers, where several may have the store.
     pub fleet: Option<Arc<dyn Fleet>>,
 }
@@ -70,6 +73,8 @@ pub struct Reader {
     pub query: Arc<dyn RunQuery>,
     /// Keeps large values.
     pub payloads: Arc<dyn PayloadStore>,
+    /// Knows what became of runs that are not there any more; a server is asked otherwise.
+    pub retention: Option<Arc<dyn Retention>>,
     /// Whose runs are looked at.
     pub namespace: Namespace,
 }
@@ -230,7 +235,12 @@ impl StoreSpec {
 impl Store {
     /// The store as those who look on see it, with the runs of the namespace `default`.
     pub fn reader(&self) -> Reader {
-        Reader { query: self.query.clone(), payloads: self.payloads.clone(), namespace: Namespace::default() }
+        Reader {
+            query: self.query.clone(),
+            payloads: self.payloads.clone(),
+            retention: Some(self.retention.clone()),
+            namespace: Namespace::default(),
+        }
     }
 
     /// What an engine works on that has this store and calls these agents.
@@ -247,17 +257,20 @@ impl Store {
         }
     }
 
-    fn of<S: RunStore + RunQuery + PayloadStore + RecordStore + Inbox + 'static>(store: S) -> Self {
+    fn of<S: RunStore + RunQuery + PayloadStore + RecordStore + Inbox + Retention + 'static>(store: S) -> Self {
         Self::shared(&Arc::new(store))
     }
 
-    fn shared<S: RunStore + RunQuery + PayloadStore + RecordStore + Inbox + 'static>(store: &Arc<S>) -> Self {
+    fn shared<S: RunStore + RunQuery + PayloadStore + RecordStore + Inbox + Retention + 'static>(
+        store: &Arc<S>,
+    ) -> Self {
         Self {
             runs: store.clone(),
             payloads: store.clone(),
             query: store.clone(),
             records: store.clone(),
             inbox: store.clone(),
+            retention: store.clone(),
             fleet: None,
         }
     }

@@ -14,6 +14,7 @@ pub(crate) mod errors;
 mod execute;
 mod monitor;
 pub(crate) mod outbox;
+mod retention;
 mod rules;
 pub(crate) mod runs;
 mod server;
@@ -26,5 +27,6 @@ pub use client::{
     ApiClient, ApiError, ArtifactDownload, ChangeStream, EventStream, ExecuteStream, RunsNews, WaitedRun,
 };
 pub use connect::ClientTls;
+pub use retention::{PurgeRuns, PurgedRun, PurgedRuns};
 pub use rules::Rule;
 pub use server::{Api, Inbound, serve};

@@ -58,6 +58,10 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("/tutti.v1.AccessService/RevokeToken", ADMIN),
     ("/tutti.v1.AccessService/CreateNamespace", Rule::Everywhere(Role::Admin)),
     ("/tutti.v1.AccessService/ListNamespaces", ADMIN),
+    ("/tutti.v1.RetentionService/GetRetention", READER),
+    // What is removed does not come back.
+    ("/tutti.v1.RetentionService/PurgeRuns", ADMIN),
+    ("/tutti.v1.RetentionService/SetRetention", ADMIN),
     // A message starts a run, or answers one that waits.
     ("/lf.a2a.v1.A2AService/SendMessage", AUTHOR),
     ("/lf.a2a.v1.A2AService/SendStreamingMessage", AUTHOR),

@@ -15,12 +15,14 @@ use tutti_api::MAX_MESSAGE_BYTES;
 use tutti_api::v1::access_service_server::AccessServiceServer;
 use tutti_api::v1::agent_service_server::AgentServiceServer;
 use tutti_api::v1::monitor_service_server::MonitorServiceServer;
+use tutti_api::v1::retention_service_server::RetentionServiceServer;
 use tutti_api::v1::run_service_server::RunServiceServer;
 use tutti_api::v1::workflow_service_server::WorkflowServiceServer;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::inbound::access::Access;
 use tutti_core::ports::inbound::agents::Agents;
 use tutti_core::ports::inbound::health::Health;
+use tutti_core::ports::inbound::retention::Housekeeping;
 use tutti_core::ports::inbound::runs::Runs;
 use tutti_core::ports::inbound::values::Values;
 use tutti_core::ports::inbound::views::Views;
@@ -30,6 +32,7 @@ use super::access::AccessApi;
 use super::agents::AgentApi;
 use super::auth::Auth;
 use super::monitor::{ExecuteStreamSwitch, MonitorApi};
+use super::retention::RetentionApi;
 use super::runs::RunApi;
 use super::workflows::WorkflowApi;
 use crate::orchestrator::OrchestratorAgent;
@@ -147,6 +150,17 @@ impl Api {
         self.http = self.http.merge(agent.card());
         self.names.push(A2aServiceServer::<OrchestratorAgent>::NAME);
         self.descriptors.push(tutti_a2a::FILE_DESCRIPTOR_SET);
+        self
+    }
+
+    /// Offers to remove runs that have ended. Default: it does not.
+    #[must_use]
+    pub fn retention(mut self, house: Arc<dyn Housekeeping>, clock: Arc<dyn Clock>) -> Self {
+        let service = RetentionServiceServer::new(RetentionApi { house, clock })
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        self.routes = self.routes.add_service(service);
+        self.names.push(RetentionServiceServer::<RetentionApi>::NAME);
         self
     }
 

@@ -15,6 +15,7 @@ mod list;
 mod migrate;
 mod operate;
 pub mod plan;
+mod purge;
 mod resume;
 mod run;
 mod serve;
@@ -142,6 +143,10 @@ enum Verb {
     Terminate(operate::OperateArgs),
     /// Let failed runs go on with the steps that are not complete.
     Retry(operate::OperateArgs),
+    /// Remove runs that have ended, with all that belongs to them.
+    Purge(purge::PurgeArgs),
+    /// Show or set how long the runs of a namespace are kept after their end.
+    Retention(purge::RetentionArgs),
     /// Answer a step that waits for somebody.
     Signal(operate::SignalArgs),
     /// Check a workflow file; say everything that is wrong with it.
@@ -443,6 +448,8 @@ impl Cli {
             Verb::Cancel(args) => operate::execute(Command::Cancel, args, &global.configured()?).await,
             Verb::Terminate(args) => operate::execute(Command::Terminate, args, &global.configured()?).await,
             Verb::Retry(args) => operate::execute(Command::Retry, args, &global.configured()?).await,
+            Verb::Purge(args) => purge::execute(args, &global.configured()?).await,
+            Verb::Retention(args) => purge::retention(args, &global.configured()?).await,
             Verb::Signal(args) => operate::signal(args, &global.configured()?).await,
             Verb::Lint(args) => lint::execute(&args, &global.configured()?),
             Verb::Plan(args) => plan::execute(&args, &global.configured()?).await,

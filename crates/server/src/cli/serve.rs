@@ -20,8 +20,8 @@ use tutti_core::limits::STORE_PATIENCE;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::store::StoreError;
 use tutti_engine::{
-    AccessService, AgentService, Engine, FleetMembership, FleetOptions, Registry, RunService, Strategist,
-    WorkflowService,
+    AccessService, AgentService, Engine, FleetMembership, FleetOptions, Registry, RetentionService, RunService,
+    Strategist, WorkflowService,
 };
 use tutti_planner::strategy::{SystemLoad, choose};
 
@@ -106,6 +106,7 @@ async fn host(
     let agents = Arc::new(unless_stopped(interrupts, load(&registry, store, transport, (config, &part))).await?);
     let access = Arc::new(AccessService::new(store.records.clone(), Arc::new(SystemClock)));
     let engine = Engine::start(store.ports(transport.clone(), telemetry), registry, config.execution.serving());
+    let house = house(store, config, telemetry);
     let mut membership = unless_stopped(interrupts, join(&engine, store, part.clone())).await?;
     let (tell, mut news) = unbounded_channel();
     let serving = async {
@@ -114,7 +115,7 @@ async fn host(
             () = engine.admitted() => {}
             signal = interrupts.first() => return Ok(Exit::Signal(signal)),
         }
-        let inbound = (agents.clone(), access);
+        let inbound = (agents.clone(), access, house.clone());
         let served = serve(&engine, inbound, (listener, telemetry.routes()), interrupts, config).await;
         if timeout(Duration::from_secs(config.server.drain_seconds), engine.shutdown()).await.is_err() {
             tracing::warn!("the engine did not let go of its runs in time");
@@ -149,6 +150,7 @@ async fn host(
         () = sharing => Err(replaced(&part)),
         never = waking => match never {},
         never = answering => match never {},
+        never = house.keep_house(&engine, config.retention.interval()) => match never {},
         never = fleet.watch(&**transport, engine.registry(), tell) => match never {},
         never = agents.follow() => match never {},
         never = telling => match never {},
@@ -186,6 +188,13 @@ async fn load(
     Ok(if store.fleet.is_some() { agents.shared(&part.server) } else { agents })
 }
 
+/// What removes runs that have ended.
+fn house(store: &Store, config: &Config, telemetry: &Telemetry) -> RetentionService {
+    let reading = (store.query.clone(), store.records.clone());
+    let keep = config.retention.keep();
+    RetentionService::new(store.retention.clone(), reading, Arc::new(SystemClock), keep, telemetry.removals())
+}
+
 /// Takes part in the fleet of a store that several servers may have.
 async fn join(engine: &Engine, store: &Store, options: FleetOptions) -> Result<Option<FleetMembership>> {
     let Some(fleet) = &store.fleet else { return Ok(None) };
@@ -213,7 +222,7 @@ fn replaced(options: &FleetOptions) -> Failure {
 
 async fn serve(
     engine: &Engine,
-    (agents, access): (Arc<AgentService>, Arc<AccessService>),
+    (agents, access, house): (Arc<AgentService>, Arc<AccessService>, RetentionService),
     (listener, http): (TcpListener, Router),
     interrupts: &Interrupts,
     config: &Config,
@@ -223,7 +232,8 @@ async fn serve(
         let available_workers = Some(plan.workflow().max_concurrent_tasks);
         choose(plan, server_executor(executor, &execution), SystemLoad { cpu: None, available_workers })
     });
-    let runs = Arc::new(RunService::new(engine.clone(), strategist, config.execution.service()));
+    let runs = RunService::new(engine.clone(), strategist, config.execution.service()).with_tombstones(&house);
+    let runs = Arc::new(runs);
     let execution = config.execution.clone();
     let workflows = WorkflowService::new(engine, Arc::new(move |workflow| describe(workflow, &execution)))
         .with_parallel_threshold(config.execution.service().parallel_threshold);
@@ -249,7 +259,7 @@ async fn serve(
     let agent = agent(&inbound, config, &options);
     let server = &config.server;
     let api = Api::new(inbound).await.agent(&agent).auth(auth).reflection(server.reflection);
-    let api = api.execute_stream(server.execute_stream);
+    let api = api.execute_stream(server.execute_stream).retention(Arc::new(house), Arc::new(SystemClock));
     api.serve(listener, http, options, stop).await.map_err(|error| Failure::unavailable(error.to_string()))?;
     Ok(Exit::Done)
 }

@@ -10,6 +10,7 @@ mod execution;
 mod fleet;
 pub mod keys;
 mod load;
+mod retention;
 mod sections;
 mod server;
 mod telemetry;
@@ -23,6 +24,7 @@ pub use self::client::ClientConfig;
 pub use self::execution::{Explicit, Flags, max_concurrent, server_executor, settled};
 pub use self::fleet::FleetConfig;
 pub use self::load::{Loaded, environment, load};
+pub use self::retention::RetentionConfig;
 pub use self::sections::{AgentsConfig, ExecutionConfig, StoreConfig};
 pub use self::server::{ServerConfig, TlsConfig};
 pub use self::telemetry::{LogFormat, OtlpEndpoint, TelemetryConfig};
@@ -43,6 +45,8 @@ pub struct Config {
     pub client: ClientConfig,
     /// Servers that share one PostgreSQL database.
     pub fleet: FleetConfig,
+    /// How long runs are kept after their end.
+    pub retention: RetentionConfig,
     /// The agents and the connections to them.
     pub agents: AgentsConfig,
     /// How steps are run.

@@ -8,6 +8,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 use tutti_adapters_grpc::PoolStats;
 use tutti_core::run::RunCreated;
+use tutti_engine::Removed;
 
 use super::builder::{Open, word};
 use super::names::{self, Metric, key};
@@ -44,6 +45,9 @@ struct Instruments {
     spans_created: Counter<u64>,
     spans_exported: Counter<u64>,
     dropped: Counter<u64>,
+    purged_runs: Counter<u64>,
+    purged_events: Counter<u64>,
+    swept: Counter<u64>,
     levels: Arc<Levels>,
 }
 
@@ -78,6 +82,9 @@ impl Metrics {
             spans_created: counter(&meter, names::SPANS_CREATED),
             spans_exported: counter(&meter, names::SPANS_EXPORTED),
             dropped: counter(&meter, names::DROPPED),
+            purged_runs: counter(&meter, names::PURGED_RUNS),
+            purged_events: counter(&meter, names::PURGED_EVENTS),
+            swept: counter(&meter, names::SWEPT),
             levels,
             meter,
         }))
@@ -163,6 +170,13 @@ impl Metrics {
     /// Spans arrived.
     pub fn spans_exported(&self, count: u64) {
         self.0.spans_exported.add(count, &[]);
+    }
+
+    /// Runs were purged, or what belongs to none was removed.
+    pub fn removed(&self, removed: Removed) {
+        self.0.purged_runs.add(removed.runs, &[]);
+        self.0.purged_events.add(removed.events, &[]);
+        self.0.swept.add(removed.payloads + removed.definitions, &[]);
     }
 
     /// There was no room for something, or it could not be delivered.

@@ -38,6 +38,7 @@ use tokio::time::{Timeout, timeout};
 use tutti_adapters_grpc::GrpcTransport;
 use tutti_core::ports::observer::{NoObserver, Observer};
 use tutti_core::ports::query::RunQuery;
+use tutti_engine::Removed;
 
 use self::export::SpanQueue;
 use self::metrics::Metrics;
@@ -140,6 +141,16 @@ impl Telemetry {
     pub fn observe_agents(&self, transport: Arc<GrpcTransport>) {
         if let Some(active) = &self.0 {
             active.metrics.observe_connections(move || transport.stats());
+        }
+    }
+
+    /// What is to be told of runs that are purged.
+    pub fn removals(&self) -> impl Fn(Removed) + Send + Sync + 'static {
+        let metrics = self.0.as_ref().map(|active| active.metrics.clone());
+        move |removed| {
+            if let Some(metrics) = &metrics {
+                metrics.removed(removed);
+            }
         }
     }
 

@@ -98,6 +98,9 @@ metrics! {
     SPANS_EXPORTED = "tutti.telemetry.spans.exported", "{span}", "Spans that the OTLP receiver took";
     SPANS_OPEN = "tutti.telemetry.spans.open", "{span}", "Spans that have begun and not ended";
     DROPPED = "tutti.telemetry.dropped", "{item}", "What telemetry had no room for, or could not deliver";
+    PURGED_RUNS = "tutti.retention.runs", "{run}", "Runs that were purged";
+    PURGED_EVENTS = "tutti.retention.events", "{event}", "Events of these runs";
+    SWEPT = "tutti.retention.orphans", "{item}", "Payloads and definitions of no run that were removed";
     CPU_TIME = "process.cpu.time", "s", "Time that this process spent on processors";
     MEMORY = "process.memory.usage", "By", "Physical memory of this process";
 }

@@ -19,6 +19,7 @@ mod lint;
 mod namespaces;
 mod operate;
 mod progress;
+mod purge;
 mod queue;
 mod restart;
 mod run;
