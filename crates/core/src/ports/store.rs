@@ -211,6 +211,7 @@ impl Claimer {
 
 /// What became of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "hardly ever another one, and taken apart at once")]
 pub enum ClaimOutcome {
     /// The run is the caller's.
     Claimed(Claim),
