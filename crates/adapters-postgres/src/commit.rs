@@ -13,16 +13,18 @@ use crate::connections::Outcome;
 use crate::rows;
 
 /// `held` locks the guards in the order of their ids, so that no two commits wait for each other, and reads what stands in
-/// them once they are locked, whatever the snapshot of the statement says. Only runs of which that is as expected go on
-/// (`fits`), and not those whose last commit was this one, which may have had no events; the others do not touch them.
-/// Answers the numbers of the commits that are applied, now or before.
+/// them once they are locked, whatever the snapshot of the statement says. It finds each along its key: a join would go
+/// through the whole table for as long as the plan is kept that was made while the table was small. Only runs of which
+/// that is as expected go on (`fits`), and not those whose last commit was this one, which may have had no events; the
+/// others do not touch them. Answers the numbers of the commits that are applied, now or before.
 const COMMIT: &str = "
 WITH want AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::int8[], $5::uuid[], $6::int4[], $7::int8[])
         WITH ORDINALITY AS w (run_id, epoch, expected, last_seq, commit_id, min_reader, wake_at, n)
 ), held AS MATERIALIZED (
-    SELECT r.run_id, r.epoch, r.last_seq, r.commit_id FROM want w JOIN run r ON r.run_id = w.run_id
-    ORDER BY r.run_id FOR NO KEY UPDATE OF r
+    SELECT h.* FROM (SELECT run_id FROM want ORDER BY run_id) w CROSS JOIN LATERAL (
+        SELECT r.run_id, r.epoch, r.last_seq, r.commit_id FROM run r WHERE r.run_id = w.run_id FOR NO KEY UPDATE
+    ) h
 ), fits AS MATERIALIZED (
     SELECT w.* FROM want w JOIN held h ON h.run_id = w.run_id
     WHERE h.epoch = w.epoch AND h.last_seq = w.expected AND h.commit_id <> w.commit_id
