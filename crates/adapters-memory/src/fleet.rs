@@ -41,9 +41,9 @@ impl fmt::Debug for MemoryFleet {
 
 #[async_trait]
 impl Fleet for MemoryFleet {
-    async fn join(&self, server: &ServerId, lease: Duration) -> Result<Member, StoreError> {
+    async fn join(&self, server: &ServerId, lease: Duration, reads: u16) -> Result<Member, StoreError> {
         let (mut table, now) = self.table();
-        Ok(table.join(server, lease, now))
+        Ok(table.join(server, (lease, reads), now))
     }
 
     async fn renew(&self, member: &Member) -> Result<Standing, StoreError> {
@@ -79,13 +79,16 @@ struct Server {
     incarnation: u64,
     /// When its lease is over; `None` after it left.
     until: Option<Timestamp>,
+    /// The newest format that it reads.
+    reads: u16,
 }
 
 impl Table {
-    fn join(&mut self, id: &ServerId, lease: Duration, now: Timestamp) -> Member {
-        let server = self.servers.entry(id.clone()).or_insert(Server { incarnation: 0, until: None });
+    fn join(&mut self, id: &ServerId, (lease, reads): (Duration, u16), now: Timestamp) -> Member {
+        let server = self.servers.entry(id.clone()).or_insert(Server { incarnation: 0, until: None, reads });
         server.incarnation += 1;
         server.until = Some(now.plus(lease));
+        server.reads = reads;
         Member { server: id.clone(), incarnation: server.incarnation, lease }
     }
 
@@ -94,8 +97,9 @@ impl Table {
         server.until = Some(now.plus(member.lease));
         let slots =
             self.holders.iter().filter(|(_, holder)| **holder == member.server).map(|(slot, _)| *slot).collect();
-        let servers = self.servers.keys().filter(|server| self.lives(server, now)).count();
-        Standing::Holds { slots, servers }
+        let living = self.servers.iter().filter(|(id, _)| self.lives(id, now)).map(|(_, server)| server.reads);
+        let (servers, reads) = living.fold((0, u16::MAX), |(count, least), reads| (count + 1, least.min(reads)));
+        Standing::Holds { slots, servers, reads }
     }
 
     fn take(&mut self, member: &Member, most: usize, now: Timestamp) -> BTreeSet<u16> {

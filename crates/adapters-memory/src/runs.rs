@@ -184,7 +184,7 @@ impl Runs {
             _ => Bound::Unbounded,
         };
         let awake = self.awake.range((after, Bound::Unbounded)).filter_map(|id| Some((*id, self.runs.get(id)?)));
-        let mut awake = awake.filter(|(_, run)| slots.contains(&run.slot));
+        let mut awake = awake.filter(|(_, run)| slots.contains(&run.slot) && run.min_reader <= query.reads);
         let moment = match query.due {
             Due::Active(_) => {
                 let active = awake.filter(|(_, run)| run.wake == Wake::Active);

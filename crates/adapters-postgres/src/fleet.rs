@@ -35,7 +35,7 @@ impl Lines {
 }
 
 /// Takes part under an id, in the place of who did so before. His slots are named by the id, and so need no change.
-pub async fn join(db: &mut PgConnection, (server, lease): &(ServerId, Duration)) -> Outcome<Member> {
+pub async fn join(db: &mut PgConnection, (server, lease, reads): &(ServerId, Duration, u16)) -> Outcome<Member> {
     // Servers that did not come back. One that has slots is kept until they are taken.
     sqlx::query(
         "DELETE FROM server d USING (
@@ -48,14 +48,16 @@ pub async fn join(db: &mut PgConnection, (server, lease): &(ServerId, Duration))
     .execute(&mut *db)
     .await?;
     let row = sqlx::query(
-        "INSERT INTO server AS s (id, incarnation, lease_until, lease_us)
-         VALUES ($1, 1, clock_timestamp() + $2 * INTERVAL '1 microsecond', $2)
+        "INSERT INTO server AS s (id, incarnation, lease_until, lease_us, reads)
+         VALUES ($1, 1, clock_timestamp() + $2 * INTERVAL '1 microsecond', $2, $3)
          ON CONFLICT (id) DO UPDATE SET incarnation = s.incarnation + 1, lease_us = excluded.lease_us,
+            reads = excluded.reads,
             lease_until = clock_timestamp() + excluded.lease_us * INTERVAL '1 microsecond'
          RETURNING incarnation",
     )
     .bind(server.as_str())
     .bind(rows::at_most(lease.as_micros()))
+    .bind(i32::from(*reads))
     .fetch_one(db)
     .await?;
     Ok(Ok(Member { server: server.clone(), incarnation: rows::number(&row, 0)?, lease: *lease }))
@@ -74,16 +76,19 @@ pub async fn renew(db: &mut PgConnection, member: &Member) -> Outcome<Standing> 
     .await?;
     let found = sqlx::query(
         "SELECT ARRAY(SELECT slot FROM slot WHERE server = $1),
-                (SELECT count(*) FROM server WHERE lease_until > clock_timestamp() AND id <> $1)
-         FROM server WHERE id = $1 AND incarnation = $2 AND lease_us IS NOT NULL",
+                others.count + 1, least(me.reads, others.reads)
+         FROM server me,
+              (SELECT count(*) AS count, min(reads) AS reads FROM server
+               WHERE lease_until > clock_timestamp() AND id <> $1) others
+         WHERE me.id = $1 AND me.incarnation = $2 AND me.lease_us IS NOT NULL",
     )
     .bind(id)
     .bind(incarnation)
     .fetch_optional(db)
     .await?;
     let Some(row) = found else { return Ok(Ok(Standing::Replaced)) };
-    let others: usize = rows::number(&row, 1)?;
-    Ok(Ok(Standing::Holds { slots: slots(row.try_get(0)?)?, servers: others + 1 }))
+    let (servers, reads) = (rows::number(&row, 1)?, rows::small(&row, 2)?);
+    Ok(Ok(Standing::Holds { slots: slots(row.try_get(0)?)?, servers, reads }))
 }
 
 /// Takes slots that are free. Whatever another call is about to change is passed over, so that nobody waits for anybody.

@@ -58,7 +58,7 @@ use crate::create::Asked;
 use crate::creations::Creations;
 pub use crate::hints::Hints;
 use crate::lock::{EngineLock, Sharing};
-pub use crate::schema::Migrated;
+pub use crate::schema::{Migrated, TABLES};
 
 /// Most connections that write: a commit carries many runs, so that few are needed.
 const WRITERS: usize = 12;
@@ -318,8 +318,8 @@ impl Inbox for Postgres {
 
 #[async_trait]
 impl Fleet for Postgres {
-    async fn join(&self, server: &ServerId, lease: Duration) -> Result<Member, StoreError> {
-        let asked = (server.clone(), lease);
+    async fn join(&self, server: &ServerId, lease: Duration, reads: u16) -> Result<Member, StoreError> {
+        let asked = (server.clone(), lease, reads);
         self.fleet()?.changes.run(asked, |db, asked| Box::pin(fleet::join(db, asked))).await
     }
 

@@ -138,12 +138,14 @@ WITH RECURSIVE names AS (
 SELECT first.run_id FROM names n CROSS JOIN LATERAL (
     SELECT r.run_id, r.wake_at, row_number() OVER (ORDER BY r.wake_at, r.run_id) AS turn FROM run r
     WHERE r.namespace = n.namespace AND r.wake_at > 0 AND r.wake_at <= $1 AND r.slot = ANY($2)
-    ORDER BY r.wake_at, r.run_id LIMIT $3
+        AND r.min_reader <= $3
+    ORDER BY r.wake_at, r.run_id LIMIT $4
 ) first
-ORDER BY first.turn, first.wake_at, first.run_id LIMIT $3";
+ORDER BY first.turn, first.wake_at, first.run_id LIMIT $4";
 
-const ACTIVE: &str =
-    "SELECT run_id FROM run WHERE wake_at = 0 AND run_id >= $1 AND slot = ANY($2) ORDER BY run_id LIMIT $3";
+const ACTIVE: &str = "
+SELECT run_id FROM run
+WHERE wake_at = 0 AND run_id >= $1 AND slot = ANY($2) AND min_reader <= $3 ORDER BY run_id LIMIT $4";
 
 /// Runs that must be looked after.
 pub async fn due(db: &mut PgConnection, query: &DueRuns) -> Outcome<Vec<RunId>> {
@@ -156,7 +158,8 @@ pub async fn due(db: &mut PgConnection, query: &DueRuns) -> Outcome<Vec<RunId>> 
         }
     };
     let slots: Vec<i32> = query.slots.iter().copied().map(i32::from).collect();
-    let found = statement.bind(slots).bind(rows::at_most(query.limit)).fetch_all(db).await?;
+    let statement = statement.bind(slots).bind(i32::from(query.reads)).bind(rows::at_most(query.limit));
+    let found = statement.fetch_all(db).await?;
     found.iter().map(|row| rows::run_id(row, 0)).collect::<sqlx::Result<_>>().map(Ok)
 }
 

@@ -19,7 +19,10 @@ macro_rules! migrations {
 
 /// All of them by name and statements, in order; the first is version 1. Released ones never change: add another.
 const MIGRATIONS: &[(&str, &str)] =
-    migrations!["0001_store", "0002_history", "0003_servers", "0004_queue", "0005_retention"];
+    migrations!["0001_store", "0002_history", "0003_servers", "0004_queue", "0005_retention", "0006_upgrades"];
+
+/// Version of the tables that this build makes.
+pub const TABLES: usize = MIGRATIONS.len();
 
 /// What [`migrate`](crate::migrate) did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +36,14 @@ pub struct Migrated {
 /// Brings a database to this build's tables. Of several at once, one does it and the others wait.
 pub async fn migrate(db: &mut PgConnection) -> Result<Migrated, StoreError> {
     let from = applied(db, MIGRATIONS).await?;
-    migrator(MIGRATIONS).run_direct(None, &mut *db, false).await.map_err(failed)?;
-    Ok(Migrated { from, to: MIGRATIONS.len() })
+    // Newer tables that this build works with stay as they are.
+    if from < MIGRATIONS.len() {
+        migrator(MIGRATIONS).run_direct(None, &mut *db, false).await.map_err(failed)?;
+    }
+    Ok(Migrated { from, to: from.max(MIGRATIONS.len()) })
 }
 
-/// Checks that a database has this build's tables.
+/// Checks that a database has tables that this build works with: its own, or newer ones that say so.
 pub async fn check(db: &mut PgConnection) -> Result<(), StoreError> {
     match applied(db, MIGRATIONS).await? {
         0 => Err(StoreError::Permanent("it has no tables yet: `tutti migrate` makes them".to_owned())),
@@ -76,7 +82,7 @@ fn migrator(migrations: &[(&'static str, &'static str)]) -> Migrator {
     migrator
 }
 
-/// How many migrations a database has; refuses one that is newer or got there another way.
+/// How many migrations a database has; refuses one that got there another way, or is newer than what this build works with.
 async fn applied(db: &mut PgConnection, migrations: &[(&'static str, &'static str)]) -> Result<usize, StoreError> {
     let error = |error: sqlx::Error| classify(&error);
     let known = sqlx::query("SELECT to_regclass($1) IS NOT NULL").bind(TABLE).fetch_one(&mut *db).await;
@@ -89,11 +95,15 @@ async fn applied(db: &mut PgConnection, migrations: &[(&'static str, &'static st
         .and_then(|rows| rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect());
     let rows: Vec<(i64, String, Vec<u8>)> = rows.map_err(error)?;
     if rows.len() > migrations.len() {
-        return Err(StoreError::Permanent(format!(
-            "it was written by a newer version of Tutti: it has version {} of the tables, this build knows up to {}",
-            rows.len(),
-            migrations.len()
-        )));
+        let oldest = oldest(db).await?;
+        if oldest > migrations.len() {
+            return Err(StoreError::Permanent(format!(
+                "it was written by a newer version of Tutti: it has version {} of the tables, for programs that know \
+                 version {oldest}, and this build knows up to {}",
+                rows.len(),
+                migrations.len()
+            )));
+        }
     }
     for (ours, (version, name, sum)) in migrator(migrations).iter().zip(&rows) {
         if *version != ours.version || *sum != *ours.checksum {
@@ -104,6 +114,13 @@ async fn applied(db: &mut PgConnection, migrations: &[(&'static str, &'static st
         }
     }
     Ok(rows.len())
+}
+
+/// The oldest version of the tables whose programs work with those of a database.
+async fn oldest(db: &mut PgConnection) -> Result<usize, StoreError> {
+    let oldest = sqlx::query("SELECT oldest FROM compatibility").fetch_one(db).await;
+    let oldest: i32 = oldest.and_then(|row| row.try_get(0)).map_err(|error| classify(&error))?;
+    Ok(usize::try_from(oldest).unwrap_or(usize::MAX))
 }
 
 fn failed(error: MigrateError) -> StoreError {
@@ -129,5 +146,13 @@ mod tests {
         let made =
             MIGRATIONS.iter().flat_map(|(_, sql)| sql.lines()).filter(|line| line.starts_with("CREATE ")).count();
         assert!(names.len() <= made && names.iter().all(|name| name.starts_with(|c: char| c.is_ascii_lowercase())));
+    }
+
+    #[test]
+    fn migrations_say_whether_older_programs_survive_them() {
+        let made = MIGRATIONS.iter().position(|(_, sql)| sql.contains("CREATE TABLE compatibility")).unwrap();
+        for (name, sql) in &MIGRATIONS[made..] {
+            assert!(sql.contains("compatib"), "{name} does not");
+        }
     }
 }

@@ -45,6 +45,8 @@ use crate::open::EngineLock;
 use crate::readers::Readers;
 use crate::writer::{Weight, Writer};
 
+pub use crate::schema::TABLES;
+
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {

@@ -103,34 +103,46 @@ pub fn payload(db: &Connection, run: RunId, at: PayloadRef) -> Outcome<Option<By
 pub fn due(db: &Connection, query: &DueRuns) -> Outcome<Vec<RunId>> {
     let slots = serde_json::to_string(&query.slots).expect("numbers serialize into memory");
     match query.due {
-        Due::Active(after) => active(db, after, &slots, query.limit),
-        Due::Until(moment) => waiting(db, moment, &slots, query.limit),
+        Due::Active(after) => active(db, after, (&slots, query.reads), query.limit),
+        Due::Until(moment) => waiting(db, moment, (&slots, query.reads), query.limit),
     }
     .map(Ok)
 }
 
-fn active(db: &Connection, after: Option<RunId>, slots: &str, limit: usize) -> rusqlite::Result<Vec<RunId>> {
+fn active(
+    db: &Connection,
+    after: Option<RunId>,
+    (slots, reads): (&str, u16),
+    limit: usize,
+) -> rusqlite::Result<Vec<RunId>> {
     let mut statement = db.prepare_cached(
         "SELECT run_id FROM run
-         WHERE wake_at = 0 AND run_id > ? AND slot IN (SELECT value FROM json_each(?)) ORDER BY run_id LIMIT ?",
+         WHERE wake_at = 0 AND run_id > ? AND slot IN (SELECT value FROM json_each(?)) AND min_reader <= ?
+         ORDER BY run_id LIMIT ?",
     )?;
     // No id is as small as the empty one.
     let after = after.map_or(Vec::new(), |run| run.as_uuid().as_bytes().to_vec());
-    statement.query_map((after, slots, rows::limit(limit)), rows::run_id)?.collect()
+    statement.query_map((after, slots, reads, rows::limit(limit)), rows::run_id)?.collect()
 }
 
 /// In each namespace so many of the first, found along the index, and then in turn.
-fn waiting(db: &Connection, moment: Timestamp, slots: &str, limit: usize) -> rusqlite::Result<Vec<RunId>> {
+fn waiting(
+    db: &Connection,
+    moment: Timestamp,
+    (slots, reads): (&str, u16),
+    limit: usize,
+) -> rusqlite::Result<Vec<RunId>> {
     let mut next = db.prepare_cached("SELECT min(namespace) FROM run WHERE wake_at > 0 AND namespace > ?")?;
     let mut first = db.prepare_cached(
         "SELECT run_id, wake_at FROM run
          WHERE namespace = ? AND wake_at > 0 AND wake_at <= ? AND slot IN (SELECT value FROM json_each(?))
+            AND min_reader <= ?
          ORDER BY wake_at, run_id LIMIT ?",
     )?;
     let (mut found, mut after) = (Vec::new(), String::new());
     // No namespace has an empty name.
     while let Some(namespace) = next.query_row([&after], |row| row.get::<_, Option<String>>(0))? {
-        let values = (&namespace, moment.as_micros(), slots, rows::limit(limit));
+        let values = (&namespace, moment.as_micros(), slots, reads, rows::limit(limit));
         let runs = first.query_map(values, |row| Ok((row.get::<_, i64>(1)?, rows::run_id(row)?)))?;
         for (turn, run) in runs.enumerate() {
             let (wake_at, run) = run?;

@@ -29,8 +29,12 @@ const MIGRATIONS: &[Migration] = migrations![
     "0004_documents",
     "0005_inbox",
     "0006_queue",
-    "0007_retention"
+    "0007_retention",
+    "0008_upgrades"
 ];
+
+/// Version of the tables that this build makes.
+pub const TABLES: usize = MIGRATIONS.len();
 
 /// Marks the file as one of ours ("TUTT"), so that no other program's database is taken for it.
 const APPLICATION_ID: i32 = 0x5455_5454;
@@ -40,7 +44,7 @@ pub fn migrate(db: &mut Connection) -> Result<(), StoreError> {
     migrate_to(db, MIGRATIONS)
 }
 
-/// Checks that a file has this build's tables.
+/// Checks that a file has tables that this build works with: its own, or newer ones that say so.
 pub fn check(db: &Connection) -> Result<(), StoreError> {
     match applied(db, MIGRATIONS)? {
         0 => Err(StoreError::Permanent("it holds no runs yet, and nothing has written to it".to_string())),
@@ -88,7 +92,8 @@ fn apply(db: &mut Connection, number: u32, migration: &Migration) -> rusqlite::R
     tx.commit()
 }
 
-/// How many migrations a file has; refuses one that is not ours, is newer, or got there another way.
+/// How many migrations a file has; refuses one that is not ours, got there another way, or is newer than what this build works
+/// with.
 fn applied(db: &Connection, migrations: &[Migration]) -> Result<usize, StoreError> {
     let error = |error: rusqlite::Error| classify(&error);
     let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(error)?;
@@ -104,11 +109,15 @@ fn applied(db: &Connection, migrations: &[Migration]) -> Result<usize, StoreErro
     let rows = rows.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).map_err(error)?;
     let rows: Vec<(usize, String, String)> = rows.collect::<Result<_, _>>().map_err(error)?;
     if rows.len() > migrations.len() {
-        return Err(StoreError::Permanent(format!(
-            "it was written by a newer version of Tutti: it has version {} of the tables, this build knows up to {}",
-            rows.len(),
-            migrations.len()
-        )));
+        let oldest: usize = db.query_row("SELECT oldest FROM compatibility", (), |row| row.get(0)).map_err(error)?;
+        if oldest > migrations.len() {
+            return Err(StoreError::Permanent(format!(
+                "it was written by a newer version of Tutti: it has version {} of the tables, for programs that know \
+                 version {oldest}, and this build knows up to {}",
+                rows.len(),
+                migrations.len()
+            )));
+        }
     }
     for ((number, migration), (version, name, sum)) in (1..).zip(migrations).zip(&rows) {
         if *version != number || *sum != checksum(migration) {
@@ -130,7 +139,10 @@ mod tests {
     use super::*;
 
     const ONE: Migration = Migration { name: "one", sql: "CREATE TABLE a (x INTEGER)" };
-    const TWO: Migration = Migration { name: "two", sql: "CREATE TABLE b (x INTEGER)" };
+    const TWO: Migration =
+        Migration { name: "two", sql: "CREATE TABLE b (x INTEGER); CREATE TABLE compatibility AS SELECT 2 AS oldest" };
+    const THREE: Migration = Migration { name: "three", sql: "CREATE TABLE c (x INTEGER)" };
+    const FOUR: Migration = Migration { name: "four", sql: "DROP TABLE b; UPDATE compatibility SET oldest = 4" };
 
     fn refusal(result: Result<(), StoreError>) -> String {
         match result {
@@ -159,10 +171,27 @@ mod tests {
     }
 
     #[test]
-    fn newer_tables_are_refused() {
+    fn newer_tables_say_for_which_programs_they_are() {
         let mut db = Connection::open_in_memory().unwrap();
-        migrate_to(&mut db, &[ONE, TWO]).unwrap();
-        assert!(refusal(migrate_to(&mut db, &[ONE])).contains("newer version"));
+        migrate_to(&mut db, &[ONE, TWO, THREE]).unwrap();
+        assert_eq!(migrate_to(&mut db, &[ONE, TWO]), Ok(()), "what was added is not in its way");
+        assert_eq!(applied(&db, &[ONE, TWO]), Ok(3));
+        let refused = refusal(migrate_to(&mut db, &[ONE]));
+        assert!(
+            refused.contains("version 3 of the tables, for programs that know version 2, and this build knows up to 1")
+        );
+        migrate_to(&mut db, &[ONE, TWO, THREE, FOUR]).unwrap();
+        let refused = refusal(migrate_to(&mut db, &[ONE, TWO, THREE]));
+        assert!(refused.contains("newer version of Tutti") && refused.contains("know version 4"), "{refused}");
+    }
+
+    #[test]
+    fn migrations_say_whether_older_programs_survive_them() {
+        let made =
+            MIGRATIONS.iter().position(|migration| migration.sql.contains("CREATE TABLE compatibility")).unwrap();
+        for migration in &MIGRATIONS[made..] {
+            assert!(migration.sql.contains("compatib"), "{} does not", migration.name);
+        }
     }
 
     #[test]

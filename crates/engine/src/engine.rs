@@ -2,6 +2,7 @@
 
 mod commands;
 mod fleet;
+mod format;
 mod inbox;
 mod slots;
 mod waking;
@@ -24,7 +25,7 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::{Creation, RunStore, StoreError};
-use tutti_core::run::{Origin, Rejection, RunStatus};
+use tutti_core::run::{Origin, QUEUE_FORMAT, Rejection, RunStatus, format_of_run};
 use tutti_core::schedule::{Policy, StrategyDecision, turn};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, Json, Payload};
@@ -37,6 +38,7 @@ use crate::lane::Lane;
 use crate::room::{Residency, Room};
 
 pub use self::fleet::{FleetMembership, FleetOptions};
+use self::format::Common;
 use self::slots::Slots;
 
 /// What an engine works on.
@@ -99,6 +101,7 @@ struct Inner {
     slots: Slots,
     /// How the lease is, and how many servers there are; `None` if the store is shared with nobody.
     standing: std::sync::Mutex<Option<(ServerId, u32, Lease)>>,
+    common: Common,
     lanes: Vec<mpsc::UnboundedSender<Message>>,
 }
 
@@ -158,6 +161,17 @@ pub enum EngineError {
         /// The format it needs.
         needs: u16,
         /// The newest format that this build reads.
+        reads: u16,
+    },
+    /// A server that shares the store is too old for what was asked.
+    #[error(
+        "not while an older server shares the store: it takes one that reads format {needs} of histories, and not all read \
+         more than format {reads}"
+    )]
+    OlderServers {
+        /// The format that it would be written in.
+        needs: u16,
+        /// The newest format that all servers read.
         reads: u16,
     },
     /// The run's history is not as it was written.
@@ -245,16 +259,16 @@ impl Engine {
                 sender
             })
             .collect();
-        let adopting = std::array::from_fn(|_| Mutex::default());
         Self(Arc::new(Inner {
             ports,
             registry,
             hub,
             tally,
             room,
-            adopting,
+            adopting: std::array::from_fn(|_| Mutex::default()),
             slots: Slots::all(),
             standing: std::sync::Mutex::default(),
+            common: Common::default(),
             lanes,
         }))
     }
@@ -283,7 +297,8 @@ impl Engine {
     /// Starts a run. When this returns, the run is durable; if there is no room for it, it waits in the store for its turn.
     ///
     /// # Errors
-    /// [`EngineError::Store`], [`EngineError::NoSlots`], [`EngineError::QueueFull`], [`EngineError::ShuttingDown`].
+    /// [`EngineError::Store`], [`EngineError::NoSlots`], [`EngineError::QueueFull`], [`EngineError::OlderServers`],
+    /// [`EngineError::ShuttingDown`].
     pub async fn start_run(&self, start: StartRun) -> Result<Started, EngineError> {
         self.start_run_as(self.new_run_id(), start).await
     }
@@ -297,6 +312,7 @@ impl Engine {
         if !self.0.slots.has(run) {
             return Err(EngineError::NoSlots);
         }
+        self.may_write(format_of_run(start.plan.workflow(), &start.origin))?;
         let turn = self.turn(&start).await?;
         let data = Payload::of(&start.data);
         if let Payload::Stored(_) = data {
@@ -359,7 +375,9 @@ impl Engine {
     /// The place in the queue of a run to be started, if it must wait.
     async fn turn(&self, start: &StartRun) -> Result<Option<Timestamp>, EngineError> {
         let room = &self.0.room;
-        let Some(residency) = room.residency().filter(|_| room.must_queue()) else { return Ok(None) };
+        // Servers of before there was a queue drive everything at once.
+        let may_queue = room.must_queue() && self.may_write(QUEUE_FORMAT).is_ok();
+        let Some(residency) = room.residency().filter(|_| may_queue) else { return Ok(None) };
         let namespace = &start.namespace;
         let queued = match room.one_more(namespace) {
             Some(queued) => queued,

@@ -108,7 +108,7 @@ pub fn commit(run: RunId, epoch: u64, expected: u64, count: u64) -> Commit {
 /// Every run of all slots that has work in progress.
 #[must_use]
 pub fn active() -> DueRuns {
-    DueRuns { slots: (0..SLOTS).collect(), due: Due::Active(None), limit: usize::MAX }
+    DueRuns { slots: (0..SLOTS).collect(), due: Due::Active(None), reads: READS.reads, limit: usize::MAX }
 }
 
 /// Every run of all slots that waits for a moment until this one.

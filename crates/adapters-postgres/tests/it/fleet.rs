@@ -10,6 +10,7 @@ use tutti_adapters_postgres::{OpenMode, Postgres};
 use tutti_core::limits::SLOTS;
 use tutti_core::ports::fleet::{Fleet as _, Member, Standing};
 use tutti_core::ports::store::{CommitOutcome, RunStore as _, StoreError};
+use tutti_core::run::FORMAT;
 use tutti_testkit::conformance::fleet::{Subject, Time};
 use tutti_testkit::given::{READS, commit, new_run, run_id};
 use tutti_testkit::postgres::Database;
@@ -147,7 +148,7 @@ async fn a_renewal_whose_session_is_ended_is_made_again() {
     database.sql("UPDATE slot SET server = NULL WHERE slot = (SELECT min(slot) FROM slot WHERE server = 'a')");
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
     let left = taken.into_iter().skip(1).collect();
-    assert_eq!(renewing.await.unwrap(), Ok(Standing::Holds { slots: left, servers: 1 }));
+    assert_eq!(renewing.await.unwrap(), Ok(Standing::Holds { slots: left, servers: 1, reads: FORMAT }));
 }
 
 /// All connections wait for a run, and a renewal waits for nothing.
@@ -237,7 +238,7 @@ async fn a_reader_takes_no_part() {
     let database = Database::fresh();
     drop(engine(&database).await);
     let reader = Postgres::open(&address(&database), OpenMode::ReadOnly).await.unwrap();
-    assert!(matches!(reader.join(&"a".parse().unwrap(), LEASE).await, Err(StoreError::Permanent(_))));
+    assert!(matches!(reader.join(&"a".parse().unwrap(), LEASE, FORMAT).await, Err(StoreError::Permanent(_))));
 }
 
 #[tokio::test]
@@ -267,7 +268,7 @@ pub async fn use_fleet(store: &Postgres) {
 }
 
 async fn join(store: &Postgres, server: &str, lease: Duration) -> Member {
-    store.join(&server.parse().unwrap(), lease).await.unwrap()
+    store.join(&server.parse().unwrap(), lease, FORMAT).await.unwrap()
 }
 
 fn slots(standing: Result<Standing, StoreError>) -> BTreeSet<u16> {

@@ -1,6 +1,6 @@
 //! What cannot be opened or done says why.
 
-use tutti_adapters_postgres::{Address, Migrated, OpenMode, Postgres, migrate};
+use tutti_adapters_postgres::{Address, Migrated, OpenMode, Postgres, TABLES, migrate};
 use tutti_core::ports::store::{RunStore as _, StoreError};
 use tutti_testkit::given::new_run;
 use tutti_testkit::postgres::{Database, Server};
@@ -15,18 +15,14 @@ async fn refusal(database: &Database, mode: OpenMode) -> StoreError {
     error
 }
 
-/// How many migrations there are, and the first of them.
-const VERSION: usize = 5;
-const FIRST: &str = include_str!("../../../../migrations/postgres/0001_store.sql");
-
 #[tokio::test]
 async fn tables_are_made_by_those_who_are_told_to() {
     let database = Database::fresh();
     for mode in BOTH {
         assert!(refusal(&database, mode).await.to_string().contains("`tutti migrate` makes them"));
     }
-    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 0, to: VERSION }));
-    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: VERSION, to: VERSION }));
+    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 0, to: TABLES }));
+    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: TABLES, to: TABLES }));
     Postgres::open(&address(&database), OpenMode::Engine).await.unwrap();
 }
 
@@ -39,9 +35,9 @@ async fn several_may_make_the_tables_at_once() {
         all.spawn(async move { migrate(&address).await });
     }
     for made in all.join_all().await {
-        assert_eq!(made.unwrap().to, VERSION);
+        assert_eq!(made.unwrap().to, TABLES);
     }
-    assert_eq!(database.sql("SELECT count(*) FROM tutti_migration"), VERSION.to_string());
+    assert_eq!(database.sql("SELECT count(*) FROM tutti_migration"), TABLES.to_string());
     Postgres::open(&address(&database), OpenMode::Engine).await.unwrap();
 }
 
@@ -49,26 +45,37 @@ async fn several_may_make_the_tables_at_once() {
 async fn older_newer_and_changed_tables_are_refused() {
     let database = Database::fresh();
     drop(engine(&database).await);
+    // As it was before the last migration.
     database.sql(&format!(
-        "CREATE SCHEMA aside; ALTER TABLE tutti_migration SET SCHEMA aside; DROP SCHEMA public CASCADE;
-         CREATE SCHEMA public; ALTER TABLE aside.tutti_migration SET SCHEMA public;
-         DELETE FROM tutti_migration WHERE version > 1; {FIRST}",
+        "DELETE FROM tutti_migration WHERE version = {TABLES};
+         DROP TABLE compatibility; ALTER TABLE server DROP COLUMN reads"
     ));
+    let before = TABLES - 1;
     for mode in BOTH {
         let text = refusal(&database, mode).await.to_string();
-        assert!(text.contains("has version 1") && text.contains(&format!("needs version {VERSION}")), "{text}");
+        let (has, needs) = (format!("has version {before}"), format!("needs version {TABLES}"));
+        assert!(text.contains(&has) && text.contains(&needs), "{text}");
     }
-    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: 1, to: VERSION }), "the rest is made");
+    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: before, to: TABLES }), "the rest is made");
     drop(Postgres::open(&address(&database), OpenMode::ReadOnly).await.unwrap());
 
-    database.sql("INSERT INTO tutti_migration SELECT 99, 'future', now(), true, 'x', 0");
+    let newer = TABLES + 1;
+    database.sql(&format!("INSERT INTO tutti_migration SELECT {newer}, 'future', now(), true, 'x', 0"));
+    database.sql(&format!("UPDATE compatibility SET oldest = {newer}"));
     for mode in BOTH {
-        assert!(refusal(&database, mode).await.to_string().contains("newer version of Tutti"));
+        let text = refusal(&database, mode).await.to_string();
+        let (has, knows) = (format!("for programs that know version {newer}"), format!("knows up to {TABLES}"));
+        assert!(text.contains("newer version of Tutti") && text.contains(&has) && text.contains(&knows), "{text}");
     }
     let refused = migrate(&address(&database)).await.unwrap_err();
     assert!(refused.to_string().contains("newer version of Tutti"), "{refused}");
+    database.sql(&format!("UPDATE compatibility SET oldest = {TABLES}"));
+    for mode in BOTH {
+        Postgres::open(&address(&database), mode).await.expect("what was added is not in the way");
+    }
+    assert_eq!(migrate(&address(&database)).await, Ok(Migrated { from: newer, to: newer }), "they stay as they are");
 
-    database.sql("DELETE FROM tutti_migration WHERE version = 99");
+    database.sql(&format!("DELETE FROM tutti_migration WHERE version = {newer}"));
     database.sql("UPDATE tutti_migration SET checksum = 'changed' WHERE version = 1");
     for mode in BOTH {
         assert!(refusal(&database, mode).await.to_string().contains("0001_store"));

@@ -86,7 +86,7 @@ async fn when_all_connections_are_busy_calls_are_refused_and_leases_renewed() {
     let database = Database::fresh();
     migrate(&address(&database)).await.unwrap();
     let store = Arc::new(Postgres::open(&address(&database), OpenMode::Server).await.unwrap());
-    let member = store.join(&"a".parse().unwrap(), Duration::from_secs(10)).await.unwrap();
+    let member = store.join(&"a".parse().unwrap(), Duration::from_secs(10), READS.reads).await.unwrap();
     for n in 0..40 {
         store.create(new_run(n)).await.unwrap();
     }

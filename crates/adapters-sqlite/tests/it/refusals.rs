@@ -90,8 +90,13 @@ fn newer_and_changed_tables_are_refused() {
     drop(Sqlite::open(&path, OpenMode::Engine).unwrap());
     let other = Connection::open(&path).unwrap();
     other.execute("INSERT INTO migration (version, name, checksum) VALUES (99, '0099_future', 'x')", ()).unwrap();
+    other.execute("UPDATE compatibility SET oldest = 99", ()).unwrap();
     for mode in ALL {
         assert!(refusal(&path, mode).to_string().contains("newer version of Tutti"));
+    }
+    other.execute("UPDATE compatibility SET oldest = 1", ()).unwrap();
+    for mode in ALL {
+        drop(Sqlite::open(&path, mode).expect("what was added is not in the way"));
     }
     other.execute("DELETE FROM migration WHERE version = 99", ()).unwrap();
     other.execute("UPDATE migration SET checksum = 'changed' WHERE version = 1", ()).unwrap();

@@ -15,12 +15,12 @@ use crate::ids::ServerId;
 /// replaced, and every later call of it is answered as [`Standing::Replaced`].
 #[async_trait]
 pub trait Fleet: Send + Sync {
-    /// Takes part under a server id. One that is known already is replaced by this member at once, and the slots that it
-    /// held are this member's.
+    /// Takes part under a server id, as one that reads histories up to the format `reads`. One that is known already is
+    /// replaced by this member at once, and the slots that it held are this member's.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn join(&self, server: &ServerId, lease: Duration) -> Result<Member, StoreError>;
+    async fn join(&self, server: &ServerId, lease: Duration, reads: u16) -> Result<Member, StoreError>;
 
     /// Renews the lease, and says how things stand.
     ///
@@ -67,6 +67,9 @@ pub enum Standing {
         slots: BTreeSet<u16>,
         /// Servers whose leases last, itself included.
         servers: usize,
+        /// The newest format of histories that all of them read. Nothing newer is to be written: each may come to have any
+        /// run.
+        reads: u16,
     },
     /// Another server joined under its id.
     Replaced,

@@ -254,6 +254,8 @@ pub struct DueRuns {
     pub slots: Vec<u16>,
     /// Which of their runs.
     pub due: Due,
+    /// Only those that a reader of histories up to this format understands: see [`RunStore::claim`].
+    pub reads: u16,
     /// At most so many.
     pub limit: usize,
 }

@@ -5,9 +5,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::event::{Event, Recorded};
+use super::input::Command;
+use super::origin::Origin;
 use super::state::{Facts, RunState};
 use crate::plan::Plan;
 use crate::ports::store::{EncodedEvent, Snapshot};
+use crate::workflow::Workflow;
 use std::sync::Arc;
 
 /// Version of the history format that this build writes.
@@ -119,12 +122,37 @@ pub fn min_reader(events: &[Recorded]) -> u16 {
     events.iter().map(|recorded| format_of(&recorded.event)).max().unwrap_or(1)
 }
 
+/// The format that brought the queue, and priorities.
+pub const QUEUE_FORMAT: u16 = 4;
+
+/// Oldest format whose readers understand a run of this workflow and origin: every member of them that no reader may pass over.
+#[must_use]
+pub const fn format_of_run(workflow: &Workflow, origin: &Origin) -> u16 {
+    if workflow.priority.is_normal() { format_of_origin(origin) } else { QUEUE_FORMAT }
+}
+
+const fn format_of_origin(origin: &Origin) -> u16 {
+    match origin {
+        Origin { priority, .. } if !priority.is_normal() => QUEUE_FORMAT,
+        Origin { timeout: Some(_), .. } => 3,
+        _ => 1,
+    }
+}
+
+/// Oldest format whose readers know a command, and understand what a run records because of it.
+#[must_use]
+pub const fn format_of_command(command: &Command) -> u16 {
+    match command {
+        Command::Pause | Command::Terminate | Command::Retry | Command::Signal { .. } => 2,
+        Command::Resume | Command::Cancel => 1,
+    }
+}
+
 /// The format that brought the kind of an event, or a member of it that no reader may pass over.
 const fn format_of(event: &Event) -> u16 {
     match event {
-        Event::RunCreated(created) if created.turn.is_some() || !created.origin.priority.is_normal() => 4,
-        Event::RunAdmitted(_) => 4,
-        Event::RunCreated(created) if created.origin.timeout.is_some() => 3,
+        Event::RunCreated(created) if created.turn.is_none() => format_of_origin(&created.origin),
+        Event::RunCreated(_) | Event::RunAdmitted(_) => QUEUE_FORMAT,
         Event::RunPaused(_)
         | Event::RunTerminated(_)
         | Event::RunReopened(_)

@@ -15,8 +15,8 @@ mod status;
 
 pub use apply::{Applied, apply, create};
 pub use codec::{
-    CodecError, FORMAT, KINDS, SNAPSHOT_SCHEMA, blob_of_json, body_json, decode, decode_state, encode, encode_state,
-    kind_name, min_reader,
+    CodecError, FORMAT, KINDS, QUEUE_FORMAT, SNAPSHOT_SCHEMA, blob_of_json, body_json, decode, decode_state, encode,
+    encode_state, format_of_command, format_of_run, kind_name, min_reader,
 };
 pub use event::{
     ArtifactRecorded, AttemptFailed, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tutti_core::ids::{AttemptKey, RunId};
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::store::{Creation, KeyClaim, NewRun, StoreError};
-use tutti_core::run::{Applied, Input, RunCreated, RunStatus, create, min_reader};
+use tutti_core::run::{Applied, Input, RunCreated, RunStatus, create, format_of_run, min_reader};
 use tutti_core::time::Timestamp;
 
 use super::live::{self, Live, Stage};
@@ -42,7 +42,8 @@ impl Driver {
         let mut live = Live::new(state, 1);
         let mut applied = Applied { events: vec![first], touched: vec![] };
         self.admit(&mut live, &mut applied, now, random);
-        let min_reader = min_reader(&applied.events);
+        let needed = format_of_run(new.plan.workflow(), &live.state.created().origin);
+        let min_reader = min_reader(&applied.events).max(needed);
         let (events, encoded, bytes) = live::encoded(applied.events);
         let progress = live::progress(&live.state);
         let release = Release { run: new.run, events, touched: applied.touched, replies: vec![], bytes, progress };

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 use tutti_core::ids::{RequestId, RunId};
-use tutti_core::run::{Command, Input, Order};
+use tutti_core::run::{Command, Input, Order, format_of_command};
 
 use super::{ADOPTING, Engine, EngineError};
 use crate::driver::{AdoptRun, Asker, DriveError, Message, Progress};
@@ -32,8 +32,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`]; [`EngineError::Rejected`] if the run's state does not allow it, [`EngineError::NotLive`] if the run
-    /// is another engine's.
+    /// is another engine's, [`EngineError::OlderServers`].
     pub async fn command(&self, run: RunId, command: Command, order: Order) -> Result<(), EngineError> {
+        self.may_write(format_of_command(&command))?;
         self.want(run, Wanted { command, order, posted: None }).await
     }
 

@@ -13,6 +13,7 @@ use tutti_core::limits::SLOTS;
 use tutti_core::ports::fleet::{Fleet, Member, Standing};
 use tutti_core::ports::inbound::health::{FleetHealth, Lease};
 use tutti_core::ports::store::StoreError;
+use tutti_core::run::FORMAT;
 
 use super::{Engine, EngineError};
 use crate::driver::Message;
@@ -56,7 +57,7 @@ impl Engine {
     pub async fn join(&self, fleet: Arc<dyn Fleet>, options: FleetOptions) -> Result<FleetMembership, StoreError> {
         self.0.slots.set(BTreeSet::new());
         let renewed = Instant::now();
-        let member = fleet.join(&options.server, options.lease).await?;
+        let member = fleet.join(&options.server, options.lease, FORMAT).await?;
         self.stands(&member, 1, Lease::Held);
         Ok(FleetMembership {
             engine: self.clone(),
@@ -131,9 +132,10 @@ impl FleetMembership {
             let asked = Instant::now();
             // A store that does not answer must not keep the fence from falling.
             match timeout(self.member.lease / 3, self.fleet.renew(&self.member)).await {
-                Ok(Ok(Standing::Holds { slots, servers })) => {
+                Ok(Ok(Standing::Holds { slots, servers, reads })) => {
                     self.renewed = asked;
                     self.engine.stands(&self.member, servers, Lease::Held);
+                    self.engine.0.common.set(reads);
                     // What takes longer goes on beside the next renewals: neither they nor the fence wait for it.
                     if timeout(self.member.lease / 3, self.stand(slots, servers)).await.is_err() {
                         tracing::warn!("runs that are others' are not let go of yet");

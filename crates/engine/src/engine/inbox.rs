@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tutti_core::ids::{RequestId, RunId};
 use tutti_core::ports::inbox::{Consumed, InboxItem, Letter, Verdict};
-use tutti_core::run::{Command, Order};
+use tutti_core::run::{Command, Order, format_of_command};
 use tutti_core::time::Timestamp;
 
 use super::commands::Wanted;
@@ -97,8 +97,9 @@ impl Engine {
     /// Posts a command for a run of another engine, and waits for what becomes of it.
     ///
     /// # Errors
-    /// As [`command_by_inbox`](crate::command_by_inbox).
+    /// As [`command_by_inbox`](crate::command_by_inbox); [`EngineError::OlderServers`].
     pub async fn post(&self, run: RunId, command: Command, order: Order) -> Result<(), EngineError> {
+        self.may_write(format_of_command(&command))?;
         command_by_inbox(&*self.0.ports.inbox, &*self.0.ports.clock, run, (command, order)).await
     }
 

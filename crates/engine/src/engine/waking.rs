@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use tutti_core::ids::RunId;
 use tutti_core::limits::LOADS;
 use tutti_core::ports::store::{Due, DueRuns};
+use tutti_core::run::FORMAT;
 
 use super::{Engine, EngineError};
 
@@ -37,7 +38,7 @@ impl Engine {
         let (mut taken, mut missed, mut after) = (0, BTreeSet::new(), None);
         let slots: Vec<u16> = slots.iter().copied().collect();
         loop {
-            let query = DueRuns { slots: slots.clone(), due: Due::Active(after), limit: PAGE };
+            let query = DueRuns { slots: slots.clone(), due: Due::Active(after), reads: FORMAT, limit: PAGE };
             let due = self.0.ports.store.due(query).await?;
             let loaded = self.load_all(&due).await?;
             taken += loaded.taken;
@@ -77,7 +78,7 @@ impl Engine {
         }
         let most = self.0.room.left().min(PAGE);
         // One more than can be taken tells whether others wait.
-        let query = DueRuns { slots, due: Due::Until(self.0.ports.clock.now()), limit: most + 1 };
+        let query = DueRuns { slots, due: Due::Until(self.0.ports.clock.now()), reads: FORMAT, limit: most + 1 };
         let due = self.0.ports.store.due(query).await?;
         self.load_all(&due[..due.len().min(most)]).await?;
         Ok(due.len() > most)

@@ -37,7 +37,8 @@ pub(super) fn of_engine(error: EngineError) -> RequestError {
         EngineError::Rejected(_)
         | EngineError::Refused(_)
         | EngineError::Quarantined(_)
-        | EngineError::TooNew { .. } => RequestError::NotAllowed(error.to_string()),
+        | EngineError::TooNew { .. }
+        | EngineError::OlderServers { .. } => RequestError::NotAllowed(error.to_string()),
         EngineError::QueueFull { retry_after, .. } => {
             RequestError::Exhausted { reason: error.to_string(), retry_after: Some(retry_after) }
         }

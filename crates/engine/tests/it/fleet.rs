@@ -20,6 +20,7 @@ use tutti_core::ports::store::{
     ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
 };
 use tutti_core::run::{Command, Order, RunStatus};
+use tutti_core::time::Span;
 use tutti_core::time::Timestamp;
 use tutti_engine::{Engine, EngineOptions, FleetOptions, Ports, RunService};
 
@@ -240,8 +241,8 @@ impl Cut {
 
 #[async_trait]
 impl Fleet for Cut {
-    async fn join(&self, server: &ServerId, lease: Duration) -> Result<Member, StoreError> {
-        self.fleet.join(server, lease).await
+    async fn join(&self, server: &ServerId, lease: Duration, reads: u16) -> Result<Member, StoreError> {
+        self.fleet.join(server, lease, reads).await
     }
     async fn renew(&self, member: &Member) -> Result<Standing, StoreError> {
         self.answer()?;
@@ -304,4 +305,35 @@ async fn slots_are_shared_out_when_servers_come_and_go() {
     assert!(driven.iter().all(|by| *by == 1), "each run by one server: {driven:?}");
     let moved = runs.iter().filter(|run| !first.engine.has(**run)).count();
     assert!((10..=28).contains(&moved), "about two thirds moved: {moved}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_that_a_server_cannot_read() {
+    let world = World::new(Scripted::new(|_, _| Step::After(Duration::from_secs(60), "1")));
+    let fleet: Arc<dyn Fleet> = Arc::new(MemoryFleet::new(world.clock.clone()));
+    let (one, two) =
+        (Server::start(&world, fleet.clone(), "one").await, Server::start(&world, fleet.clone(), "two").await);
+    let old = fleet.join(&"old".parse().unwrap(), LEASE * 60, 1).await.unwrap();
+    pass(LEASE * 3).await;
+    let run = one.start_run(1).await;
+    let within = |number| {
+        let mut limited = request(number, TWO, "");
+        limited.options.timeout = Some(Span(Duration::from_secs(3_600)));
+        limited
+    };
+    let command = |command| CommandRequest { namespace: Namespace::default(), run, command, order: order() };
+    let refused = [
+        one.runs.start(within(2)).await.unwrap_err(),
+        one.runs.command(command(Command::Pause)).await.unwrap_err(),
+        two.runs.command(command(Command::Pause)).await.unwrap_err(),
+    ];
+    for (refused, format) in refused.iter().zip([3, 2, 2]) {
+        let needs = format!("reads format {format}");
+        assert!(matches!(refused, RequestError::NotAllowed(why) if why.contains(&needs)), "{refused:?}");
+    }
+    fleet.leave(&old).await.unwrap();
+    pass(LEASE).await;
+    one.runs.start(within(2)).await.unwrap();
+    assert_eq!(two.runs.command(command(Command::Pause)).await, Ok(false));
+    assert_eq!(one.status(run).await, RunStatus::Paused);
 }

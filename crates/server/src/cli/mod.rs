@@ -475,7 +475,10 @@ impl Cli {
 
 fn version() -> Result<()> {
     let (version, format) = (env!("CARGO_PKG_VERSION"), tutti_core::run::FORMAT);
-    output::answer(&format!("tutti {version} (history format {format})\n"))
+    let (file, database) = (tutti_adapters_sqlite::TABLES, tutti_adapters_postgres::TABLES);
+    output::answer(&format!(
+        "tutti {version} (history format {format}; tables: SQLite {file}, PostgreSQL {database})\n"
+    ))
 }
 
 #[cfg(test)]

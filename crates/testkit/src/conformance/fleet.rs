@@ -29,6 +29,9 @@ use super::Case;
 /// The lease of the cases, unless [`Subject::leasing`] says otherwise: much longer than a case takes.
 const LEASE: Duration = Duration::from_secs(600);
 
+/// The format that members read unless a case says otherwise.
+const READS: u16 = 7;
+
 /// How time passes for leases.
 #[async_trait]
 pub trait Time: Send + Sync {
@@ -64,10 +67,15 @@ impl Subject {
         Self { _guard: Box::new(guard), ..self }
     }
 
-    /// Joins as a server.
+    /// Joins as a server that reads what all others do.
     async fn join(&self, server: &str) -> Member {
+        self.join_reading(server, READS).await
+    }
+
+    /// Joins as a server that reads histories up to a format.
+    async fn join_reading(&self, server: &str, reads: u16) -> Member {
         let id: ServerId = server.parse().unwrap();
-        let member = self.fleet.join(&id, self.lease).await.unwrap();
+        let member = self.fleet.join(&id, self.lease, reads).await.unwrap();
         assert_eq!((&member.server, member.lease), (&id, self.lease));
         member
     }
@@ -75,7 +83,15 @@ impl Subject {
     /// Renews the lease of a member that is not replaced: its slots, and how many servers there are.
     async fn renew(&self, member: &Member) -> (BTreeSet<u16>, usize) {
         match self.fleet.renew(member).await.unwrap() {
-            Standing::Holds { slots, servers } => (slots, servers),
+            Standing::Holds { slots, servers, .. } => (slots, servers),
+            Standing::Replaced => panic!("{member:?} is replaced"),
+        }
+    }
+
+    /// The newest format that every server reads; renews the lease of a member.
+    async fn reads(&self, member: &Member) -> u16 {
+        match self.fleet.renew(member).await.unwrap() {
+            Standing::Holds { reads, .. } => reads,
             Standing::Replaced => panic!("{member:?} is replaced"),
         }
     }
@@ -153,6 +169,7 @@ macro_rules! __fleet_cases {
             lease::servers_are_counted_by_their_leases,
             lease::each_member_has_the_lease_that_it_joined_with,
             lease::taking_and_giving_up_renew_nothing,
+            lease::what_every_server_reads_goes_by_those_whose_leases_last,
             replaced::a_server_that_joins_again_keeps_its_slots_at_once,
             replaced::who_is_replaced_is_told_so,
             replaced::who_is_replaced_takes_nothing,
@@ -160,6 +177,7 @@ macro_rules! __fleet_cases {
             replaced::who_is_replaced_does_not_leave_for_its_successor,
             replaced::who_is_replaced_renews_nothing,
             replaced::a_server_that_joins_again_late_keeps_what_nobody_took,
+            replaced::a_server_that_joins_again_may_read_something_else,
             replaced::every_incarnation_has_a_number_of_its_own,
             concurrency::members_that_take_at_once_share_the_slots,
             concurrency::slots_go_from_hand_to_hand_at_once,

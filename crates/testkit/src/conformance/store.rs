@@ -171,6 +171,7 @@ macro_rules! __store_cases {
             due::active_runs_come_in_pages_in_order,
             due::waiting_runs_come_in_turn_between_namespaces,
             due::only_the_slots_asked_for_are_due,
+            due::runs_that_need_a_newer_reader_are_not_due,
             due::a_claim_leaves_the_wake,
             snapshot::a_snapshot_is_given_back,
             snapshot::the_newest_snapshot_stays,

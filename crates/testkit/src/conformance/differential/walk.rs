@@ -273,6 +273,7 @@ impl Walk {
         Operation::Due(DueRuns {
             slots: (one.min(two)..one.max(two)).collect(),
             due: if self.rng.percent(50) { Due::Active(after) } else { Due::Until(until) },
+            reads: self.rng.below(8) as u16,
             limit: [0, 1, 3, usize::MAX][self.rng.below(4) as usize],
         })
     }

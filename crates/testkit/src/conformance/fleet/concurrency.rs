@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tutti_core::limits::SLOTS;
 use tutti_core::ports::fleet::{Member, Standing};
 
-use super::Subject;
+use super::{READS, Subject};
 
 const SERVERS: u64 = 8;
 
@@ -67,7 +67,7 @@ pub async fn one_of_many_that_join_under_an_id_holds_its_slots(fleet: Subject) {
         let mut joining = JoinSet::new();
         for _ in 0..SERVERS {
             let (fleet, lease) = (fleet.fleet.clone(), fleet.lease);
-            joining.spawn(async move { fleet.join(&"a".parse().unwrap(), lease).await.unwrap() });
+            joining.spawn(async move { fleet.join(&"a".parse().unwrap(), lease, READS).await.unwrap() });
         }
         let mut members = joining.join_all().await;
         members.sort_by_key(|member| member.incarnation);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Subject;
+use super::{READS, Subject};
 
 pub async fn a_lease_that_lasts_keeps_the_slots(fleet: Subject) {
     let one = fleet.join("a").await;
@@ -84,7 +84,7 @@ pub async fn servers_are_counted_by_their_leases(fleet: Subject) {
 
 pub async fn each_member_has_the_lease_that_it_joined_with(fleet: Subject) {
     let one = fleet.join("a").await;
-    let long = fleet.fleet.join(&"b".parse().unwrap(), fleet.lease * 4).await.unwrap();
+    let long = fleet.fleet.join(&"b".parse().unwrap(), fleet.lease * 4, READS).await.unwrap();
     let (short, kept) = (fleet.take(&one, 10).await, fleet.take(&long, 10).await);
     for _ in 0..2 {
         fleet.pass(300).await;
@@ -107,4 +107,19 @@ pub async fn taking_and_giving_up_renew_nothing(fleet: Subject) {
     let other = fleet.join("b").await;
     assert_eq!(fleet.renew(&other).await.1, 1);
     assert!(fleet.take(&other, usize::MAX).await.is_superset(&slots));
+}
+
+pub async fn what_every_server_reads_goes_by_those_whose_leases_last(fleet: Subject) {
+    let one = fleet.join_reading("a", 4).await;
+    assert_eq!(fleet.reads(&one).await, 4);
+    let newer = fleet.join_reading("b", 5).await;
+    assert_eq!([fleet.reads(&one).await, fleet.reads(&newer).await], [4, 4]);
+    fleet.pass(60).await;
+    assert_eq!(fleet.reads(&newer).await, 4);
+    fleet.pass(60).await;
+    assert_eq!(fleet.reads(&newer).await, 5, "the lease of the older one is over");
+    assert_eq!(fleet.reads(&one).await, 4, "it is back");
+    assert_eq!(fleet.reads(&newer).await, 4);
+    fleet.leave(&one).await;
+    assert_eq!(fleet.reads(&newer).await, 5, "it left");
 }

@@ -90,3 +90,11 @@ async fn replaced(fleet: &Subject) -> (Member, Member) {
     assert_eq!(fleet.take(&old, 10).await.len(), 10);
     (old, fleet.join("a").await)
 }
+
+pub async fn a_server_that_joins_again_may_read_something_else(fleet: Subject) {
+    let other = fleet.join_reading("b", 9).await;
+    for reads in [4, 6, 5] {
+        let member = fleet.join_reading("a", reads).await;
+        assert_eq!([fleet.reads(&member).await, fleet.reads(&other).await], [reads, reads]);
+    }
+}

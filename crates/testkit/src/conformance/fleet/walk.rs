@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tutti_core::limits::SLOTS;
 use tutti_core::ports::fleet::{Member, Standing};
 
-use super::Subject;
+use super::{READS, Subject};
 use crate::sim::Rng;
 
 /// Few servers, so that they meet.
@@ -79,7 +79,7 @@ impl Model {
         self.servers.entry(member.server.to_string()).and_modify(|(_, until)| *until = Some(self.now + 100));
         let slots = self.slots_of(member.server.as_str());
         let servers = self.servers.keys().filter(|server| self.lives(server)).count();
-        assert_eq!(standing, Standing::Holds { slots, servers }, "{about}");
+        assert_eq!(standing, Standing::Holds { slots, servers, reads: READS }, "{about}");
     }
 
     async fn take(&mut self, fleet: &Subject, member: &Member, most: usize, about: &str) {

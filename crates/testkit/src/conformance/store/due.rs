@@ -100,6 +100,17 @@ pub async fn only_the_slots_asked_for_are_due(store: Subject) {
     }
 }
 
+pub async fn runs_that_need_a_newer_reader_are_not_due(store: Subject) {
+    for (n, min_reader) in [(1, 1), (2, 4), (3, 5), (4, 4)] {
+        let wake = if n < 3 { Wake::Active } else { at(1) };
+        store.create(NewRun { wake, min_reader, ..new_run(n) }).await;
+    }
+    for (reads, running, waiting) in [(0, 0, 0), (3, 1, 0), (4, 2, 1), (5, 2, 2)] {
+        let of = async |query| store.due(DueRuns { reads, ..query }).await.len();
+        assert_eq!([of(active()).await, of(waiting_until(1)).await], [running, waiting], "for a reader of {reads}");
+    }
+}
+
 pub async fn a_claim_leaves_the_wake(store: Subject) {
     let running = store.create(new_run(1)).await;
     let waiting = store.create(NewRun { wake: Wake::OnInput, ..new_run(2) }).await;
