@@ -9,13 +9,15 @@ mod process;
 mod python;
 mod test;
 mod tidy;
+mod upgrade;
 
 use std::process::ExitCode;
 
 const HELP: &str = "\
 Project chores. Usage: cargo xtask COMMAND
 
-  ci             everything a change must pass: fmt, clippy, tidy, docs, test, chaos; stops at the first failure
+  ci             everything a change must pass: fmt, clippy, tidy, docs, test, chaos, upgrade; stops at the first
+                 failure
   test [ARGS]    prepare what the tests need, then run all of them; ARGS go to `cargo test`
   bench [ARGS]   measure the engine: --quick, --only W1,W3, --store memory,sqlite,postgres, --in-flight 1,256 (of W1),
                  --json FILE, --against FILE;
@@ -25,6 +27,8 @@ Project chores. Usage: cargo xtask COMMAND
   figures        run known schedules at a twentieth of their length and check what they take; --quick checks less
   chaos [ARGS]   kill and stop servers that share a PostgreSQL, cut them off from it, swallow its answers and restart it,
                  while callers go on; then check what is promised: --minutes N (1), --seed S
+  upgrade [ARGS] replace servers one by one by those of an earlier revision and back, while callers go on; then check what is
+                 promised: --from REV (the revision before), --seed S
   sim [ARGS]     simulate faults: --seeds N [--from S] for many, --seed S for one with everything that happened
   docs           write the generated parts of docs/ anew: workflow reference, commands, limits
   fuzz [ARGS]    try odd inputs: TARGET (workflow, mapping, events; all unless named), --seconds N (60)
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
             release(&["-p", "tutti-bench"], &rest)
         }
         ("chaos", rest) => chaos(rest),
+        ("upgrade", rest) => process::workspace_root().and_then(|root| upgrade::run(&root, rest)),
         ("sim", rest) => release(&["-p", "tutti-testkit", "--example", "simulate"], rest),
         ("docs", []) => process::workspace_root().and_then(|root| write_docs(&root)),
         ("fuzz", rest) => process::workspace_root().and_then(|root| fuzz::run(&root, rest)),

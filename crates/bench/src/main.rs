@@ -3,7 +3,7 @@
 //! `tutti-bench [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--in-flight 1,256] [--json FILE]
 //! [--against FILE]`: a table on standard output, the same as JSON in FILE, and ratios to an earlier FILE. Run it by `cargo xtask bench`.
 //! `api` measures a server as its clients see it, `purge` how runs that have ended are removed beside live ones, `chaos` breaks
-//! servers and checks what they promise.
+//! servers and checks what they promise, `upgrade` does so while servers are replaced by those of another version.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a terminal")]
 
@@ -38,7 +38,8 @@ usage: [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--in-flight 1,
        figures [--quick]
        api [--quick] [--json FILE]
        purge [--events N] [--store sqlite,postgres]
-       chaos [--minutes N] [--seed S]";
+       chaos [--minutes N] [--seed S]
+       upgrade OLD [--seed S]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -56,6 +57,12 @@ fn main() -> ExitCode {
         },
         ["chaos", ref rest @ ..] => match chaos_options(rest) {
             Ok(options) => block_on(chaos::run(options)),
+            Err(reason) => return wrong(&reason),
+        },
+        ["upgrade", old, ref rest @ ..] => match chaos_options(rest) {
+            Ok(options) => {
+                block_on(chaos::upgrade::run(chaos::upgrade::Options { old: old.into(), seed: options.seed }))
+            }
             Err(reason) => return wrong(&reason),
         },
         _ => match parse(args.into_iter()) {

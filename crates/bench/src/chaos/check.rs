@@ -43,8 +43,8 @@ pub async fn wait_for_ends(world: &World, longest: Duration) -> Result<Vec<Strin
     }
 }
 
-/// Everything that is promised.
-pub async fn lines(world: &World, seen: &Seen, faults: &Log, left: &[String]) -> Result<Vec<Line>, String> {
+/// Everything that is promised; what holds under faults, if there were any.
+pub async fn lines(world: &World, seen: &Seen, faults: Option<&Log>, left: &[String]) -> Result<Vec<Line>, String> {
     let histories = histories(world).await?;
     write(world, seen, faults, &histories)?;
     let events: usize = histories.values().map(Vec::len).sum();
@@ -62,8 +62,10 @@ pub async fn lines(world: &World, seen: &Seen, faults: &Log, left: &[String]) ->
     ];
     lines.extend(calls(world, &histories)?);
     lines.push(doctor(world, histories.len()).await?);
-    lines.extend(recovery::lines(faults, &histories));
-    lines.extend(fences(world));
+    if let Some(faults) = faults {
+        lines.extend(recovery::lines(faults, &histories));
+        lines.extend(fences(world));
+    }
     Ok(lines)
 }
 
@@ -81,14 +83,15 @@ async fn histories(world: &World) -> Result<Histories, String> {
 }
 
 /// Keeps what was seen beside the logs, for who looks for the reason.
-fn write(world: &World, seen: &Seen, faults: &Log, histories: &Histories) -> Result<(), String> {
+fn write(world: &World, seen: &Seen, faults: Option<&Log>, histories: &Histories) -> Result<(), String> {
     let tell = |event: &Event| format!("{} {} {} {} {}", event.seq, event.at, event.epoch, event.name, event.body);
     let of =
         |run: &String, events: &Vec<Event>| events.iter().map(|event| format!("{run} {}\n", tell(event))).collect();
     let events: Vec<String> = histories.iter().map(|(run, events)| of(run, events)).collect();
     std::fs::write(world.folder().join("retries.txt"), seen.retries()).map_err(told)?;
     std::fs::write(world.folder().join("histories.txt"), events.concat()).map_err(told)?;
-    let faults: String = faults.faults.iter().map(|fault| format!("{fault:?}\n")).collect();
+    let faults = faults.iter().flat_map(|log| &log.faults);
+    let faults: String = faults.map(|fault| format!("{fault:?}\n")).collect();
     std::fs::write(world.folder().join("faults.txt"), faults).map_err(told)
 }
 

@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tutti_testkit::proxy::Mode;
 use tutti_testkit::sim::Rng;
 
+use super::SERVERS;
 use super::line::Line;
-use super::world::{LEASE, SERVERS, World};
+use super::world::{LEASE, World};
 
 /// What a statement has in its text that writes histories.
 const WRITES: &str = "INSERT INTO event";
@@ -301,7 +302,8 @@ async fn swallows(mut hand: Hand, mut chance: Rng) -> Result<(), String> {
     Ok(())
 }
 
-fn now() -> i64 {
+/// What time it is, as the histories have it.
+pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -17,10 +17,9 @@ use tutti_testkit::sim::Rng;
 use uuid::Uuid;
 
 use super::line::Line;
-use super::world::{SERVERS, World, answer, request};
+use super::world::{World, answer, request};
 
-/// Callers that start runs, and callers that command them.
-const STARTERS: u64 = 8;
+/// Callers that command runs.
 const COMMANDERS: u64 = 2;
 
 /// One run in so many is watched.
@@ -41,6 +40,8 @@ pub struct Seen {
     pub cancelled: Vec<String>,
     /// Runs that were paused or resumed, with the request that was acknowledged.
     pub commanded: Vec<(String, Uuid, &'static str)>,
+    /// Requests that were answered well, by the version of the server.
+    pub answered: BTreeMap<usize, u64>,
     /// Requests that were sent again.
     retries: BTreeMap<String, u64>,
     /// Watchers, how often one went elsewhere, and the events that they saw.
@@ -69,12 +70,12 @@ struct Caller {
 }
 
 impl Load {
-    /// Lets them begin.
-    pub fn start(world: &Arc<World>, seed: u64, stopped: &watch::Receiver<bool>) -> Self {
+    /// Lets them begin: so many that start runs, and some that command them.
+    pub fn start(world: &Arc<World>, starters: u64, seed: u64, stopped: &watch::Receiver<bool>) -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
         let caller = Caller { world: world.clone(), seen: seen.clone(), stopped: stopped.clone() };
         let mut tasks = JoinSet::new();
-        for n in 0..STARTERS {
+        for n in 0..starters {
             tasks.spawn(starts(caller.clone(), Rng::new(seed ^ (0x100 + n))));
         }
         for n in 0..COMMANDERS {
@@ -134,9 +135,13 @@ impl Caller {
     {
         let mut deadline = None;
         loop {
-            let server = chance.below(SERVERS as u64) as usize;
+            let server = chance.below(self.world.servers() as u64) as usize;
+            let version = self.world.version(server);
             let status = match ask(self.world.client(server)).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.note(|seen| *seen.answered.entry(version).or_insert(0) += 1);
+                    return Ok(answer);
+                }
                 Err(status) => status,
             };
             if matches!(
@@ -197,7 +202,7 @@ async fn follow(caller: Caller, mut chance: Rng, run: String) {
     caller.note(|seen| seen.watchers += 1);
     loop {
         let message = WatchRunRequest { run_id: run.clone(), from_seq: next, ..WatchRunRequest::default() };
-        let mut client = caller.world.client(chance.below(SERVERS as u64) as usize);
+        let mut client = caller.world.client(chance.below(caller.world.servers() as u64) as usize);
         if let Ok(mut stream) = answer(client.watch_run(message)).await {
             let ended = loop {
                 match timeout(SILENCE, stream.message()).await {
@@ -321,7 +326,7 @@ pub async fn operate(world: Arc<World>, mut chance: Rng) {
                 ..ResumeRunRequest::default()
             };
             // Asked again, elsewhere, if it does not help.
-            let mut client = world.client(chance.below(SERVERS as u64) as usize);
+            let mut client = world.client(chance.below(world.servers() as u64) as usize);
             let _ = answer(client.resume_run(request(message))).await;
         }
         sleep(Duration::from_millis(500)).await;

@@ -6,6 +6,7 @@ mod faults;
 mod line;
 mod load;
 mod recovery;
+pub mod upgrade;
 mod world;
 
 use std::sync::Arc;
@@ -23,6 +24,10 @@ use world::World;
 /// How long everything may take to end when nothing fails any more.
 const END: Duration = Duration::from_secs(60);
 
+/// How many servers share the database, and how many callers start runs.
+const SERVERS: usize = 3;
+const STARTERS: u64 = 8;
+
 /// What to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -34,7 +39,7 @@ pub struct Options {
 
 /// Lets chaos rule for a while, heals everything, and tells what was seen.
 pub async fn run(options: Options) -> Result<(), String> {
-    let world = Arc::new(World::start().await?);
+    let world = Arc::new(World::start(&[world::built()?], SERVERS).await?);
     println!("seed {}, {} s", options.seed, options.span.as_secs());
     let outcome = rule(&world, options).await;
     if outcome.is_err() {
@@ -45,7 +50,7 @@ pub async fn run(options: Options) -> Result<(), String> {
 
 async fn rule(world: &Arc<World>, options: Options) -> Result<(), String> {
     let (stop, stopped) = watch::channel(false);
-    let load = Load::start(world, options.seed, &stopped);
+    let load = Load::start(world, STARTERS, options.seed, &stopped);
     let faults = Faults::start(world, options.seed, &stopped);
     let operator = tokio::spawn(load::operate(world.clone(), Rng::new(options.seed ^ 0x300)));
     sleep(options.span).await;
@@ -59,7 +64,7 @@ async fn rule(world: &Arc<World>, options: Options) -> Result<(), String> {
     operator.abort();
     let mut lines = faults.lines();
     lines.push(Line::any("time until all had ended after the last fault", &format!("{:.1} s", quiet.as_secs_f64())));
-    lines.extend(check::lines(world, &seen, &faults, &left).await?);
+    lines.extend(check::lines(world, &seen, Some(&faults), &left).await?);
     lines.extend(seen.lines());
     lines.extend(world.lines());
     line::print(&lines);

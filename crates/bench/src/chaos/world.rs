@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,9 +19,6 @@ use tutti_testkit::postgres::{Database, Server as Postgres};
 use tutti_testkit::proxy::{Mode, Proxy};
 
 use super::line::Line;
-
-/// How many servers share the database.
-pub const SERVERS: usize = 3;
 
 /// The lease of each.
 pub const LEASE: Duration = Duration::from_secs(1);
@@ -41,7 +38,8 @@ pub struct World {
     agents: Vec<Child>,
     postgres: AsyncMutex<Postgres>,
     database: Database,
-    program: PathBuf,
+    /// The versions of the program, oldest first.
+    programs: Vec<PathBuf>,
     folder: Mutex<Option<TempDir>>,
     path: PathBuf,
     /// Servers that ended though nobody ended them, and how often one refused to start while the database was away.
@@ -54,19 +52,25 @@ struct Server {
     id: String,
     address: String,
     proxy: Proxy,
+    /// Which version it is started as.
+    version: AtomicUsize,
     child: AsyncMutex<Option<Child>>,
     channel: Channel,
 }
 
 impl World {
-    /// Starts everything.
-    pub async fn start() -> Result<Self, String> {
+    /// Starts so many servers and what they need. The tables and the servers are of the first version.
+    pub async fn start(versions: &[PathBuf], servers: usize) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("tutti-chaos-").tempdir().map_err(told)?;
         let path = folder.path().to_owned();
-        // A copy: what is built meanwhile must not change what is started again.
-        let program = path.join("tutti");
-        let built = std::env::current_exe().map_err(told)?.with_file_name("tutti");
-        std::fs::copy(&built, &program).map_err(|e| format!("{}: {e}", built.display()))?;
+        // Copies: what is built meanwhile must not change what is started again.
+        let copy = |(n, built): (usize, &PathBuf)| {
+            let program = path.join(format!("tutti-{n}"));
+            std::fs::copy(built, &program).map_err(|e| format!("{}: {e}", built.display()))?;
+            Ok::<_, String>(program)
+        };
+        let programs: Vec<PathBuf> = versions.iter().enumerate().map(copy).collect::<Result<_, _>>()?;
+        let program = programs.first().ok_or("no program")?;
         let (postgres, database) = tokio::task::spawn_blocking(|| {
             // So that each event tells when it became durable.
             let postgres = Postgres::start(&["track_commit_timestamp=on"]);
@@ -76,7 +80,7 @@ impl World {
         .await
         .map_err(told)?;
         let migrated =
-            Command::new(&program).args(["migrate", "--store", &database.url()]).output().await.map_err(told)?;
+            Command::new(program).args(["migrate", "--store", &database.url()]).output().await.map_err(told)?;
         if !migrated.status.success() {
             return Err(String::from_utf8_lossy(&migrated.stderr).into_owned());
         }
@@ -86,7 +90,7 @@ impl World {
         for (n, delay) in DELAYS.iter().enumerate() {
             let (name, port) = (format!("counter-{n}"), next()?);
             list += &format!("- {{name: {name}, url: 'http://127.0.0.1:{port}'}}\n");
-            let mut command = quiet(&program, &path, &name)?;
+            let mut command = quiet(program, &path, &name)?;
             command.args(["example-agent", "log-counter", "--port", &port.to_string()]);
             command
                 .env("TUTTI_EXAMPLE_DELAY_MS", delay.to_string())
@@ -94,8 +98,8 @@ impl World {
             agents.push(command.spawn().map_err(told)?);
         }
         std::fs::write(path.join("agents.yaml"), list).map_err(told)?;
-        let mut servers = Vec::new();
-        for n in 0..SERVERS {
+        let mut hosts = Vec::new();
+        for n in 0..servers {
             let (id, address) = (format!("server-{n}"), format!("127.0.0.1:{}", next()?));
             let settings = format!("[fleet]\nserver_id = \"{id}\"\nlease_seconds = {}\n", LEASE.as_secs());
             std::fs::create_dir(path.join(&id)).map_err(told)?;
@@ -103,20 +107,21 @@ impl World {
             let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(told)?;
             let channel = endpoint.connect_timeout(Duration::from_secs(1)).tcp_nodelay(true).connect_lazy();
             let proxy = Proxy::start(postgres.folder().join(".s.PGSQL.5432")).await;
-            servers.push(Server { id, address, proxy, child: AsyncMutex::new(None), channel });
+            let (version, child) = (AtomicUsize::new(0), AsyncMutex::new(None));
+            hosts.push(Server { id, address, proxy, version, child, channel });
         }
         let world = Self {
-            servers,
+            servers: hosts,
             agents,
             postgres: AsyncMutex::new(postgres),
             database,
-            program,
+            programs,
             folder: Mutex::new(Some(folder)),
             path,
             ended: Mutex::default(),
             refused: AtomicU64::new(0),
         };
-        for n in 0..SERVERS {
+        for n in 0..servers {
             world.start_server(n).await?;
         }
         Ok(world)
@@ -130,9 +135,24 @@ impl World {
     /// Leaves the folder when this ends.
     pub fn keep_logs(&self) {
         if let Some(folder) = self.folder.lock().ok().and_then(|mut folder| folder.take()) {
-            let _ = std::fs::remove_file(folder.path().join("tutti"));
+            self.programs.iter().for_each(|program| drop(std::fs::remove_file(program)));
             println!("kept: {}", folder.keep().display());
         }
+    }
+
+    /// How many servers there are.
+    pub fn servers(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// The version that a server has.
+    pub fn version(&self, server: usize) -> usize {
+        self.servers[server].version.load(Ordering::Relaxed)
+    }
+
+    /// The version that a server has from its next start on.
+    pub fn set_version(&self, server: usize, version: usize) {
+        self.servers[server].version.store(version, Ordering::Relaxed);
     }
 
     /// Callers of a server, whether it lives or not.
@@ -158,10 +178,22 @@ impl World {
         }
     }
 
-    /// Runs a command of the program on the database.
+    /// Runs a command of the newest version on the database.
     pub async fn tutti(&self, args: &[&str]) -> Result<std::process::Output, String> {
-        let mut command = Command::new(&self.program);
+        self.tutti_of(self.programs.len() - 1, args).await
+    }
+
+    /// Runs a command of a version on the database.
+    pub async fn tutti_of(&self, version: usize, args: &[&str]) -> Result<std::process::Output, String> {
+        let mut command = Command::new(&self.programs[version]);
         command.current_dir(&self.path).args(args).args(["--store", &self.database.url()]).output().await.map_err(told)
+    }
+
+    /// Asks a server by a command of a version.
+    pub async fn tutti_at(&self, version: usize, server: usize, args: &[&str]) -> Result<std::process::Output, String> {
+        let url = format!("http://{}", self.servers[server].address);
+        let mut command = Command::new(&self.programs[version]);
+        command.current_dir(&self.path).args(args).args(["--server", &url]).output().await.map_err(told)
     }
 
     /// Starts a server where it was, again and again until it listens: it refuses while the database is away.
@@ -169,7 +201,7 @@ impl World {
         let server = &self.servers[n];
         let deadline = Instant::now() + START;
         loop {
-            let mut command = quiet(&self.program, &self.path.join(&server.id), "serve")?;
+            let mut command = quiet(&self.programs[self.version(n)], &self.path.join(&server.id), "serve")?;
             command.args([
                 "--config",
                 "tutti.toml",
@@ -205,6 +237,15 @@ impl World {
         child.start_kill().map_err(told)?;
         child.wait().await.map_err(told)?;
         Ok(true)
+    }
+
+    /// Stops a server as it should be stopped, and waits for its end.
+    pub async fn stop(&self, n: usize) -> Result<(), String> {
+        self.signal(n, Signal::TERM).await?;
+        let Some(mut child) = self.servers[n].child.lock().await.take() else { return Ok(()) };
+        let status = timeout(START, child.wait()).await.map_err(|_| format!("{} does not stop", self.id(n)))?;
+        let status = status.map_err(told)?;
+        if status.success() { Ok(()) } else { Err(format!("{} stopped with {status}", self.id(n))) }
     }
 
     /// Sends a server a signal.
@@ -246,7 +287,7 @@ impl World {
 
     /// Sees to it that every server lives.
     pub async fn heal(&self) -> Result<(), String> {
-        for n in 0..SERVERS {
+        for n in 0..self.servers.len() {
             self.set_way(n, Mode::Open);
             if let Some(child) = &mut *self.servers[n].child.lock().await {
                 let _ = child
@@ -288,6 +329,11 @@ impl Drop for World {
             let _ = agent.start_kill();
         }
     }
+}
+
+/// The program that was built beside this one.
+pub fn built() -> Result<PathBuf, String> {
+    Ok(std::env::current_exe().map_err(told)?.with_file_name("tutti"))
 }
 
 /// A command that adds what it says to a log.
