@@ -30,7 +30,6 @@ const STAGES: &[Stage] = &[
     },
     Stage { name: "test", work: Work::Chore(|root| crate::test::run(root, &[])) },
     Stage { name: "chaos", work: Work::Chore(|_| crate::chaos(&["--minutes".into(), "1".into()])) },
-    Stage { name: "upgrade", work: Work::Chore(|root| crate::upgrade::run(root, &[])) },
 ];
 
 /// Runs every stage; stops at the first that fails and says how to repeat it.

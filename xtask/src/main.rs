@@ -16,8 +16,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 Project chores. Usage: cargo xtask COMMAND
 
-  ci             everything a change must pass: fmt, clippy, tidy, docs, test, chaos, upgrade; stops at the first
-                 failure
+  ci             everything a change must pass: fmt, clippy, tidy, docs, test, chaos; stops at the first failure
   test [ARGS]    prepare what the tests need, then run all of them; ARGS go to `cargo test`
   bench [ARGS]   measure the engine: --quick, --only W1,W3, --store memory,sqlite,postgres, --in-flight 1,256 (of W1),
                  --json FILE, --against FILE;
