@@ -108,7 +108,9 @@ async fn ended(db: &mut PgConnection, query: &EndedRuns) -> Outcome<Vec<EndedRun
 async fn purge(db: &mut PgConnection, tombstones: &Vec<Tombstone>) -> Outcome<Vec<bool>> {
     let texts = |of: fn(&Tombstone) -> &str| tombstones.iter().map(|stone| of(stone).to_owned()).collect::<Vec<_>>();
     let numbers = |of: fn(&Tombstone) -> i64| tombstones.iter().map(of).collect::<Vec<_>>();
+    // Planned each time, by what there is now: a plan that was made for small tables would read large ones whole.
     let statement = sqlx::query(PURGE)
+        .persistent(false)
         .bind(tombstones.iter().map(|stone| stone.run.as_uuid()).collect::<Vec<_>>())
         .bind(texts(|stone| stone.namespace.as_str()))
         .bind(texts(|stone| stone.workflow.as_str()))
