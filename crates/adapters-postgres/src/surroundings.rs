@@ -187,11 +187,12 @@ async fn setting(db: &mut PgConnection, name: &str) -> sqlx::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{ConnectOptions as _, Executor as _};
+    use sqlx::Executor as _;
     use tutti_testkit::postgres::{Database, Server};
 
     use super::*;
     use crate::address::{Address, Purpose};
+    use crate::connections::connect;
 
     #[tokio::test]
     async fn transactions_that_stay_open_are_named() {
@@ -200,7 +201,7 @@ mod tests {
         let address: Address = database.url().parse().unwrap();
         let mut sessions = Vec::new();
         for _ in 0..3 {
-            sessions.push(address.session(Purpose::Migrate).connect().await.unwrap());
+            sessions.push(connect(&address.sessions(Purpose::Migrate)).await.unwrap().db);
         }
         let [idle, prepared, own] = &mut sessions[..] else { unreachable!("there are three") };
         idle.execute("BEGIN; SELECT 1").await.unwrap();
