@@ -14,7 +14,7 @@ use tutti_core::ports::inbox::{Inbox as _, InboxItem};
 use tutti_core::ports::query::RunQuery as _;
 use tutti_core::ports::store::{CommitOutcome, RunStore as _, StoreError};
 use tutti_core::time::Timestamp;
-use tutti_testkit::given::{commit, new_run, run_id};
+use tutti_testkit::given::{READS, commit, new_run, run_id};
 use tutti_testkit::postgres::Server;
 
 use crate::until;
@@ -91,7 +91,7 @@ async fn what_was_acknowledged_survives_the_server_and_writers_go_on_at_its_stan
     let old = Postgres::open(&address(&[first.folder()]), OpenMode::Server).await.unwrap();
     let split = commit(run_id(0), 1, old.events(run_id(0), 1, 100_000).await.unwrap().len() as u64, 1);
     assert!(timeout(Duration::from_secs(1), old.commit(vec![split])).await.is_err(), "nobody else has it");
-    let joined = old.join(&"late".parse().unwrap(), Duration::from_secs(10)).await;
+    let joined = old.join(&"late".parse().unwrap(), Duration::from_secs(10), READS.reads).await;
     assert!(matches!(joined, Err(StoreError::Unavailable(_))), "who could only read takes no part: {joined:?}");
     let last = acknowledged[0].load(Ordering::SeqCst);
     let next = commit(run_id(0), 1, last, 1);
