@@ -46,6 +46,7 @@ impl Drive {
             policy: Policy { width: Width::Bounded(4), growth: Growth::Fixed, on_error },
             strategy,
             origin: Origin::default(),
+            turn: None,
         };
         let now = Timestamp::from_micros(1_000_000);
         let (state, first) = create(plan.clone(), created, now);
