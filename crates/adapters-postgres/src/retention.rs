@@ -105,7 +105,7 @@ async fn ended(db: &mut PgConnection, query: &EndedRuns) -> Outcome<Vec<EndedRun
     found.iter().map(ended).collect::<sqlx::Result<_>>().map(Ok)
 }
 
-async fn purge(db: &mut PgConnection, tombstones: &Vec<Tombstone>) -> Outcome<Vec<bool>> {
+async fn purge(db: &mut PgConnection, tombstones: &[Tombstone]) -> Outcome<Vec<bool>> {
     let texts = |of: fn(&Tombstone) -> &str| tombstones.iter().map(|stone| of(stone).to_owned()).collect::<Vec<_>>();
     let numbers = |of: fn(&Tombstone) -> i64| tombstones.iter().map(of).collect::<Vec<_>>();
     // Planned each time, by what there is now: a plan that was made for small tables would read large ones whole.

@@ -165,7 +165,7 @@ impl ApiClient {
         };
         let page = RetentionServiceClient::new(self.link.clone()).purge_runs(timed(request)).await?.into_inner();
         Ok(PurgedRuns {
-            runs: page.runs.into_iter().map(purged_in).collect::<Result<_, _>>()?,
+            runs: page.runs.iter().map(purged_in).collect::<Result<_, _>>()?,
             kept: page.kept,
             next: Some(page.next_page_token).filter(|token| !token.is_empty()),
         })
@@ -215,7 +215,7 @@ fn purged_out(run: &EndedRun) -> v1::PurgedRun {
     }
 }
 
-fn purged_in(run: v1::PurgedRun) -> Result<PurgedRun, ApiError> {
+fn purged_in(run: &v1::PurgedRun) -> Result<PurgedRun, ApiError> {
     Ok(PurgedRun {
         run: run.run_id.parse().map_err(unread)?,
         workflow: run.workflow.parse().map_err(unread)?,

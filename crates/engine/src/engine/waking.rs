@@ -94,7 +94,8 @@ impl Engine {
             match outcome {
                 Ok(()) => loaded.taken += 1,
                 Err(EngineError::ShuttingDown) => return Err(EngineError::ShuttingDown),
-                Err(EngineError::NoSlots) => {}
+                // It is another server's now.
+                Err(EngineError::NoSlots | EngineError::NotLive(_)) => {}
                 Err(EngineError::Store(error)) if error.is_retryable() => {
                     tracing::warn!(%run, %error, "not taken over yet");
                     loaded.missed.insert(run.slot());

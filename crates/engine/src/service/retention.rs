@@ -209,8 +209,7 @@ impl RetentionService {
         let stones: Vec<Option<Tombstone>> = stones.try_collect().await?;
         let stones: Vec<Tombstone> = stones.into_iter().flatten().collect();
         let gone = self.retention.purge(stones.clone()).await?;
-        let gone: Vec<RunId> =
-            stones.iter().zip(gone).filter(|(_, gone)| *gone).map(|(stone, _)| stone.run).collect();
+        let gone: Vec<RunId> = stones.iter().zip(gone).filter(|(_, gone)| *gone).map(|(stone, _)| stone.run).collect();
         Ok(piece.iter().filter(|run| gone.contains(&run.summary.run)).cloned().collect())
     }
 

@@ -152,7 +152,7 @@ async fn who_starts_a_run_while_the_store_is_away_is_answered_and_the_same_reque
     let seen = followed(&runs, started.run, 1).await;
     assert!(seen.iter().copied().eq(1..=seen.len() as u64));
     // The engine went on trying for the first caller.
-    tokio::time::sleep(STORE_ANSWER).await;
+    tokio::time::advance(STORE_ANSWER).await;
     let kept = world.store.list(ListRuns::default()).await.unwrap().runs;
     assert_eq!(kept.iter().map(|line| line.run).collect::<Vec<_>>(), [started.run]);
 }

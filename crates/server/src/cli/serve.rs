@@ -128,13 +128,6 @@ async fn host(
         }
         pending::<Infallible>().await
     };
-    let waking = async {
-        if store.fleet.is_none() {
-            go_on(&engine).await;
-        }
-        engine.wake_runs().await;
-        pending::<Infallible>().await
-    };
     let answering = async {
         engine.answer_inbox().await;
         pending::<Infallible>().await
@@ -148,7 +141,7 @@ async fn host(
     let served = tokio::select! {
         served = serving => served,
         () = sharing => Err(replaced(&part)),
-        never = waking => match never {},
+        never = wake(&engine, store) => match never {},
         never = answering => match never {},
         never = house.keep_house(&engine, config.retention.interval()) => match never {},
         never = fleet.watch(&**transport, engine.registry(), tell) => match never {},
@@ -202,13 +195,17 @@ async fn join(engine: &Engine, store: &Store, options: FleetOptions) -> Result<O
     Ok(Some(patiently(STORE_PATIENCE, StoreError::is_retryable, join).await?))
 }
 
-/// Lets every run that was under way go on, of a store that no other server shares.
-async fn go_on(engine: &Engine) {
-    match engine.take_over_all().await {
-        Ok(0) => {}
-        Ok(taken) => say(format!("runs that go on: {taken}")),
-        Err(error) => tracing::error!(%error, "runs that were under way do not go on"),
+/// Brings in the runs that wait in the store; first those that were under way, unless their servers are others'.
+async fn wake(engine: &Engine, store: &Store) -> Infallible {
+    if store.fleet.is_none() {
+        match engine.take_over_all().await {
+            Ok(0) => {}
+            Ok(taken) => say(format!("runs that go on: {taken}")),
+            Err(error) => tracing::error!(%error, "runs that were under way do not go on"),
+        }
     }
+    engine.wake_runs().await;
+    pending().await
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr> {

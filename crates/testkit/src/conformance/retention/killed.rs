@@ -63,7 +63,7 @@ pub async fn purge<S: Retention>(store: &S, tell: impl Fn(RunId)) {
 /// # Panics
 /// If nobody listens.
 pub fn tell_parent(run: RunId) {
-    writeln!(std::io::stderr(), "{run}").unwrap();
+    std::io::stderr().write_all(format!("{run}\n").as_bytes()).unwrap();
 }
 
 /// Has this program's test of a name purge, in a process of its own with this variable set, until it has told of so many

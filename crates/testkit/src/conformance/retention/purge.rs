@@ -37,11 +37,11 @@ pub async fn its_key_and_its_request_are_free(store: Subject) {
     let ended = store.end(NewRun { key: key(None), ..new_run(1) }, 10).await;
     let next = NewRun { key: key(None), request: new_run(1).request, ..new_run(2) };
     assert_eq!(store.runs.create(next.clone()).await, Ok(Creation::Exists(ended.run)));
-    assert_eq!(store.purge(&[ended.clone()]).await, [true]);
+    assert_eq!(store.purge(std::slice::from_ref(&ended)).await, [true]);
     assert_eq!(store.runs.create(next).await, Ok(Creation::Created));
     // Who read the key before the purge names a run that is gone.
     let red = store.end(NewRun { key: key(None), ..of("red", 3) }, 10).await;
-    assert_eq!(store.purge(&[red.clone()]).await, [true]);
+    assert_eq!(store.purge(std::slice::from_ref(&red)).await, [true]);
     store.create(NewRun { key: key(Some(red.run)), ..of("red", 4) }).await;
 }
 
@@ -63,7 +63,7 @@ pub async fn what_has_not_ended_stays(store: Subject) {
         let waits = Commit { wake, ..commit(run, 1, 2, 1) };
         assert_eq!(store.runs.commit(vec![waits]).await, Ok(vec![CommitOutcome::Committed]));
         let stone = tombstone(new_run(n).namespace, run, 10);
-        assert_eq!(store.purge(&[stone.clone()]).await, [false], "{wake:?}");
+        assert_eq!(store.purge(std::slice::from_ref(&stone)).await, [false], "{wake:?}");
         assert_eq!(store.history(run).await.len(), 3);
         assert_eq!(store.retention.tombstone(&stone.namespace, run).await, Ok(None));
     }
@@ -84,7 +84,7 @@ pub async fn what_is_not_as_the_tombstone_says_stays(store: Subject) {
     let reopened = [commit(run, 1, 3, 1), Commit { wake: Wake::Never, ..commit(run, 1, 4, 1) }];
     for next in reopened {
         assert_eq!(store.runs.commit(vec![next]).await, Ok(vec![CommitOutcome::Committed]));
-        assert_eq!(store.purge(&[ended.clone()]).await, [false]);
+        assert_eq!(store.purge(std::slice::from_ref(&ended)).await, [false]);
     }
     assert_eq!(store.history(run).await.len(), 5);
     assert_eq!(store.purge(&[Tombstone { last_seq: 5, ..ended }]).await, [true]);
@@ -93,7 +93,7 @@ pub async fn what_is_not_as_the_tombstone_says_stays(store: Subject) {
 pub async fn a_command_that_waits_keeps_a_run(store: Subject) {
     let ended = store.end(new_run(1), 10).await;
     store.inbox.post(item(ended.run, 1)).await.unwrap();
-    assert_eq!(store.purge(&[ended.clone()]).await, [false]);
+    assert_eq!(store.purge(std::slice::from_ref(&ended)).await, [false]);
     assert_eq!(store.history(ended.run).await.len(), 3);
     let consuming = Commit { consumed: vec![consumed(1)], wake: Wake::Never, ..commit(ended.run, 1, 3, 0) };
     assert_eq!(store.runs.commit(vec![consuming]).await, Ok(vec![CommitOutcome::Committed]));
@@ -112,7 +112,7 @@ pub async fn neighbours_stay_as_they_are(store: Subject) {
         others.push((run, store.payloads.put(run, shared.clone()).await.unwrap()));
     }
     store.payloads.put(ended.run, shared.clone()).await.unwrap();
-    assert_eq!(store.purge(&[ended.clone()]).await, [true]);
+    assert_eq!(store.purge(std::slice::from_ref(&ended)).await, [true]);
     for (run, at) in others {
         assert!(store.query.find(&ended.namespace, run).await.unwrap().is_some());
         assert_eq!(store.history(run).await.len(), 2);
@@ -143,7 +143,7 @@ pub async fn a_purged_run_takes_nothing_any_more(store: Subject) {
 pub async fn a_purge_that_is_repeated_changes_nothing(store: Subject) {
     let ended = store.end(new_run(1), 10).await;
     assert_eq!(store.purge(&[]).await, [false; 0]);
-    assert_eq!(store.purge(&[ended.clone()]).await, [true]);
+    assert_eq!(store.purge(std::slice::from_ref(&ended)).await, [true]);
     let later = Tombstone { purged_at: moment(99), ..ended.clone() };
     assert_eq!(store.purge(&[later]).await, [false]);
     assert_eq!(store.retention.tombstone(&ended.namespace, ended.run).await, Ok(Some(ended)));
