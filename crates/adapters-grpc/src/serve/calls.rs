@@ -21,6 +21,7 @@ use super::limits::ServerLimits;
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// When a caller that was sent away may come again.
+const PUSHBACK_DELAY: Duration = Duration::from_secs(1);
 const PUSHBACK_MILLIS: HeaderValue = HeaderValue::from_static("1000");
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
@@ -95,8 +96,12 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 fn busy(grpc: bool) -> Response<Body> {
-    let mut response =
-        refusal(grpc, StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted, "the server is busy; try again later");
+    let why = "the server is busy; try again later";
+    let mut response = if grpc {
+        tutti_a2a::error::retry_after(Code::ResourceExhausted, why, PUSHBACK_DELAY).into_http()
+    } else {
+        refusal(false, StatusCode::SERVICE_UNAVAILABLE, Code::ResourceExhausted, why)
+    };
     response.headers_mut().insert(PUSHBACK, PUSHBACK_MILLIS);
     response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
     response

@@ -194,7 +194,7 @@ async fn calls_too_many_are_sent_away_at_once_and_health_is_not() {
     let path = "/tutti.v1.Other/Call".parse().unwrap();
     let refused =
         other.unary(tonic::Request::new(HealthCheckRequest::default()), path, empty::Codec).await.unwrap_err();
-    assert_eq!(refused.code(), Code::Unavailable);
+    assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(refused.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
     server.release.notify_one();
     assert!(read_to_end(holding).await.ends_with("held"));
