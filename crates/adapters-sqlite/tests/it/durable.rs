@@ -148,10 +148,11 @@ async fn what_others_changed_in_the_file_is_noticed() {
     other.execute("UPDATE record SET body = x'00'", ()).unwrap();
     assert!(matches!(RecordStore::get(&store, &key).await, Err(StoreError::Corrupt(_))));
     store.post(item(1)).await.unwrap();
-    other.execute("UPDATE inbox SET blob = x'0900007b7d'", ()).unwrap();
-    assert!(matches!(store.pending(&[run_id(1).slot()], 1).await, Err(StoreError::Permanent(_))), "of a newer build");
-    other.execute("UPDATE inbox SET blob = x'00'", ()).unwrap();
-    assert!(matches!(store.pending(&[run_id(1).slot()], 1).await, Err(StoreError::Corrupt(_))));
+    let without = vec![InboxItem { blob: Bytes::new(), ..item(1) }];
+    for unreadable in ["0900007b7d", "00"] {
+        other.execute(&format!("UPDATE inbox SET blob = x'{unreadable}'"), ()).unwrap();
+        assert_eq!(store.pending(&[run_id(1).slot()], 1).await, Ok(without.clone()), "it holds up no other");
+    }
     for labels in ["[]", "{\"a\": 1}", "{\"a b\": \"c\"}", ""] {
         other.execute("UPDATE run_view SET labels = ?", [labels]).unwrap();
         let found = store.find(&"default".parse().unwrap(), run_id(1)).await;
