@@ -56,7 +56,7 @@ pub const MAX_PROBLEMS: usize = 100;
 /// Most edges walked to order the steps that write and read a run's data. A workflow that needs more is refused.
 pub const MAX_ORDER_WALK: usize = 50_000_000;
 
-/// The claim of a run without progress at which it is quarantined: it took its owner down as often.
+/// Claims of a run without progress after which the next one sets it aside: it took its owner down as often.
 pub const MAX_CLAIMS: u32 = 3;
 
 /// Longest that an input that need not be durable at once (a remote task id) waits for company.

@@ -57,8 +57,8 @@ pub async fn load(
         // Counted before the history is read: reading it may be what takes a server down.
         // A run that waits for somebody does nothing that could.
         let works = !claim.summary.status.is_ended() && claim.summary.status != RunStatus::Waiting;
-        if claim.claims >= MAX_CLAIMS && works {
-            let reason = format!("claimed {} times without progress", claim.claims);
+        if claim.claims > MAX_CLAIMS && works {
+            let reason = format!("{MAX_CLAIMS} owners claimed it and were lost without progress");
             quarantine(store, run, &claim, reason, now, commit_id).await?;
             return Err(EngineError::Quarantined(run));
         }

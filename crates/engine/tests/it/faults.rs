@@ -190,7 +190,7 @@ async fn a_run_that_takes_its_owner_down_again_and_again_is_set_aside_until_some
         let (now, id) = (world.clock.now(), world.clock.random());
         load(&*world.store, &*world.store, run, TakeOver::Automatic, false, now, id).await
     };
-    for _ in 0..2 {
+    for _ in 0..3 {
         claim().await.unwrap();
     }
     assert!(matches!(claim().await, Err(EngineError::Quarantined(_))));
