@@ -25,7 +25,8 @@ Project chores. Usage: cargo xtask COMMAND
   bench purge    measure how runs that have ended are removed beside live ones: --events N (5000000), --store sqlite,postgres
   figures        run known schedules at a twentieth of their length and check what they take; --quick checks less
   chaos [ARGS]   kill and stop servers that share a PostgreSQL, cut them off from it, swallow its answers and restart it,
-                 while callers go on; then check what is promised: --minutes N (1), --seed S
+                 while callers go on; then check what is promised: --minutes N (1), --seed S,
+                 --patience TIMES (1) for bounds on time, on a machine with much else to do
   upgrade [ARGS] replace servers one by one by those of an earlier revision and back, while callers go on; then check what is
                  promised: --from REV (the revision before), --seed S
   sim [ARGS]     simulate faults: --seeds N [--from S] for many, --seed S for one with everything that happened

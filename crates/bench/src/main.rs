@@ -38,7 +38,7 @@ usage: [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--in-flight 1,
        figures [--quick]
        api [--quick] [--json FILE]
        purge [--events N] [--store sqlite,postgres]
-       chaos [--minutes N] [--seed S]
+       chaos [--minutes N] [--seed S] [--patience TIMES]
        upgrade OLD [--seed S]";
 
 fn main() -> ExitCode {
@@ -90,7 +90,8 @@ fn wrong(reason: &str) -> ExitCode {
 }
 
 fn chaos_options(args: &[&str]) -> Result<chaos::Options, String> {
-    let mut options = chaos::Options { span: Duration::from_secs(60), seed: u64::from(std::process::id()) };
+    let mut options =
+        chaos::Options { span: Duration::from_secs(60), seed: u64::from(std::process::id()), patience: 1 };
     for pair in args.chunks(2) {
         let number = |text: &str| text.parse::<f64>().map_err(|_| format!("{text} is not a number"));
         match pair {
@@ -99,7 +100,11 @@ fn chaos_options(args: &[&str]) -> Result<chaos::Options, String> {
                 options.span = span.map_err(|e| format!("{minutes}: {e}"))?;
             }
             ["--seed", seed] => options.seed = seed.parse().map_err(|_| format!("{seed} is not a whole number"))?,
-            _ => return Err("chaos takes --minutes N and --seed S".into()),
+            ["--patience", times] => {
+                let times = times.parse().ok().filter(|times| *times > 0);
+                options.patience = times.ok_or("--patience takes a whole number from 1 on")?;
+            }
+            _ => return Err("chaos takes --minutes N, --seed S and --patience TIMES".into()),
         }
     }
     Ok(options)

@@ -64,6 +64,8 @@ pub struct Guard {
 pub struct Log {
     /// In the order in which they began.
     pub faults: Vec<Fault>,
+    /// See [`Options::patience`](super::Options::patience).
+    pub patience: u32,
     /// Answers to commits that were swallowed.
     swallowed: usize,
     /// Servers that had no part of the store long after they could.
@@ -114,12 +116,13 @@ impl Faults {
     }
 
     /// Waits for the last ones.
-    pub async fn end(mut self) -> Result<Log, String> {
+    pub async fn end(mut self, patience: u32) -> Result<Log, String> {
         while let Some(done) = self.tasks.join_next().await {
             done.map_err(|e| e.to_string())??;
         }
         let mut log = std::mem::take(&mut *self.hand.log.lock().map_err(|e| e.to_string())?);
         log.faults.sort_by_key(|fault| fault.at);
+        log.patience = patience;
         log.swallowed = self.hand.world.resets();
         Ok(log)
     }

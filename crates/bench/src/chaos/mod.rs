@@ -35,6 +35,8 @@ pub struct Options {
     pub span: Duration,
     /// What they follow from, as far as the machine lets them.
     pub seed: u64,
+    /// Bounds on time count so many times: more than one on a machine that has much else to do.
+    pub patience: u32,
 }
 
 /// Lets chaos rule for a while, heals everything, and tells what was seen.
@@ -55,11 +57,11 @@ async fn rule(world: &Arc<World>, options: Options) -> Result<(), String> {
     let operator = tokio::spawn(load::operate(world.clone(), Rng::new(options.seed ^ 0x300)));
     sleep(options.span).await;
     let _ = stop.send(true);
-    let faults = faults.end().await?;
+    let faults = faults.end(options.patience).await?;
     world.heal().await?;
     let healed = Instant::now();
     let seen = load.end().await?;
-    let left = check::wait_for_ends(world, END).await?;
+    let left = check::wait_for_ends(world, END * options.patience).await?;
     let quiet = healed.elapsed();
     operator.abort();
     let mut lines = faults.lines();

@@ -19,7 +19,7 @@ pub fn lines(log: &Log, histories: &Histories) -> Vec<Line> {
     for fault in &log.faults {
         for guard in fault.runs.iter().flatten() {
             let events = histories.get(&guard.run).map(Vec::as_slice).unwrap_or_default();
-            match moved(fault, &guard.run, events, &log.faults) {
+            match moved(fault, &guard.run, events, &log.faults, log.patience) {
                 Some(Moved::After(still)) if fault.kind == Kind::Away => database.push(still),
                 Some(Moved::After(still)) => servers.push(still),
                 Some(Moved::Late(still)) => late.push(format!(
@@ -41,7 +41,7 @@ pub fn lines(log: &Log, histories: &Histories) -> Vec<Line> {
         timed("runs move after their server is lost, p50 / max", servers),
         timed("runs move after the database is back, p50 / max", database),
         Line::none("  later than lease + 2 s, or 10 s after the database", &late),
-        Line::none("runs that stood still for 10 s for no reason", &idle(&log.faults, histories)),
+        Line::none("runs that stood still for 10 s for no reason", &idle(&log.faults, histories, log.patience)),
         Line::any("runs set aside, and resumed by an operator", &aside),
         Line::none("  though fewer than three owners had been lost", &wrongly),
     ]
@@ -59,14 +59,14 @@ enum Moved {
 }
 
 /// When a run moved after a fault; nothing if there was nothing more to do.
-fn moved(fault: &Fault, run: &str, events: &[Event], faults: &[Fault]) -> Option<Moved> {
+fn moved(fault: &Fault, run: &str, events: &[Event], faults: &[Fault], patience: u32) -> Option<Moved> {
     let (from, mut deadline) = match fault.kind {
-        Kind::Away => (fault.until, later(fault.until, RETURN)),
-        _ => (fault.at, later(fault.at, RECOVERY)),
+        Kind::Away => (fault.until, later(fault.until, RETURN * patience)),
+        _ => (fault.at, later(fault.at, RECOVERY * patience)),
     };
     // Whatever else fails while the database is away, or just after it is back.
     for away in faults.iter().filter(|other| other.kind == Kind::Away && other.at <= from) {
-        deadline = deadline.max(later(away.until, RETURN));
+        deadline = deadline.max(later(away.until, RETURN * patience));
     }
     let next = events.iter().find(|event| event.at >= from)?.at;
     let again =
@@ -82,7 +82,7 @@ fn moved(fault: &Fault, run: &str, events: &[Event], faults: &[Fault]) -> Option
 }
 
 /// Runs that nothing happened to and that did not move for longer than anything may take.
-fn idle(faults: &[Fault], histories: &Histories) -> Vec<String> {
+fn idle(faults: &[Fault], histories: &Histories, patience: u32) -> Vec<String> {
     let mut found = Vec::new();
     for (run, events) in histories {
         let mut is_paused = false;
@@ -102,7 +102,7 @@ fn idle(faults: &[Fault], histories: &Histories) -> Vec<String> {
                 }
             }
             longest = longest.max(next - from);
-            if !is_paused && longest > later(0, RETURN) {
+            if !is_paused && longest > later(0, RETURN * patience) {
                 found.push(format!("{run}: {:.2} s after event {}", longest as f64 / 1e6, pair[0].seq));
             }
         }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn after(first: &Fault, next: i64, others: &[Fault]) -> Option<Moved> {
-        moved(first, RUN, &[event(1, -1, 1), event(2, next, 2)], others)
+        moved(first, RUN, &[event(1, -1, 1), event(2, next, 2)], others, 1)
     }
 
     const fn seconds(seconds: u64) -> Duration {
@@ -227,9 +227,9 @@ mod tests {
     #[test]
     fn a_run_that_nobody_has_is_found() {
         let history = Histories::from([(RUN.to_owned(), vec![event(1, 0, 1), event(2, 19, 1)])]);
-        assert_eq!(idle(&[], &history).len(), 1);
-        assert_eq!(idle(&[fault(Kind::Kill, 3, 4)], &history).len(), 1);
-        assert_eq!(idle(&[fault(Kind::Kill, 9, 10)], &history).len(), 0);
-        assert_eq!(idle(&[fault(Kind::Away, -1, 9)], &history).len(), 0);
+        assert_eq!(idle(&[], &history, 1).len(), 1);
+        assert_eq!(idle(&[fault(Kind::Kill, 3, 4)], &history, 1).len(), 1);
+        assert_eq!(idle(&[fault(Kind::Kill, 9, 10)], &history, 1).len(), 0);
+        assert_eq!(idle(&[fault(Kind::Away, -1, 9)], &history, 1).len(), 0);
     }
 }
