@@ -34,12 +34,13 @@ pub fn lines(log: &Log, histories: &Histories) -> Vec<Line> {
         }
     }
     let (handed, written) = handed_over(&log.faults, histories);
+    let is_tried = !servers.is_empty();
     let (aside, wrongly) = set_aside(&log.faults, histories);
     vec![
         Line::some("runs of stopped and cut-off servers handed over", &handed, handed > 0),
         Line::none("  events that such a server wrote afterwards", &written),
-        timed("runs move after their server is lost, p50 / max", servers),
-        timed("runs move after the database is back, p50 / max", database),
+        Line::some("runs move after their server is lost, p50 / max", &shown(servers), is_tried),
+        Line::any("runs move after the database is back, p50 / max", &shown(database)),
         Line::none("  later than lease + 2 s, or 10 s after the database", &late),
         Line::none("runs that stood still for 10 s for no reason", &idle(&log.faults, histories, log.patience)),
         Line::any("runs set aside, and resumed by an operator", &aside),
@@ -157,13 +158,11 @@ fn later(at: i64, span: Duration) -> i64 {
     at.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// The median and the longest; wrong if there is none.
-fn timed(what: &str, mut times: Vec<Duration>) -> Line {
+/// The median and the longest.
+fn shown(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let at = |at: usize| times.get(at).map_or(0.0, Duration::as_secs_f64);
-    let seen =
-        format!("{:.2} / {:.2} s ({} runs)", at(times.len() / 2), at(times.len().saturating_sub(1)), times.len());
-    Line::some(what, &seen, !times.is_empty())
+    format!("{:.2} / {:.2} s ({} runs)", at(times.len() / 2), at(times.len().saturating_sub(1)), times.len())
 }
 
 #[cfg(test)]
