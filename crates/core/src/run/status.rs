@@ -44,7 +44,7 @@ macro_rules! status {
 status!(
     /// State of a run.
     RunStatus {
-        /// Accepted, not begun.
+        /// Accepted, not begun: it waits for room.
         Pending = "pending",
         /// Steps are in flight or about to be.
         Running = "running",

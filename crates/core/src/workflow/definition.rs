@@ -41,7 +41,8 @@ pub struct Workflow {
     /// What a failed step means for the rest. Default: `fail` for `basic`, `continue` for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_error: Option<OnError>,
-    /// How long the run may take from its start or its last resumption. Default: 1h.
+    /// How long the run may take from its start (if it had to wait for room, from then on) or its last resumption. Default:
+    /// 1h.
     #[serde(default = "default_run_timeout")]
     pub timeout: Span,
     /// Which runs go first when a server has more than it can drive: `high`, `normal` or `low`. Default: `normal`.

@@ -88,12 +88,6 @@ impl Engine {
         Some(FleetHealth { server, slots: self.0.slots.get().len() as u32, servers, lease })
     }
 
-    /// Runs that are driven here.
-    #[must_use]
-    pub fn driven_runs(&self) -> u64 {
-        self.0.room.live() as u64
-    }
-
     fn stands(&self, member: &Member, servers: usize, lease: Lease) {
         let servers = u32::try_from(servers).unwrap_or(u32::MAX);
         let standing = Some((member.server.clone(), servers, lease));

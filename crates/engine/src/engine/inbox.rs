@@ -7,7 +7,6 @@ use tokio::time::{Instant, sleep};
 use tutti_core::ids::{RequestId, RunId};
 use tutti_core::ports::inbox::{Consumed, InboxItem, Letter, Verdict};
 use tutti_core::run::{Command, Order, format_of_command};
-use tutti_core::time::Timestamp;
 
 use super::commands::Wanted;
 use super::{Engine, EngineError};
@@ -67,9 +66,7 @@ impl Engine {
 
     /// Nobody waits for what became of a command for so long.
     async fn forget_outcomes(&self) {
-        let now = self.0.ports.clock.now().as_micros();
-        let kept = i64::try_from(KEEP_OUTCOMES.as_micros()).unwrap_or(i64::MAX);
-        let before = Timestamp::from_micros(now.saturating_sub(kept));
+        let before = self.0.ports.clock.now().minus(KEEP_OUTCOMES);
         if let Err(error) = self.0.ports.inbox.forget_outcomes(before).await {
             tracing::warn!(%error, "outcomes of old commands were not removed");
         }

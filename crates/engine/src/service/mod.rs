@@ -152,7 +152,7 @@ impl Health for RunService {
             failed_attempts: attempts.failed,
             average_response: (ended > 0).then(|| attempts.time / ended),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            driven_runs: self.engine.driven_runs(),
+            driven_runs: self.engine.live_runs() as u64,
             fleet: self.engine.fleet(),
         }
     }
