@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tutti_adapters_memory::MemoryStore;
 use tutti_core::ids::RunId;
 use tutti_core::limits::STORE_ANSWER;
+use tutti_core::plan::Plan;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::Runs as _;
@@ -18,7 +19,7 @@ use tutti_core::ports::store::{
 };
 use tutti_core::run::{Command, Event, FORMAT, Order, Rejection, RunStatus};
 use tutti_core::value::PayloadRef;
-use tutti_engine::{EngineError, EngineOptions, Ports, TakeOver, Update, load};
+use tutti_engine::{Engine, EngineError, EngineOptions, Ports, TakeOver, Update, load};
 
 use crate::service::{followed, request, service};
 use crate::support::{Scripted, Step, World, plan, run_to_end, start, until};
@@ -37,15 +38,21 @@ fn hangs_at_b() -> Arc<Scripted> {
     })
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_resumed_run_asks_for_the_task_under_way_and_repeats_nothing() {
-    let world = World::new(hangs_at_b());
+/// A run at an engine whose agent has a task of the second step and does not end it.
+async fn hanging(world: &World) -> (Engine, Arc<Plan>, RunId) {
     let plan = plan(CHAIN);
     let engine = world.engine();
     let run = engine.new_run_id();
     let mut watch = engine.watch(run);
     engine.start_run_as(run, start(&plan)).await.unwrap();
     until(&mut watch, |event| matches!(event, Event::TaskAssigned(t) if t.step.as_str() == "b")).await;
+    (engine, plan, run)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resumed_run_asks_for_the_task_under_way_and_repeats_nothing() {
+    let world = World::new(hangs_at_b());
+    let (_first, plan, run) = hanging(&world).await;
 
     // The first engine is as good as dead: the second one takes the run.
     let second = world.engine();
@@ -106,12 +113,7 @@ async fn shutting_down_leaves_a_run_that_can_be_resumed() {
 #[tokio::test(start_paused = true)]
 async fn restarts_in_good_order_are_not_counted_against_a_run() {
     let world = World::new(hangs_at_b());
-    let plan = plan(CHAIN);
-    let engine = world.engine();
-    let run = engine.new_run_id();
-    let mut watch = engine.watch(run);
-    engine.start_run_as(run, start(&plan)).await.unwrap();
-    until(&mut watch, |event| matches!(event, Event::TaskAssigned(t) if t.step.as_str() == "b")).await;
+    let (engine, _, run) = hanging(&world).await;
     engine.shutdown().await;
     world.agents.silent.store(true, Ordering::SeqCst);
     let events = world.history(run).await;
@@ -160,12 +162,7 @@ async fn who_starts_a_run_while_the_store_is_away_is_answered_and_the_same_reque
 #[tokio::test(start_paused = true)]
 async fn a_run_whose_claims_were_not_answered_is_taken_over_as_one_that_was_claimed_once() {
     let world = World::new(hangs_at_b());
-    let plan = plan(CHAIN);
-    let engine = world.engine();
-    let run = engine.new_run_id();
-    let mut watch = engine.watch(run);
-    engine.start_run_as(run, start(&plan)).await.unwrap();
-    until(&mut watch, |event| matches!(event, Event::TaskAssigned(t) if t.step.as_str() == "b")).await;
+    let (_first, plan, run) = hanging(&world).await;
     let store = Flaky { lost_claims: AtomicU32::new(5), ..Flaky::new(&world) };
     let next = world.engine_on(Ports { store: Arc::new(store), ..world.ports() }, EngineOptions::default());
     for _ in 0..5 {
@@ -180,12 +177,7 @@ async fn a_run_whose_claims_were_not_answered_is_taken_over_as_one_that_was_clai
 #[tokio::test(start_paused = true)]
 async fn a_run_that_takes_its_owner_down_again_and_again_is_set_aside_until_somebody_resumes_it() {
     let world = World::new(hangs_at_b());
-    let plan = plan(CHAIN);
-    let engine = world.engine();
-    let run = engine.new_run_id();
-    let mut watch = engine.watch(run);
-    engine.start_run_as(run, start(&plan)).await.unwrap();
-    until(&mut watch, |event| matches!(event, Event::TaskAssigned(t) if t.step.as_str() == "b")).await;
+    let (_first, plan, run) = hanging(&world).await;
     let claim = async || {
         let (now, id) = (world.clock.now(), world.clock.random());
         load(&*world.store, &*world.store, run, TakeOver::Automatic, false, now, id).await
