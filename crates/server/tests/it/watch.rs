@@ -8,6 +8,10 @@ use serde_json::Value;
 use crate::host::{AGENTS, CHAIN, Host, Talking, lines};
 use crate::support::{Place, about, seqs, until};
 
+/// A run's state as a line of JSON has it; the line also counts steps, under the same words.
+const COMPLETED: &str = "\"state\":\"completed\"";
+const FAILED: &str = "\"state\":\"failed\"";
+
 /// Waits until a run has begun to work.
 fn begun(place: &Place) {
     until("the first step", || (!about(&place.events(), "AttemptStarted", "one").is_empty()).then_some(()));
@@ -63,7 +67,7 @@ fn a_watcher_goes_on_when_the_server_is_there_again_and_misses_nothing() {
     let watching = host.start_tutti(&place, &["submit", "chain.yaml", "--watch", "--progress", "json"]);
     watching.says(&["AttemptStarted"]);
     let many = host.start_tutti(&place, &["watch", "-f", "workflow:chain", "--progress", "json"]);
-    many.answers(&["running"]);
+    many.answers(&["\"state\":\"running\""]);
     host.signal(Signal::KILL);
     let host = host.again(&place);
     let watched = watching.end().expect(0);
@@ -74,7 +78,7 @@ fn a_watcher_goes_on_when_the_server_is_there_again_and_misses_nothing() {
     // The other one sees what happens at the new server too.
     let next = host.submit(&place, &[]);
     host.follow(&place, &next);
-    many.answers(&[&next, "completed"]);
+    many.answers(&[&next, COMPLETED]);
     many.signal(Signal::INT);
     let seen = lines(&many.end().expect(130).stdout);
     let ended = |run: &str| seen.iter().any(|line| line["run_id"] == *run && line["state"] == "completed");
@@ -89,7 +93,7 @@ fn a_server_that_stays_away_is_given_up() {
     let watching = host.start_tutti(&place, &[&["submit", "chain.yaml", "--watch"][..], &patient, &["plain"]].concat());
     watching.says(&[" one running try=1"]);
     let many = host.start_tutti(&place, &[&["watch", "-f", "state:running"][..], &patient, &["json"]].concat());
-    many.answers(&["running"]);
+    many.answers(&["\"state\":\"running\""]);
     host.signal(Signal::KILL);
     let killed = Instant::now();
     let told = watching.end().expect(69).stderr;
@@ -133,12 +137,12 @@ fn many_runs_are_followed_by_a_filter_as_they_change() {
     for run in [&mine, &other, &failing] {
         host.follow(&place, run);
     }
-    json.answers(&[&mine, "completed"]);
+    json.answers(&[&mine, COMPLETED]);
     json.answers(&[&failing, "\"matches\":false"]);
     plain.answers(&[&mine[..13], "completed"]);
     plain.answers(&["chain failed", " left"]);
-    local.answers(&[&mine, "completed"]);
-    local.answers(&[&failing, "failed"]);
+    local.answers(&[&mine, COMPLETED]);
+    local.answers(&[&failing, FAILED]);
     let end = |watching: Talking| {
         watching.signal(Signal::TERM);
         let done = watching.end().expect(143);
