@@ -21,9 +21,10 @@ fn states(place: &Place, server: &Host, filter: &str) -> Vec<String> {
 #[test]
 fn runs_beyond_the_room_wait_in_the_store_and_go_on_by_priority() {
     let place = Place::with_delay(700);
-    place.write("tutti.toml", FEW);
+    // Room for one alone: of two that leave the queue together, either may be the first.
+    place.write("tutti.toml", "[execution]\nmax_live_runs = 1\n");
     let server = Host::start(&place);
-    let first: Vec<String> = (0..2).map(|_| server.submit(&place, &[])).collect();
+    let first = server.submit(&place, &[]);
     let low = server.submit(&place, &["--priority", "low"]);
     place.write("urgent.yaml", &format!("priority: high\n{CHAIN}"));
     let high = server.submit_file(&place, "urgent.yaml", &[]);
@@ -33,7 +34,7 @@ fn runs_beyond_the_room_wait_in_the_store_and_go_on_by_priority() {
     let events = server.follow(&place, &high);
     let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(names[..3], ["RunCreated", "RunAdmitted", "AttemptStarted"], "{names:?}");
-    for run in first.iter().chain([&low]) {
+    for run in [&first, &low] {
         assert_eq!(server.follow(&place, run).last().unwrap()["event"], "RunCompleted");
     }
     let admitted = |run| server.follow(&place, run)[1]["at"].as_str().unwrap().to_owned();
