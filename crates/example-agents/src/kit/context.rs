@@ -34,6 +34,11 @@ impl TaskContext {
         &self.message.message_id
     }
 
+    /// The message that is worked on.
+    pub fn message(&self) -> &v1::Message {
+        &self.message
+    }
+
     /// The parts of the message, for what the input leaves out (bytes, URLs).
     pub fn parts(&self) -> &[v1::Part] {
         &self.message.parts

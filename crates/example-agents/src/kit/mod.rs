@@ -17,4 +17,4 @@ mod task;
 pub use context::TaskContext;
 pub use options::Instruments;
 pub use server::{Server, ServerError};
-pub use skill::{Agent, Chunk, Outcome, Skill, SkillError};
+pub use skill::{Agent, Chunk, Incoming, Outcome, Skill, SkillError};

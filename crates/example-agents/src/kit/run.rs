@@ -31,10 +31,12 @@ pub(super) async fn run(agent: Agent, skill: Arc<dyn Skill>, input: Value, conte
             task.artifact(Chunk::result(&value));
             task.set(TaskState::Completed, None, None)
         }
+        Ok(Ok(Outcome::Empty)) => task.set(TaskState::Completed, None, None),
         Ok(Ok(Outcome::InputRequired(question))) => task.set(TaskState::InputRequired, Some(&question), None),
         Ok(Ok(Outcome::AuthRequired(what))) => task.set(TaskState::AuthRequired, Some(&what), None),
         Ok(Err(SkillError::Failed(why))) => task.set(TaskState::Failed, Some(&why), None),
         Ok(Err(SkillError::Rejected(why))) => task.set(TaskState::Rejected, Some(&why), None),
+        Ok(Err(SkillError::Cancelled(why))) => task.set(TaskState::Canceled, Some(&why), None),
         // The panic itself was reported by the panic hook; the caller learns no internals.
         Err(_) => task.set(TaskState::Failed, Some("the agent has a fault and stopped working on this task"), None),
     };

@@ -16,7 +16,7 @@ use tutti_a2a::{VERSION, json, metadata, request};
 use super::context::TaskContext;
 use super::run::run;
 use super::server::Activity;
-use super::skill::{Agent, Skill, input};
+use super::skill::{Agent, Incoming, Skill, input};
 use super::store::{Entry, Query, Store};
 use super::task::{Follower, Task};
 
@@ -47,7 +47,7 @@ impl Service {
     }
 
     /// Takes a message: a new task, the next turn of a waiting one, or, for a message id seen before, its task.
-    fn accept(&self, request: v1::SendMessageRequest) -> Result<Accepted, Status> {
+    async fn accept(&self, request: v1::SendMessageRequest) -> Result<Accepted, Status> {
         if request.configuration.as_ref().is_some_and(|c| c.task_push_notification_config.is_some()) {
             return Err(no_push());
         }
@@ -65,6 +65,7 @@ impl Service {
         };
         let asked = metadata.get(request::CAPABILITY).and_then(Value::as_str);
         let skill = self.agent.skill(asked).map_err(|e| invalid(format!("metadata.capability: {e}")))?;
+        skill.admit(&Incoming { message: &message, metadata: &metadata, input: &input }).await?;
         let task = if message.task_id.is_empty() {
             match self.store.enter(message.clone()) {
                 Entry::New(task) => task,
@@ -139,7 +140,7 @@ impl A2aService for Service {
         let request = request.into_inner();
         let (at_once, history) =
             request.configuration.as_ref().map_or((false, None), |c| (c.return_immediately, c.history_length));
-        let accepted = self.accept(request)?;
+        let accepted = self.accept(request).await?;
         let task = if at_once {
             accepted.snapshot
         } else {
@@ -153,7 +154,7 @@ impl A2aService for Service {
     }
 
     async fn send_streaming_message(&self, request: Request<v1::SendMessageRequest>) -> Answer<Events> {
-        Ok(Response::new(self.accept(request.into_inner())?.events()))
+        Ok(Response::new(self.accept(request.into_inner()).await?.events()))
     }
 
     async fn get_task(&self, request: Request<v1::GetTaskRequest>) -> Answer<v1::Task> {

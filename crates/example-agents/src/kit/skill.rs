@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use tonic::Status;
 use tutti_a2a::card::AgentSkill;
 use tutti_a2a::v1::{self, part::Content};
 use tutti_a2a::{JSON_MEDIA_TYPE, json};
@@ -16,6 +17,14 @@ pub trait Skill: Send + Sync + 'static {
     /// What the card tells about it; the id is the capability it is found by.
     fn card(&self) -> AgentSkill;
 
+    /// Looks at a message before there is a task for it. One that was seen before is not looked at again.
+    ///
+    /// # Errors
+    /// What the caller gets instead of a task.
+    async fn admit(&self, _incoming: &Incoming<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+
     /// Does the work of one message.
     ///
     /// `input` is the data part of the message (or its text, as JSON if its media type says so, else as a string).
@@ -26,11 +35,24 @@ pub trait Skill: Send + Sync + 'static {
     async fn run(&self, input: Value, context: &TaskContext) -> Result<Outcome, SkillError>;
 }
 
+/// A message that came.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// The message; with a task id it goes on with a task that waits for it.
+    pub message: &'a v1::Message,
+    /// The metadata of the request.
+    pub metadata: &'a Map<String, Value>,
+    /// What is in the message, as [`Skill::run`] gets it.
+    pub input: &'a Value,
+}
+
 /// How the work on a message ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// Done: the value becomes the artifact `result`, and the task is COMPLETED.
     Done(Value),
+    /// Done, with nothing to hand over: the task is COMPLETED.
+    Empty,
     /// The task waits for another message that answers this question (INPUT_REQUIRED).
     InputRequired(String),
     /// The task waits for an authorization (AUTH_REQUIRED).
@@ -46,6 +68,9 @@ pub enum SkillError {
     /// It will not be tried: the task is REJECTED.
     #[error("{0}")]
     Rejected(String),
+    /// It was given up: the task is CANCELED.
+    #[error("{0}")]
+    Cancelled(String),
 }
 
 /// An agent: a name, its skills, and what tests ask of it.
