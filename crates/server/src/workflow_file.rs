@@ -66,8 +66,16 @@ impl WorkflowFile {
 /// # Errors
 /// A file that cannot be read, is not text or is too large.
 pub fn text(path: &Path) -> Result<String> {
+    text_of("workflow file", path)
+}
+
+/// The text of a file of another kind, with the bounds of workflow files.
+///
+/// # Errors
+/// As [`text`].
+pub fn text_of(kind: &str, path: &Path) -> Result<String> {
     let shown = path.display();
-    let refused = |why: String| Failure::usage(format!("the workflow file {shown} {why}"));
+    let refused = |why: String| Failure::usage(format!("the {kind} {shown} {why}"));
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_WORKFLOW_BYTES as u64 + 1).read_to_end(&mut bytes))

@@ -26,6 +26,7 @@ const ROOMS: &[Room] = &[
     Room { package: "tutti-adapters-postgres", may_use: &["tutti-core"] },
     Room { package: "tutti-adapters-grpc", may_use: &["tutti-core", "tutti-a2a", "tutti-api"] },
     Room { package: "tutti-example-agents", may_use: &["tutti-a2a"] },
+    Room { package: "tutti-stub-agents", may_use: &["tutti-core", "tutti-a2a", "tutti-example-agents"] },
     Room { package: "tutti-testkit", may_use: &["tutti-core", "tutti-engine", "tutti-adapters-memory"] },
     Room {
         package: "tutti-bench",
@@ -55,6 +56,7 @@ const ROOMS: &[Room] = &[
             "tutti-adapters-postgres",
             "tutti-adapters-grpc",
             "tutti-example-agents",
+            "tutti-stub-agents",
         ],
     },
     Room { package: "xtask", may_use: &[] },

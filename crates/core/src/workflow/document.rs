@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use super::decode::locate;
-use super::problem::Problem;
+use super::problem::{Problem, without_position};
 use super::source::{Node, read};
 
 /// A YAML or JSON text that knows where everything stood.
@@ -33,6 +35,19 @@ impl Document {
         text
     }
 
+    /// Reads the value.
+    ///
+    /// # Errors
+    /// The first thing that does not fit, with its place.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let json = self.to_json();
+        let mut reader = serde_json::Deserializer::from_str(&json);
+        serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let field = error.path().to_string();
+            self.problem(if field == "." { "" } else { &field }, without_position(error.inner()))
+        })
+    }
+
     /// An error about a field, such as `agents[2].url`, at the place of the field or of the nearest thing around it.
     #[must_use]
     pub fn problem(&self, field: impl Into<String>, reason: impl Into<String>) -> Problem {
@@ -53,6 +68,15 @@ mod tests {
         assert_eq!(told("agents[1].url"), "4:5: error: agents[1].url: is odd");
         assert_eq!(told("agents[1].command"), "3:5: error: agents[1].command: is odd");
         assert_eq!(told(""), "1:1: error: is odd");
+    }
+
+    #[test]
+    fn what_does_not_fit_stands_at_its_field() {
+        let document = Document::read("agents:\n  - {port: 1}\n  - {port: x}\n").unwrap();
+        type Agents = std::collections::BTreeMap<String, Vec<std::collections::BTreeMap<String, u16>>>;
+        let told = document.decode::<Agents>().unwrap_err().to_string();
+        assert_eq!(told, "3:6: error: agents[1].port: invalid type: string \"x\", expected u16");
+        assert!(document.decode::<String>().unwrap_err().to_string().starts_with("1:1: error: invalid type: map"));
     }
 
     #[test]

@@ -211,14 +211,7 @@ impl fmt::Display for Origin {
 
 fn parse(text: &str) -> std::result::Result<Vec<AgentEntry>, Vec<Problem>> {
     let document = Document::read(text)?;
-    let json = document.to_json();
-    let mut reader = serde_json::Deserializer::from_str(&json);
-    let written: Written = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let field = error.path().to_string();
-        let reason = error.inner().to_string();
-        let reason = reason.rfind(" at line ").map_or(reason.as_str(), |end| &reason[..end]);
-        vec![document.problem(if field == "." { "" } else { &field }, reason)]
-    })?;
+    let written: Written = document.decode().map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();
     let mut names = BTreeMap::new();
     let mut agents = Vec::new();

@@ -15,6 +15,7 @@ use tutti_core::time::Span;
 use tutti_engine::{AgentService, CheckUrl, Registry};
 
 use super::operate::confirm;
+use super::stub::{self, StubArgs};
 use super::table::table;
 use super::{Global, Source, TextOrJson, by};
 use crate::agents::file::{AgentEntry, Origin};
@@ -40,6 +41,8 @@ enum Verb {
     Check(CheckArgs),
     /// Take a registered agent out.
     Remove(RemoveArgs),
+    /// Be agents that do what a file says: for trying workflows out.
+    Stub(StubArgs),
 }
 
 #[derive(Debug, Args)]
@@ -156,6 +159,7 @@ pub async fn execute(args: AgentArgs, global: &Global) -> Result<Exit> {
         Verb::List(args) => list(args, global).await,
         Verb::Check(args) => check(args, global).await,
         Verb::Remove(args) => remove(args, global).await,
+        Verb::Stub(args) => stub::execute(args).await,
     }
 }
 

@@ -19,6 +19,7 @@ mod purge;
 mod resume;
 mod run;
 mod serve;
+mod stub;
 mod submit;
 mod table;
 mod token;
@@ -176,8 +177,8 @@ enum Verb {
     Token(token::TokenArgs),
     /// Register, list, check and remove agents.
     Agent(agent::AgentArgs),
-    /// Print the JSON Schema of workflow files.
-    Schema,
+    /// Print the JSON Schema of workflow files, or of files of stub agents.
+    Schema(SchemaArgs),
     /// Print the script by which a shell completes what is typed.
     Completion(completion::CompletionArgs),
     /// Show, check or describe the configuration.
@@ -192,7 +193,7 @@ enum Verb {
 impl Verb {
     /// False for what goes by no configuration.
     const fn is_configured(&self) -> bool {
-        !matches!(self, Self::Schema | Self::Completion(_) | Self::Config(_) | Self::Version | Self::ExampleAgent(_))
+        !matches!(self, Self::Schema(_) | Self::Completion(_) | Self::Config(_) | Self::Version | Self::ExampleAgent(_))
     }
 }
 
@@ -349,6 +350,30 @@ pub struct ArtifactsArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Of which files.
+    #[arg(value_enum, default_value_t = FileKind::Workflow)]
+    of: FileKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FileKind {
+    /// Workflow files.
+    Workflow,
+    /// The files of `tutti agent stub`.
+    Stub,
+}
+
+impl FileKind {
+    fn schema(self) -> serde_json::Value {
+        match self {
+            Self::Workflow => tutti_core::workflow::schema(),
+            Self::Stub => tutti_stub_agents::schema(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub struct ExampleAgentArgs {
     /// Which one.
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(tutti_example_agents::names()))]
@@ -464,7 +489,7 @@ impl Cli {
             Verb::Doctor(args) => doctor::execute(args, global.configured()).await,
             Verb::Token(args) => token::execute(args, &global.configured()?).await,
             Verb::Agent(args) => agent::execute(args, &global.configured()?).await,
-            Verb::Schema => output::answer_json(&tutti_core::workflow::schema()).map(|()| Exit::Done),
+            Verb::Schema(args) => output::answer_json(&args.of.schema()).map(|()| Exit::Done),
             Verb::Completion(args) => completion::execute(&args),
             Verb::Config(args) => config::execute(args, global.config),
             Verb::Version => version().map(|()| Exit::Done),

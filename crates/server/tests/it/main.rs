@@ -27,6 +27,7 @@ mod security;
 mod serve;
 mod sessions;
 mod stop;
+mod stub;
 mod support;
 mod telemetry;
 mod upgrade;

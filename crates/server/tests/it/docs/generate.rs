@@ -14,6 +14,7 @@ const LIMITS: &str = include_str!("../../../../core/src/limits.rs");
 pub fn part(name: &str) -> String {
     match name {
         "workflow" => workflow(),
+        "stub" => stub(),
         "commands" => commands(),
         "limits" => limits(),
         "configuration" => configuration(),
@@ -24,14 +25,24 @@ pub fn part(name: &str) -> String {
 
 /// The JSON Schema of workflow files as tables.
 fn workflow() -> String {
-    let schema = schema();
-    let mut text = format!("## Workflow\n\n{}", definition(&schema));
-    let definitions = schema["$defs"].as_object().unwrap();
     // In the order in which a reader meets them.
     let first = ["Step", "RetryPolicy", "InputSpec", "InputMapping", "OutputMapping"];
+    format!("## Workflow\n\n{}", reference(&schema(), "##", &first))
+}
+
+/// The JSON Schema of files of stub agents as tables.
+fn stub() -> String {
+    let schema = Place::new().tutti(&["schema", "stub"]).expect(0).json();
+    reference(&schema, "###", &["StubAgent", "Script", "Rule", "StubArtifact", "Failing"])
+}
+
+/// What a schema says of itself and of its definitions, which get headings.
+fn reference(schema: &Value, heading: &str, first: &[&str]) -> String {
+    let mut text = definition(schema);
+    let definitions = schema["$defs"].as_object().unwrap();
     let rest = definitions.keys().map(String::as_str).filter(|name| !first.contains(name));
-    for name in first.into_iter().chain(rest) {
-        text.push_str(&format!("\n## {name}\n\n{}", definition(&definitions[name])));
+    for name in first.iter().copied().chain(rest) {
+        text.push_str(&format!("\n{heading} {name}\n\n{}", definition(&definitions[name])));
     }
     text
 }

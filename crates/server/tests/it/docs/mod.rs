@@ -58,6 +58,10 @@ fn every_yaml_example_is_sound() {
             let read = parse(&block.text).unwrap_or_else(|problems| panic!("{place}: {}", told(problems)));
             Plan::new(read.workflow).unwrap_or_else(|problems| panic!("{place}: {}", told(problems)));
             workflows += 1;
+        } else if block.text.lines().any(|line| line.trim_start().starts_with("skills:")) {
+            let folder = Place::new();
+            let stubs = folder.write("stubs.yaml", &block.text);
+            folder.tutti(&["agent", "stub", &stubs, "--check"]).expect(0);
         } else if has("agents:") {
             Document::read(&block.text).unwrap_or_else(|problems| panic!("{place}: {}", told(problems)));
             let folder = Place::new();
