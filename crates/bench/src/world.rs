@@ -124,6 +124,7 @@ impl World {
             url: "http://in-process".into(),
             access: Default::default(),
             capabilities: vec!["c".parse().map_err(|_| "a valid name")?],
+            limits: Default::default(),
         });
         let options = EngineOptions { max_in_flight: 1_000_000, ..EngineOptions::default() };
         Ok(Self { engine: Engine::start(ports, registry, options), query, _kept: kept })

@@ -135,6 +135,25 @@ pub const PURGE_EVENTS: u64 = 2_000;
 /// Age of a run's id from which payloads that no run has are removed: the run does not come any more.
 pub const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 
+/// Most attempts in a rate limit, and the longest span that it is told for.
+pub const MAX_RATE_CALLS: u32 = 1_000_000;
+/// See [`MAX_RATE_CALLS`].
+pub const MAX_RATE_SPAN: Duration = Duration::from_secs(24 * 3600);
+
+/// Most steps of a run that wait for an agent while those behind them are looked at. A place that becomes free costs no more
+/// than this, however many steps wait.
+pub const MAX_PASSED_OVER: usize = 1_000;
+
+/// Shortest and longest time for which a busy agent is left alone, whatever it asks for.
+pub const MIN_RETRY_HINT: Duration = Duration::from_millis(100);
+/// See [`MIN_RETRY_HINT`].
+pub const MAX_RETRY_HINT: Duration = Duration::from_secs(3600);
+
+/// Default number of failures in a row after which an agent's breaker opens.
+pub const DEFAULT_BREAKER_FAILURES: u32 = 5;
+/// Default time for which an open breaker keeps an agent from being asked, until one attempt tries it.
+pub const DEFAULT_BREAKER_REST: Duration = Duration::from_secs(30);
+
 /// Default timeout of an attempt.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default timeout of a run.

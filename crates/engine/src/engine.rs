@@ -240,10 +240,14 @@ impl Engine {
                 let (sender, messages) = mpsc::unbounded_channel();
                 let (commits, queue) = mpsc::unbounded_channel();
                 tokio::spawn(committer::run(ports.store.clone(), ports.observer.clone(), queue, sender.clone()));
+                let driver = Driver::new(registry.clone(), driving);
+                let waking = sender.clone();
+                // Without a lane nobody waits.
+                driver.set_waker(move || drop(waking.send(Message::Tick)));
                 let lane = Lane {
                     number,
                     room: room.clone(),
-                    driver: Driver::new(registry.clone(), driving),
+                    driver,
                     messages,
                     sender: sender.clone(),
                     commits,

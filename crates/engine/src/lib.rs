@@ -15,7 +15,9 @@ mod rest;
 mod room;
 mod service;
 
-pub use dispatcher::{AgentRecord, AgentState, AgentStats, AttemptFigures, CallMode, Registry};
+pub use dispatcher::{
+    AgentRecord, AgentState, AgentStats, AttemptFigures, BreakerPolicy, CallMode, DispatchPolicy, Registry,
+};
 pub use driver::Progress;
 pub use engine::{Engine, EngineError, EngineOptions, FleetMembership, FleetOptions, Ports, StartRun, Started};
 pub use hub::{Changed, Lagged, Update, Watch};

@@ -49,6 +49,7 @@ pub struct Conductor {
     place: Place,
     transport: Arc<GrpcTransport>,
     execution: ExecutionConfig,
+    registry: Registry,
     telemetry: Telemetry,
     interrupts: Interrupts,
 }
@@ -81,7 +82,9 @@ impl Conductor {
         let execution = global.config.execution.clone();
         let telemetry = Telemetry::start(&global.config.telemetry, Page::None).map_err(Failure::usage)?;
         telemetry.observe_agents(transport.clone());
-        Ok(Self { place: spec.place(), spec, store, transport, execution, telemetry, interrupts })
+        let registry = Registry::new(global.config.agents.dispatch());
+        telemetry.observe_dispatch(&registry);
+        Ok(Self { place: spec.place(), spec, store, transport, execution, registry, telemetry, interrupts })
     }
 
     /// Starts the agents, drives the run to its end, reports, and stops the agents.
@@ -108,12 +111,12 @@ impl Conductor {
                 return Err(Failure::quiet(Exit::Signal(signal)));
             }
         }
-        let registry = Registry::default();
+        let registry = &self.registry;
         fleet.members().iter().for_each(|member| registry.register(member.record()));
-        AgentService::enlist(&registry, &*self.store.records, SystemClock.now()).await?;
-        check_offers(&begin, &registry, agents)?;
+        AgentService::enlist(registry, &*self.store.records, SystemClock.now()).await?;
+        check_offers(&begin, registry, agents)?;
         let ports = self.store.ports(self.transport.clone(), &self.telemetry);
-        let engine = Engine::start(ports, registry, self.execution.engine());
+        let engine = Engine::start(ports, registry.clone(), self.execution.engine());
         let (tell, news) = unbounded_channel();
         let answering = async {
             engine.answer_inbox().await;

@@ -5,9 +5,10 @@ use tutti_api::v1::access_service_client::AccessServiceClient;
 use tutti_api::v1::agent_service_client::AgentServiceClient;
 use tutti_core::ids::{AgentId, Namespace, RequestId};
 use tutti_core::ports::inbound::access::{Caller, CreateToken, CreatedToken, TokenInfo};
-use tutti_core::ports::inbound::agents::{AgentStatus, RegisterAgent};
+use tutti_core::ports::inbound::agents::{AgentStatus, BreakerState, RegisterAgent};
 
 use super::access::{role_in, role_out};
+use super::agents::{limits_in, limits_out};
 use super::client::{ApiClient, ApiError, named, timed};
 use super::convert::{moment, moment_in};
 
@@ -61,6 +62,7 @@ impl ApiClient {
         let access_json = if has_access { serde_json::to_string(access).ok() } else { None };
         let heartbeat_seconds =
             request.heartbeat.map_or(0, |period| u32::try_from(period.as_secs()).unwrap_or(u32::MAX));
+        let (max_in_flight, rate) = limits_out(request.limits);
         let request = v1::RegisterAgentRequest {
             namespace: named(&request.namespace),
             request_id: request.request.to_string(),
@@ -69,6 +71,8 @@ impl ApiClient {
             capabilities: request.capabilities.iter().map(ToString::to_string).collect(),
             heartbeat_seconds,
             access_json: access_json.unwrap_or_default(),
+            max_in_flight,
+            rate,
         };
         let answer = AgentServiceClient::new(self.link.clone()).register_agent(timed(request)).await?;
         agent_in(answer.into_inner().agent.ok_or_else(|| unread("no agent"))?)
@@ -128,11 +132,20 @@ fn token_in(token: v1::Token) -> Result<TokenInfo, ApiError> {
 
 fn agent_in(agent: v1::Agent) -> Result<AgentStatus, ApiError> {
     let capabilities: Result<_, _> = agent.capabilities.iter().map(|name| name.parse()).collect();
+    let until = moment_in(agent.breaker_until.as_ref());
+    let breaker = match agent.breaker() {
+        v1::BreakerState::Open => BreakerState::Open { until: until.unwrap_or_default() },
+        v1::BreakerState::HalfOpen => BreakerState::HalfOpen,
+        v1::BreakerState::Unspecified | v1::BreakerState::Closed => BreakerState::Closed,
+    };
     Ok(AgentStatus {
         id: agent.id.parse().map_err(unread)?,
         url: agent.url,
         capabilities: capabilities.map_err(unread)?,
         healthy: agent.healthy,
+        breaker,
+        resting_until: moment_in(agent.resting_until.as_ref()),
+        limits: limits_in(agent.max_in_flight, &agent.rate).map_err(unread)?,
         in_flight: agent.in_flight,
         load: agent.load,
         success_rate: agent.success_rate,

@@ -1,5 +1,6 @@
 //! `tutti.v1.AgentService` over the inbound port.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use tonic::{Request, Response, Status};
 use tutti_api::v1;
 use tutti_api::v1::agent_service_server::AgentService;
 use tutti_core::ids::{AgentId, Capability};
-use tutti_core::ports::agent::{AgentAccess, AgentEndpoint};
-use tutti_core::ports::inbound::agents::{AgentStatus, Agents, RegisterAgent};
+use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, CallLimits};
+use tutti_core::ports::inbound::agents::{AgentStatus, Agents, BreakerState, RegisterAgent};
 
 use super::caller::{caller, namespace, recorded};
 use super::convert::moment;
@@ -51,6 +52,7 @@ impl AgentService for AgentApi {
             endpoint: AgentEndpoint { id: id.clone(), url: asked.url, access: access_in(&asked.access_json)? },
             capabilities: capabilities(&asked.capabilities)?,
             heartbeat: heartbeat.map(|seconds| Duration::from_secs(seconds.into())),
+            limits: limits_in(asked.max_in_flight, &asked.rate).map_err(|reason| wrong("rate", reason))?,
             by: by.clone(),
         };
         let agent = self.agents.register(request).await.map_err(|error| status(&error))?;
@@ -121,7 +123,25 @@ fn access_in(json: &str) -> Result<AgentAccess, Status> {
     })
 }
 
+/// Limits as they stand in messages.
+pub(super) fn limits_in(max_in_flight: u32, rate: &str) -> Result<CallLimits, String> {
+    let rate = if rate.is_empty() { None } else { Some(rate.parse()?) };
+    Ok(CallLimits { max_in_flight: NonZeroU32::new(max_in_flight), rate })
+}
+
+/// The form of limits in messages.
+pub(super) fn limits_out(limits: CallLimits) -> (u32, String) {
+    let rate = limits.rate.as_ref().map(ToString::to_string);
+    (limits.max_in_flight.map_or(0, NonZeroU32::get), rate.unwrap_or_default())
+}
+
 fn agent_out(agent: AgentStatus) -> v1::Agent {
+    let (max_in_flight, rate) = limits_out(agent.limits);
+    let (breaker, breaker_until) = match agent.breaker {
+        BreakerState::Closed => (v1::BreakerState::Closed, None),
+        BreakerState::Open { until } => (v1::BreakerState::Open, Some(moment(until))),
+        BreakerState::HalfOpen => (v1::BreakerState::HalfOpen, None),
+    };
     v1::Agent {
         id: agent.id.to_string(),
         url: agent.url,
@@ -132,5 +152,10 @@ fn agent_out(agent: AgentStatus) -> v1::Agent {
         success_rate: agent.success_rate,
         last_seen_at: agent.last_seen.map(moment),
         from_file: agent.of_file,
+        breaker: breaker.into(),
+        breaker_until,
+        resting_until: agent.resting_until.map(moment),
+        max_in_flight,
+        rate,
     }
 }

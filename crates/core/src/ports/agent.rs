@@ -1,6 +1,7 @@
 //! Calling agents.
 
 mod access;
+mod limits;
 
 use std::time::Duration;
 
@@ -9,10 +10,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentId, AttemptKey, Capability};
+use crate::limits::{MAX_RETRY_HINT, MIN_RETRY_HINT};
 use crate::value::Json;
 use crate::workflow::Priority;
 
 pub use self::access::{AccessError, AgentAccess, AgentTls, ClientIdentity, Credentials, SecretRef};
+pub use self::limits::{CallLimits, Rate};
 
 /// Calls agents over some protocol.
 ///
@@ -195,6 +198,13 @@ impl AgentError {
     /// An error without a hint when to come back.
     pub fn new(kind: AgentErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), retry_after: None }
+    }
+
+    /// How long a busy agent wants to be left alone, within bounds.
+    #[must_use]
+    pub fn rest(&self) -> Option<Duration> {
+        let rest = self.retry_after.filter(|_| self.kind == AgentErrorKind::RateLimited)?;
+        Some(rest.clamp(MIN_RETRY_HINT, MAX_RETRY_HINT))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which of the startable steps start now. The only reader of a run's width.
 
 use super::Width;
+use crate::limits::MAX_PASSED_OVER;
 use crate::plan::StepIndex;
 use crate::run::{RunState, RunStatus};
 use crate::time::Timestamp;
@@ -10,6 +11,13 @@ use crate::time::Timestamp;
 /// passed over for ever.
 #[must_use]
 pub fn admit(state: &RunState, now: Timestamp) -> Vec<StepIndex> {
+    admit_past(state, now, |_| false)
+}
+
+/// As [`admit`], past the steps that wait for something else than their turn: others start in the meantime, where more than
+/// one may run at once. A step that runs alone keeps those behind it waiting even so.
+#[must_use]
+pub fn admit_past(state: &RunState, now: Timestamp, waits: impl Fn(StepIndex) -> bool) -> Vec<StepIndex> {
     if !state.status().is_open() || state.status() == RunStatus::Pending {
         return Vec::new();
     }
@@ -24,7 +32,7 @@ pub fn admit(state: &RunState, now: Timestamp) -> Vec<StepIndex> {
         Width::One => (1, state.in_flight()),
         Width::Bounded(width) => (width, state.in_flight()),
     };
-    let mut admitted = Vec::new();
+    let (mut admitted, mut passed) = (Vec::new(), 0);
     if state.runs_alone() {
         return admitted;
     }
@@ -37,6 +45,10 @@ pub fn admit(state: &RunState, now: Timestamp) -> Vec<StepIndex> {
                 admitted.push(step);
             }
             break;
+        }
+        if width > 1 && passed < MAX_PASSED_OVER && waits(step) {
+            passed += 1;
+            continue;
         }
         admitted.push(step);
         busy += 1;

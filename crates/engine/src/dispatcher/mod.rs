@@ -1,11 +1,22 @@
 //! Finds an agent for an attempt and carries the attempt out.
 
+mod agent;
 mod attempt;
+mod breaker;
+mod gate;
+mod line;
+mod rank;
 mod registry;
 mod tally;
 
+pub(crate) use agent::Ending;
+pub use agent::{AgentRecord, AgentState, AgentStats};
 pub(crate) use attempt::{AttemptContext, cancel, run_attempt};
 pub use attempt::{AttemptEnd, AttemptSpec, CallMode};
-pub use registry::{AgentRecord, AgentState, AgentStats, Registry};
+pub use breaker::BreakerPolicy;
+pub(crate) use gate::Opening;
+pub(crate) use line::{LaneNumber, Ticket, Want};
+pub(crate) use registry::{Choice, Grant};
+pub use registry::{DispatchPolicy, Registry};
 pub use tally::AttemptFigures;
 pub(crate) use tally::Tally;

@@ -1,82 +1,75 @@
-//! The agents that are known, whose they are, and how they do.
+//! The agents that are known, whose they are, and which of them a step gets.
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tutti_core::ids::{AgentId, Capability, Namespace};
-use tutti_core::ports::agent::{AgentAccess, AgentEndpoint};
+use tutti_core::ids::{AgentId, Capability, Namespace, RunId};
+use tutti_core::ports::agent::{AgentEndpoint, CallLimits};
 use tutti_core::time::Timestamp;
 
-/// An agent that can be called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgentRecord {
-    /// Its name here.
-    pub id: AgentId,
-    /// Base URL of its card.
-    pub url: String,
-    /// How it is reached.
-    pub access: AgentAccess,
-    /// What it can do.
-    pub capabilities: Vec<Capability>,
+use super::agent::{Agent, AgentRecord, AgentState, AgentStats, Ending};
+use super::breaker::BreakerPolicy;
+use super::gate::{Gate, Opening};
+use super::line::{Called, LaneNumber, Line, Ticket, Waker, Want};
+use super::rank;
+
+/// How agents are asked, whoever they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DispatchPolicy {
+    /// When breakers open.
+    pub breaker: BreakerPolicy,
+    /// How much is asked of all agents together for a capability.
+    pub capabilities: BTreeMap<Capability, CallLimits>,
 }
 
-/// How an agent does, since this process knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AgentStats {
-    /// Attempts under way.
-    pub in_flight: u32,
-    /// Attempts that succeeded.
-    pub succeeded: u64,
-    /// Attempts that failed.
-    pub failed: u64,
-    /// Failures since the last success.
-    pub failures_in_row: u32,
-}
-
-/// An agent as it stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AgentState {
-    /// Who it is.
-    pub record: AgentRecord,
-    /// How it does.
-    pub stats: AgentStats,
-    /// Whose it is; `None`: everybody's.
-    pub namespace: Option<Namespace>,
-    /// False while it is silent though it is to give signs of life; it is not asked then.
-    pub healthy: bool,
-    /// The load that it told, 0 to 1.
-    pub load: Option<f64>,
-    /// Its last sign of life.
-    pub last_seen: Option<Timestamp>,
-}
-
-/// The agents by name and capability. Cloning shares them.
+/// The agents that are known. Cloning shares the registry.
 ///
-/// A name is one agent's, whosever it is: histories name agents by it alone. The registry has no clock: who asks says what
-/// time it is.
+/// An agent belongs to a namespace, or to everybody; its name is given once, since histories name agents by it alone. The
+/// registry has no clock: who asks says what time it is. Drivers that share it wait in one line for places at agents.
 #[derive(Debug, Clone, Default)]
 pub struct Registry(Arc<Mutex<Agents>>);
+
+/// A place at an agent, held for one attempt until it is given back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// The agent.
+    pub(crate) agent: AgentId,
+    capability: Capability,
+    /// It tries an agent whose breaker had opened.
+    is_probe: bool,
+}
+
+/// Whom a step can be asked of.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// This one: a place is held.
+    Agent(Grant),
+    /// Nobody now. The run has this place in the line, and is called.
+    Later(Ticket),
+    /// Nobody at all.
+    Nobody,
+}
 
 #[derive(Debug, Default)]
 struct Agents {
     by_id: HashMap<AgentId, Agent>,
     by_capability: HashMap<Capability, Vec<AgentId>>,
-}
-
-#[derive(Debug)]
-struct Agent {
-    record: AgentRecord,
-    stats: AgentStats,
-    namespace: Option<Namespace>,
-    /// How long it is trusted after a sign of life, and since when.
-    heartbeat: Option<(Duration, Timestamp)>,
-    load: Option<f64>,
-    last_seen: Option<Timestamp>,
+    /// What is under way for capabilities with limits.
+    gates: BTreeMap<Capability, (CallLimits, Gate)>,
+    breaker: BreakerPolicy,
+    line: Line,
 }
 
 impl Registry {
+    /// A registry without agents.
+    #[must_use]
+    pub fn new(policy: DispatchPolicy) -> Self {
+        let gates = policy.capabilities.into_iter().filter(|(_, limits)| !limits.is_none());
+        let gates = gates.map(|(capability, limits)| (capability, (limits, Gate::default()))).collect();
+        Self(Arc::new(Mutex::new(Agents { gates, breaker: policy.breaker, ..Agents::default() })))
+    }
+
     /// Adds an agent that is everybody's, or replaces what was known of it under its name; its statistics stay.
     pub fn register(&self, record: AgentRecord) {
         self.lock().put(record, None, None);
@@ -106,17 +99,17 @@ impl Registry {
             return false;
         }
         agents.forget_capabilities(id);
-        agents.by_id.remove(id).is_some()
+        agents.by_id.remove(id);
+        agents.line.changed();
+        true
     }
 
     /// Hears a sign of life; the next one may be so `late`, more than after its period. False if there is no such agent.
     pub fn heard(&self, id: &AgentId, load: Option<f64>, at: Timestamp, late: Duration) -> bool {
         let agents = &mut *self.lock();
         let Some(agent) = agents.by_id.get_mut(id) else { return false };
-        (agent.load, agent.last_seen) = (load, Some(at));
-        if let Some((_, since)) = &mut agent.heartbeat {
-            *since = at.plus(late);
-        }
+        agent.heard(load, at, late);
+        agents.line.changed();
         true
     }
 
@@ -132,9 +125,15 @@ impl Registry {
     /// Every agent, by name.
     #[must_use]
     pub fn list(&self) -> Vec<(AgentRecord, AgentStats)> {
-        let mut list: Vec<_> = self.lock().by_id.values().map(|agent| (agent.record.clone(), agent.stats)).collect();
+        let mut list: Vec<_> = self.lock().by_id.values().map(|agent| (agent.record.clone(), agent.stats())).collect();
         list.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
         list
+    }
+
+    /// Every agent as it stands, in no order.
+    #[must_use]
+    pub fn states(&self, now: Timestamp) -> Vec<AgentState> {
+        self.lock().by_id.values().map(|agent| agent.state(now)).collect()
     }
 
     /// The agents that a namespace's steps can be asked of, by name.
@@ -161,85 +160,112 @@ impl Registry {
             agent.serves(namespace) && capabilities.iter().all(|wanted| agent.record.capabilities.contains(wanted))
         };
         let mut found: Vec<&Agent> = agents.by_id.values().filter(able).collect();
-        found.sort_by(|a, b| a.rank(b, now));
+        found.sort_by(|a, b| rank::compare(a, b, now));
         found.into_iter().map(|agent| agent.state(now)).collect()
     }
 
     /// Where an agent is.
     #[must_use]
     pub fn endpoint(&self, id: &AgentId) -> Option<AgentEndpoint> {
-        let agents = self.lock();
-        agents.by_id.get(id).map(|Agent { record, .. }| AgentEndpoint {
-            id: id.clone(),
-            url: record.url.clone(),
-            access: record.access.clone(),
-        })
+        self.lock().by_id.get(id).map(Agent::endpoint)
     }
 
-    /// The best agent of a namespace with a capability that is not among those already asked: without failures in a row
-    /// first, then the least loaded, then the higher success rate, then by name. A pinned step takes its own agent or
-    /// none. One that is silent is not asked.
+    /// Runs that wait for an agent that can be asked, by what they need.
     #[must_use]
-    pub fn choose(
-        &self,
-        namespace: &Namespace,
-        capability: &Capability,
-        pinned: Option<&AgentId>,
-        asked: &[AgentId],
-        now: Timestamp,
-    ) -> Option<AgentId> {
-        let agents = self.lock();
-        let fit = |id: &AgentId| {
-            let agent = agents.by_id.get(id)?;
-            (agent.serves(namespace) && !agent.is_silent(now) && !asked.contains(id)).then_some(agent)
-        };
-        let chosen = match pinned {
-            Some(pinned) => fit(pinned),
-            None => agents.by_capability.get(capability)?.iter().filter_map(fit).min_by(|a, b| a.rank(b, now)),
-        };
-        chosen.map(|agent| agent.record.id.clone())
+    pub fn waiting(&self) -> BTreeMap<Capability, u64> {
+        self.lock().line.lengths()
+    }
+}
+
+/// For drivers.
+impl Registry {
+    /// A lane of its own for a driver.
+    pub(crate) fn join(&self) -> LaneNumber {
+        self.lock().line.join()
     }
 
-    pub(crate) fn attempt_started(&self, id: &AgentId) {
-        self.with_stats(id, |stats| stats.in_flight += 1);
+    /// How a lane is told from elsewhere that some of its runs were called.
+    pub(crate) fn set_waker(&self, lane: LaneNumber, waker: Waker) {
+        self.lock().line.set_waker(lane, waker);
     }
 
-    /// Counts the end of an attempt; `None`: it was abandoned, which says nothing about the agent.
-    pub(crate) fn attempt_ended(&self, id: &AgentId, success: Option<bool>) {
-        self.with_stats(id, |stats| {
-            stats.in_flight = stats.in_flight.saturating_sub(1);
-            match success {
-                Some(true) => {
-                    stats.succeeded += 1;
-                    stats.failures_in_row = 0;
-                }
-                Some(false) => {
-                    stats.failed += 1;
-                    stats.failures_in_row += 1;
-                }
-                None => {}
+    /// The agent for a step: the best of those that can be asked now, as [`rank`] says; a pinned step takes its own or
+    /// none. If there is none now, the run goes to the end of the line.
+    pub(crate) fn choose(&self, want: Want, lane: LaneNumber, run: RunId, now: Timestamp) -> Choice {
+        let agents = &mut *self.lock();
+        agents.look(Some(lane), now);
+        // Who came before goes first.
+        if !agents.line.has(&want) {
+            match agents.find(&want, now) {
+                Some(Ok(agent)) => return Choice::Agent(agents.begin(agent, want.capability, now)),
+                None => return Choice::Nobody,
+                Some(Err(opening)) => agents.line.expect(opening),
             }
-        });
+        }
+        Choice::Later(agents.line.enter(lane, run, want))
     }
 
-    fn with_stats(&self, id: &AgentId, change: impl FnOnce(&mut AgentStats)) {
-        if let Some(agent) = self.lock().by_id.get_mut(id) {
-            change(&mut agent.stats);
+    /// When a step could be asked of somebody; `None`: never, as it looks now.
+    pub(crate) fn outlook(&self, want: &Want, now: Timestamp) -> Option<Opening> {
+        self.lock().find(want, now).map(|found| found.map_or_else(|opening| opening, |_| Opening::Now))
+    }
+
+    /// Holds a place for an attempt that goes on, whatever the limits say.
+    pub(crate) fn go_on(&self, agent: AgentId, capability: Capability) -> Grant {
+        let agents = &mut *self.lock();
+        if let Some(agent) = agents.by_id.get_mut(&agent) {
+            agent.go_on();
         }
+        if let Some((_, gate)) = agents.gates.get_mut(&capability) {
+            gate.go_on();
+        }
+        Grant { agent, capability, is_probe: false }
+    }
+
+    /// An attempt has ended: its place is free. Who waits for it is called when a lane looks next.
+    pub(crate) fn end(&self, grant: Grant, ending: Ending<'_>, now: Timestamp) {
+        let (agents, Grant { agent, capability, is_probe }) = (&mut *self.lock(), grant);
+        if let Some(agent) = agents.by_id.get_mut(&agent) {
+            agent.end(is_probe, ending, agents.breaker, now);
+        }
+        if let Some((_, gate)) = agents.gates.get_mut(&capability) {
+            gate.leave();
+        }
+        agents.line.is_stale = !agents.line.is_empty();
+    }
+
+    /// A place that was held is not used.
+    pub(crate) fn give_back(&self, grant: Grant, now: Timestamp) {
+        let (agents, Grant { agent, capability, is_probe }) = (&mut *self.lock(), grant);
+        if let Some(agent) = agents.by_id.get_mut(&agent) {
+            agent.undo(is_probe, agents.breaker, now);
+        }
+        if let Some((limits, gate)) = agents.gates.get_mut(&capability) {
+            gate.undo(limits);
+        }
+        agents.line.is_stale = !agents.line.is_empty();
+    }
+
+    /// A run does not wait any more.
+    pub(crate) fn leave(&self, ticket: Ticket) {
+        self.lock().line.leave(ticket);
+    }
+
+    /// Those of a lane who were called, since some place has become free or the moment for it has come.
+    pub(crate) fn called(&self, lane: LaneNumber, now: Timestamp) -> Vec<Called> {
+        let agents = &mut *self.lock();
+        agents.look(Some(lane), now);
+        agents.line.called(lane)
+    }
+
+    /// When somebody who waits can be served, as it looks now.
+    pub(crate) fn next_moment(&self) -> Option<Timestamp> {
+        self.lock().line.next
     }
 
     fn lock(&self) -> MutexGuard<'_, Agents> {
         // Every change leaves the maps whole, so a panic elsewhere does not spoil them.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl AgentStats {
-    /// The share of attempts that ended well; `None` before the first.
-    #[must_use]
-    pub fn success_rate(&self) -> Option<f64> {
-        let ended = self.succeeded + self.failed;
-        (ended > 0).then(|| self.succeeded as f64 / ended as f64)
     }
 }
 
@@ -249,11 +275,9 @@ impl Agents {
         for capability in &record.capabilities {
             self.by_capability.entry(capability.clone()).or_default().push(record.id.clone());
         }
-        let agent = self.by_id.remove(&record.id);
-        let (stats, load, last_seen) =
-            agent.map_or_else(Default::default, |before| (before.stats, before.load, before.last_seen));
-        let agent = Agent { record, stats, namespace, heartbeat, load, last_seen };
-        self.by_id.insert(agent.record.id.clone(), agent);
+        let agent = self.by_id.entry(record.id.clone()).or_insert_with(|| Agent::new(record.clone()));
+        (agent.record, agent.namespace, agent.heartbeat) = (record, namespace, heartbeat);
+        self.line.changed();
     }
 
     fn forget_capabilities(&mut self, id: &AgentId) {
@@ -261,170 +285,63 @@ impl Agents {
             list.retain(|other| other != id);
         }
     }
-}
 
-impl Agent {
-    fn serves(&self, namespace: &Namespace) -> bool {
-        self.namespace.as_ref().is_none_or(|own| own == namespace)
-    }
-
-    fn is_silent(&self, now: Timestamp) -> bool {
-        self.heartbeat.is_some_and(|(period, since)| now.since(since) > period)
-    }
-
-    /// Whether it says that it can take no more.
-    fn is_full(&self) -> bool {
-        self.load.is_some_and(|load| load >= 1.0)
-    }
-
-    /// Who of two is asked first.
-    fn rank(&self, other: &Self, now: Timestamp) -> Ordering {
-        let coarse = |agent: &Self| {
-            let stats = agent.stats;
-            (agent.is_silent(now), stats.failures_in_row > 0, agent.is_full(), stats.in_flight)
+    /// The agent to be asked; or when there is one, if not now; `None`: there is nobody. One that is silent is not asked.
+    fn find(&self, want: &Want, now: Timestamp) -> Option<Result<AgentId, Opening>> {
+        let fit = |id: &AgentId| {
+            let agent = self.by_id.get(id)?;
+            (agent.serves(&want.namespace) && !agent.is_silent(now) && !want.asked.contains(id)).then_some(agent)
         };
-        let failure_rate = |agent: &Self| {
-            let AgentStats { succeeded, failed, .. } = agent.stats;
-            failed * 1_000 / (failed + succeeded).max(1)
+        let able = match &want.pinned {
+            Some(pinned) => std::slice::from_ref(pinned),
+            None => self.by_capability.get(&want.capability)?,
         };
-        coarse(self)
-            .cmp(&coarse(other))
-            .then_with(|| self.load.unwrap_or_default().total_cmp(&other.load.unwrap_or_default()))
-            .then_with(|| failure_rate(self).cmp(&failure_rate(other)))
-            .then_with(|| self.record.id.cmp(&other.record.id))
-    }
-
-    fn state(&self, now: Timestamp) -> AgentState {
-        AgentState {
-            record: self.record.clone(),
-            stats: self.stats,
-            namespace: self.namespace.clone(),
-            healthy: !self.is_silent(now),
-            load: self.load,
-            last_seen: self.last_seen,
+        let gate = self.gates.get(&want.capability);
+        let common = gate.map_or(Opening::Now, |(limits, gate)| gate.opening(limits, now));
+        let (mut best, mut soonest): (Option<&Agent>, Option<Opening>) = (None, None);
+        for agent in able.iter().filter_map(fit) {
+            match agent.opening(now).max(common) {
+                Opening::Now if best.is_some_and(|best| rank::compare(best, agent, now).is_le()) => {}
+                Opening::Now => best = Some(agent),
+                later => soonest = Some(soonest.map_or(later, |soonest| soonest.min(later))),
+            }
         }
+        best.map(|agent| Ok(agent.record.id.clone())).or(soonest.map(Err))
+    }
+
+    fn begin(&mut self, agent: AgentId, capability: Capability, now: Timestamp) -> Grant {
+        let is_probe = self.by_id.get_mut(&agent).is_some_and(|agent| agent.begin(now));
+        if let Some((limits, gate)) = self.gates.get_mut(&capability) {
+            gate.enter(limits, now);
+        }
+        Grant { agent, capability, is_probe }
+    }
+
+    /// Looks through the line if something has changed: who can be served is called with a place, in the order in which
+    /// they came; where nobody is left who could do it, all who wait for that are called without.
+    fn look(&mut self, lane: Option<LaneNumber>, now: Timestamp) {
+        let is_due = self.line.next.is_some_and(|at| at <= now);
+        if !std::mem::take(&mut self.line.is_stale) && !is_due {
+            return;
+        }
+        self.line.next = None;
+        let mut heads = self.line.heads();
+        while let Some((ticket, want)) = heads.pop_first() {
+            let grant = match self.find(&want, now) {
+                Some(Err(opening)) => {
+                    self.line.expect(opening);
+                    continue;
+                }
+                Some(Ok(agent)) => Some(self.begin(agent, want.capability.clone(), now)),
+                None => None,
+            };
+            if let Some(next) = self.line.call(ticket, grant) {
+                heads.insert((next, want));
+            }
+        }
+        self.line.wake(lane);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(id: &str) -> AgentRecord {
-        AgentRecord {
-            id: id.parse().unwrap(),
-            url: format!("http://{id}"),
-            access: AgentAccess::default(),
-            capabilities: vec!["x".parse().unwrap()],
-        }
-    }
-
-    fn registry() -> Registry {
-        let registry = Registry::default();
-        for id in ["a", "b", "c"] {
-            registry.register(record(id));
-        }
-        registry
-    }
-
-    fn id(name: &str) -> AgentId {
-        name.parse().unwrap()
-    }
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_micros(seconds * 1_000_000)
-    }
-
-    fn choose(registry: &Registry, namespace: &str, pinned: Option<&str>, asked: &[&str]) -> Option<String> {
-        let (namespace, capability) = (namespace.parse().unwrap(), "x".parse().unwrap());
-        let asked: Vec<AgentId> = asked.iter().map(|name| id(name)).collect();
-        let chosen = registry.choose(&namespace, &capability, pinned.map(id).as_ref(), &asked, at(0));
-        chosen.map(|id| id.to_string())
-    }
-
-    fn first(registry: &Registry, asked: &[&str]) -> Option<String> {
-        choose(registry, "default", None, asked)
-    }
-
-    #[test]
-    fn the_best_agent_not_asked_yet_is_chosen() {
-        let registry = registry();
-        assert_eq!(first(&registry, &[]).unwrap(), "a");
-        assert_eq!(first(&registry, &["a"]).unwrap(), "b");
-        registry.attempt_started(&id("a"));
-        assert_eq!(first(&registry, &[]).unwrap(), "b", "less loaded");
-        registry.attempt_started(&id("b"));
-        registry.attempt_ended(&id("b"), Some(false));
-        assert_eq!(first(&registry, &[]).unwrap(), "c", "healthy");
-        assert_eq!(registry.choose(&Namespace::default(), &"y".parse().unwrap(), None, &[], at(0)), None);
-    }
-
-    #[test]
-    fn a_pinned_step_takes_its_agent_or_none() {
-        let registry = registry();
-        assert_eq!(choose(&registry, "default", Some("c"), &[]).unwrap(), "c");
-        assert_eq!(choose(&registry, "default", Some("c"), &["c"]), None);
-        let red: Namespace = "red".parse().unwrap();
-        assert!(registry.register_in(&red, record("d"), None, at(0)));
-        assert_eq!(choose(&registry, "red", Some("d"), &[]).unwrap(), "d");
-        assert!(registry.deregister(&red, &id("d")));
-        assert_eq!(choose(&registry, "red", Some("d"), &[]), None);
-        assert!(!registry.deregister(&red, &id("c")), "it is everybody's");
-    }
-
-    #[test]
-    fn an_agent_of_a_namespace_is_nobody_elses() {
-        let registry = Registry::default();
-        let red = "red".parse().unwrap();
-        assert!(registry.register_in(&red, record("r"), None, at(0)));
-        assert_eq!(choose(&registry, "red", None, &[]).unwrap(), "r");
-        for pinned in [None, Some("r")] {
-            assert_eq!(choose(&registry, "blue", pinned, &[]), None);
-        }
-        let blue = "blue".parse().unwrap();
-        assert!(registry.list_for(&blue, at(0)).is_empty() && registry.discover(&blue, &[], at(0)).is_empty());
-        assert!(!registry.register_in(&blue, record("r"), None, at(0)), "the name is another's");
-        registry.register(record("all"));
-        assert!(!registry.register_in(&blue, record("all"), None, at(0)), "the name is everybody's");
-        assert_eq!(choose(&registry, "blue", None, &[]).unwrap(), "all");
-    }
-
-    #[test]
-    fn who_is_silent_is_not_asked_until_it_is_heard() {
-        let registry = Registry::default();
-        let (default, period) = (Namespace::default(), Duration::from_secs(10));
-        let chosen = |now| registry.choose(&default, &"x".parse().unwrap(), None, &[], now);
-        assert!(registry.register_in(&default, record("a"), Some(period), at(5)));
-        for now in [at(0), at(5), at(15)] {
-            assert_eq!(chosen(now), Some(id("a")), "it has its time to say something, whatever a clock does");
-        }
-        assert_eq!(chosen(at(16)), None);
-        assert!(!registry.list_for(&default, at(16))[0].healthy);
-        assert!(registry.heard(&id("a"), Some(0.5), at(17), Duration::ZERO));
-        assert_eq!(chosen(at(27)), Some(id("a")));
-        assert_eq!(chosen(at(28)), None);
-        assert_eq!(registry.state(&id("a"), at(28)).unwrap().last_seen, Some(at(17)));
-        assert!(!registry.heard(&id("nobody"), None, at(28), Duration::ZERO));
-    }
-
-    #[test]
-    fn agents_are_discovered_best_first() {
-        let registry = registry();
-        registry.heard(&id("a"), Some(1.0), at(0), Duration::ZERO);
-        registry.heard(&id("b"), Some(0.4), at(0), Duration::ZERO);
-        registry.heard(&id("c"), Some(0.2), at(0), Duration::ZERO);
-        let found = |wanted: &[&str]| {
-            let wanted: Vec<Capability> = wanted.iter().map(|name| name.parse().unwrap()).collect();
-            let found = registry.discover(&Namespace::default(), &wanted, at(0));
-            found.iter().map(|state| state.record.id.to_string()).collect::<Vec<_>>()
-        };
-        assert_eq!(found(&["x"]), ["c", "b", "a"]);
-        registry.attempt_started(&id("c"));
-        registry.attempt_started(&id("b"));
-        registry.attempt_started(&id("b"));
-        assert_eq!(found(&["x"]), ["c", "b", "a"], "who is full comes last");
-        registry.attempt_ended(&id("c"), Some(false));
-        assert_eq!(found(&["x"]), ["b", "a", "c"]);
-        assert!(found(&["x", "y"]).is_empty(), "all of them");
-    }
-}
+mod tests;

@@ -6,18 +6,20 @@ use tutti_core::plan::StepIndex;
 use tutti_core::ports::agent::{AgentError, AgentErrorKind};
 use tutti_core::ports::inbox::{Consumed, Verdict};
 use tutti_core::run::{Applied, Input, Rejection, apply};
-use tutti_core::schedule::admit;
+use tutti_core::schedule::admit_past;
 use tutti_core::time::Timestamp;
 
 use super::intake::chance;
 use super::live::{Live, LiveCall, Stage};
 use super::{Asker, DriveError, Driver, Effect};
+use crate::dispatcher::{Choice, Grant};
 
 impl Driver {
     pub(super) fn pump_run(&mut self, run: RunId, now: Timestamp, random: &mut dyn FnMut() -> u128) {
         let Some(mut live) = self.runs.remove(&run) else { return };
-        if !live.busy && self.decide(&mut live, now, random) {
-            live.busy = true;
+        if !live.busy {
+            live.busy = self.decide(&mut live, now, random);
+            self.return_held(&mut live, now);
         }
         let rests = live.rests(now, self.options.rest);
         if rests && live.claimed && live.state.status().takes_results() {
@@ -26,7 +28,7 @@ impl Driver {
         let leaves = rests && !live.busy;
         self.runs.insert(run, live);
         if leaves {
-            return self.drop_run(run, false);
+            return self.drop_run(run, false, now);
         }
         self.set_timer(run, now);
     }
@@ -37,7 +39,7 @@ impl Driver {
             live.queue.push_back((Input::ExpireRun, Asker::Nobody));
         }
         let may_wait = live.queue.iter().all(|(input, _)| input.is_deferrable());
-        if may_wait && !live.queue.is_empty() && admit(&live.state, now).is_empty() {
+        if may_wait && !live.queue.is_empty() && Self::is_idle(live, now) {
             let until = *live.defer_until.get_or_insert(now.plus(DEFER));
             if now < until && !self.is_draining {
                 return false;
@@ -68,8 +70,8 @@ impl Driver {
         true
     }
 
-    /// Starts the steps that the schedule admits, as far as places are free. Their starts ride in the same commit as what
-    /// released them.
+    /// Starts the steps that the schedule admits, as far as places are free; those that find nobody to ask wait, and others
+    /// have their turn. Starts ride in the same commit as what released them.
     pub(super) fn admit(
         &mut self,
         live: &mut Live,
@@ -80,55 +82,54 @@ impl Driver {
         if self.is_draining || self.is_held || live.let_go {
             return;
         }
-        for index in admit(&live.state, now) {
-            if self.free == 0 {
-                if !std::mem::replace(&mut live.starved, true) {
-                    self.starved.push_back(live.state.run());
+        loop {
+            let waits = live.waits.len();
+            for step in admit_past(&live.state, now, |step| live.waits_for(step)) {
+                if self.free == 0 {
+                    if !std::mem::replace(&mut live.starved, true) {
+                        self.starved.push_back(live.state.run());
+                    }
+                    return;
                 }
+                match self.choose(live, step, now) {
+                    Choice::Agent(place) => self.start(live, step, place, applied, now),
+                    Choice::Later(_) => {}
+                    Choice::Nobody => refuse(live, step, applied, now, chance(random)),
+                }
+            }
+            if live.waits.len() == waits {
                 return;
-            }
-            if live.state.open_attempt(index).is_some() {
-                self.resume_attempt(live, index, applied, now);
-                continue;
-            }
-            let (step, tried) = (live.state.plan().step(index), &live.state.step(index).tried);
-            let path = live.state.plan().path(index);
-            let namespace = &live.state.created().namespace;
-            let chosen = self.registry.choose(namespace, &step.capability, step.agent.as_ref(), tried, now);
-            let input = match &chosen {
-                Some(agent) => Input::StartAttempt { step: path, agent: agent.clone() },
-                None => {
-                    let error = AgentError::new(AgentErrorKind::NoAgent, nobody(step));
-                    Input::RefuseAttempt { step: path, error, chance: chance(random) }
-                }
-            };
-            if let Err(rejection) = apply(&mut live.state, &input, now, applied) {
-                tracing::error!(run = %live.state.run(), step = index, %rejection, "an admitted step was refused");
-                continue;
-            }
-            if let Some(agent) = chosen {
-                self.registry.attempt_started(&agent);
-                self.free -= 1;
-                let attempt = live.state.step(index).attempts;
-                live.calls.insert(index, LiveCall { attempt, agent, task: None, stage: Stage::Decided });
             }
         }
     }
-}
 
-impl Driver {
-    /// An attempt whose question was answered has its turn again.
-    fn resume_attempt(&mut self, live: &mut Live, index: StepIndex, applied: &mut Applied, now: Timestamp) {
-        let input = Input::ContinueAttempt { step: live.state.plan().path(index) };
+    /// Begins an attempt of a step, or goes on with the one whose question was answered.
+    fn start(&mut self, live: &mut Live, step: StepIndex, place: Grant, applied: &mut Applied, now: Timestamp) {
+        let path = live.state.plan().path(step);
+        let input = match live.state.open_attempt(step) {
+            Some(_) => Input::ContinueAttempt { step: path },
+            None => Input::StartAttempt { step: path, agent: place.agent.clone() },
+        };
         if let Err(rejection) = apply(&mut live.state, &input, now, applied) {
-            tracing::error!(run = %live.state.run(), step = index, %rejection, "an answered step was refused");
+            tracing::error!(run = %live.state.run(), step, %rejection, "an admitted step was refused");
+            self.registry.give_back(place, now);
+            self.gave_back = true;
             return;
         }
-        let Some(open) = live.state.open_attempt(index) else { return };
-        let (attempt, agent, task) = (live.state.step(index).attempts, open.agent.clone(), open.task.clone());
-        self.registry.attempt_started(&agent);
+        let Some(open) = live.state.open_attempt(step) else { return };
+        let (attempt, agent, task) = (live.state.step(step).attempts, open.agent.clone(), open.task.clone());
         self.free -= 1;
-        live.calls.insert(index, LiveCall { attempt, agent, task, stage: Stage::Decided });
+        let call = LiveCall { attempt, agent, task, stage: Stage::Decided, place: Some(place) };
+        live.calls.insert(step, call);
+    }
+}
+
+/// Nobody can do a step.
+fn refuse(live: &mut Live, step: StepIndex, applied: &mut Applied, now: Timestamp, chance: f64) {
+    let error = AgentError::new(AgentErrorKind::NoAgent, nobody(live.state.plan().step(step)));
+    let input = Input::RefuseAttempt { step: live.state.plan().path(step), error, chance };
+    if let Err(rejection) = apply(&mut live.state, &input, now, applied) {
+        tracing::error!(run = %live.state.run(), step, %rejection, "an admitted step was refused");
     }
 }
 

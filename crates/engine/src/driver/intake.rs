@@ -9,7 +9,9 @@ use tutti_core::time::Timestamp;
 
 use super::live::{self, Live, Stage};
 use super::message::Release;
+use super::places::has_another;
 use super::{AdoptRun, Asker, AttemptEnd, CreateReply, CreateRun, DecidedRun, DriveError, Driver, Effect};
+use crate::dispatcher::Ending;
 
 impl Driver {
     pub(super) fn create(
@@ -69,7 +71,7 @@ impl Driver {
         self.effects.push(Effect::ReplyCreated(reply, outcome.map_err(DriveError::Store)));
         match created {
             Ok(committed) => self.release(committed, now),
-            Err(run) => self.drop_run(run, false),
+            Err(run) => self.drop_run(run, false, now),
         }
     }
 
@@ -96,7 +98,7 @@ impl Driver {
         let open: Vec<StepIndex> = open.collect();
         self.runs.insert(run, live);
         // Its whole open work is durable: recovering a run is reconciling everything once.
-        self.reconcile(run, &open);
+        self.reconcile(run, &open, now);
         self.set_timer(run, now);
         self.dirty.push(run);
     }
@@ -135,12 +137,17 @@ impl Driver {
         if call.stage != Stage::Running {
             return;
         }
-        let agent = call.agent.clone();
-        let success = match end {
-            AttemptEnd::Completed { .. } | AttemptEnd::Suspended { .. } => Some(true),
-            AttemptEnd::Failed(_) => Some(false),
-            AttemptEnd::Damaged(_) => None,
+        let place = call.place.take();
+        let ending = match &end {
+            AttemptEnd::Completed { .. } | AttemptEnd::Suspended { .. } => Ending::Well,
+            AttemptEnd::Failed(error) => Ending::Badly(error),
+            AttemptEnd::Damaged(_) => Ending::Abandoned,
         };
+        if let Some(place) = place {
+            self.registry.end(place, ending, now);
+            self.free += 1;
+            self.gave_back = true;
+        }
         let input = match end {
             AttemptEnd::Completed { output, artifacts, missing_inputs } => {
                 Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs }
@@ -148,10 +155,7 @@ impl Driver {
             AttemptEnd::Damaged(reason) => Input::QuarantineRun { reason },
             AttemptEnd::Suspended { need, message } => Input::SuspendAttempt { key: key.clone(), need, message },
             AttemptEnd::Failed(error) => {
-                let (plan, tried) = (live.state.plan().step(step), &live.state.step(step).tried);
-                let namespace = &live.state.created().namespace;
-                let other_agent =
-                    self.registry.choose(namespace, &plan.capability, plan.agent.as_ref(), tried, now).is_some();
+                let other_agent = has_another(&self.registry, &live.state, step, &error, now);
                 Input::FailAttempt { key: key.clone(), error, other_agent, chance: chance(random) }
             }
         };
@@ -162,8 +166,6 @@ impl Driver {
         }
         live.queue.push_back((input, Asker::Nobody));
         self.dirty.push(key.run);
-        self.registry.attempt_ended(&agent, success);
-        self.give_back(1);
     }
 }
 

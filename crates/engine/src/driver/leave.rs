@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tutti_core::ids::RunId;
 use tutti_core::run::Applied;
+use tutti_core::time::Timestamp;
 
 use super::live::Live;
 use super::{Driver, Effect};
@@ -23,7 +24,7 @@ impl Leaving {
 
 impl Driver {
     /// Lets go of runs in good order. Done when all of them are settled.
-    pub(super) fn let_go(&mut self, random: &mut dyn FnMut() -> u128) {
+    pub(super) fn let_go(&mut self, now: Timestamp, random: &mut dyn FnMut() -> u128) {
         for leaving in std::mem::take(&mut self.leaving) {
             let mut runs: Vec<RunId> = self.runs.keys().copied().filter(|run| leaving.takes(*run)).collect();
             runs.sort_unstable();
@@ -39,7 +40,7 @@ impl Driver {
                 self.leaving.push(leaving);
                 continue;
             }
-            runs.into_iter().for_each(|run| self.drop_run(run, false));
+            runs.into_iter().for_each(|run| self.drop_run(run, false, now));
             self.effects.push(if leaving.slots.is_some() {
                 Effect::LetGo(leaving.done)
             } else {

@@ -12,6 +12,8 @@ use tutti_core::ports::store::{Commit, EncodedEvent, Wake};
 use tutti_core::run::{Applied, Input, RunState, RunStatus, encode, min_reader};
 use tutti_core::time::Timestamp;
 
+use crate::dispatcher::{Grant, Ticket, Want};
+
 use super::message::{Asker, Decided, DriveError, Progress, Release, Reply};
 
 pub(super) struct Live {
@@ -29,6 +31,10 @@ pub(super) struct Live {
     /// The moment this run is listed for in the driver's timers.
     pub(super) timer: Option<Timestamp>,
     pub(super) tail: Tail,
+    /// What steps wait for that find nobody who can be asked now, and the run's places in the line for it.
+    pub(super) waits: Vec<(Want, Ticket)>,
+    /// Places at agents that are held for steps.
+    pub(super) held: Vec<(Want, Grant)>,
     /// Listed among the driver's starved runs.
     pub(super) starved: bool,
     /// How far the run is, by what is durable.
@@ -45,6 +51,8 @@ pub(super) struct LiveCall {
     pub(super) agent: AgentId,
     pub(super) task: Option<String>,
     pub(super) stage: Stage,
+    /// What it holds at its agent; nothing while it rests.
+    pub(super) place: Option<Grant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +98,8 @@ impl Live {
             defer_until: None,
             timer: None,
             tail: Tail::default(),
+            waits: Vec::new(),
+            held: Vec::new(),
             starved: false,
             let_go: false,
             // The first epoch is that of the creation.

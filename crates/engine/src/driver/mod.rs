@@ -11,9 +11,11 @@ mod intake;
 mod leave;
 mod live;
 mod message;
+mod places;
 mod reconcile;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tutti_core::ids::RunId;
@@ -28,7 +30,7 @@ pub use message::{
     Effect, Message, NotCommitted, Progress, Reply, Settled,
 };
 
-use crate::dispatcher::Registry;
+use crate::dispatcher::{LaneNumber, Registry};
 
 /// How a driver drives.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +54,12 @@ pub struct Driver {
     /// Runs that something happened to.
     dirty: Vec<RunId>,
     timers: BTreeSet<(Timestamp, RunId)>,
+    /// This driver among those that share the registry.
+    lane: LaneNumber,
+    /// Places that its runs have in the registry's line.
+    waits: usize,
+    /// Something that others may wait for was given back to the registry.
+    gave_back: bool,
     effects: Vec<Effect>,
     /// What is being let go of.
     leaving: Vec<Leaving>,
@@ -66,6 +74,9 @@ impl Driver {
     pub fn new(registry: Registry, options: DriverOptions) -> Self {
         Self {
             runs: HashMap::new(),
+            lane: registry.join(),
+            waits: 0,
+            gave_back: false,
             registry,
             options,
             free: options.places,
@@ -77,6 +88,12 @@ impl Driver {
             is_draining: false,
             is_held: false,
         }
+    }
+
+    /// Where other drivers that share the registry say that this one is to be ticked: a place at an agent is held for one
+    /// of its runs.
+    pub(crate) fn set_waker(&self, waker: impl Fn() + Send + Sync + 'static) {
+        self.registry.set_waker(self.lane, Arc::new(waker));
     }
 
     /// Takes a message. `random` gives ids and chance.
@@ -101,10 +118,10 @@ impl Driver {
 
     /// Decides what is queued for the runs that something happened to.
     pub fn pump(&mut self, now: Timestamp, random: &mut dyn FnMut() -> u128) {
-        while let Some(run) = self.dirty.pop() {
-            self.pump_run(run, now, random);
-        }
-        self.let_go(random);
+        self.pump_dirty(now, random);
+        self.let_go(now, random);
+        // Places of runs that were let go of are for others.
+        self.pump_dirty(now, random);
     }
 
     /// What is to be done, in order. Empties the list.
@@ -115,7 +132,8 @@ impl Driver {
     /// When [`Message::Tick`] is due.
     #[must_use]
     pub fn next_tick(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(at, _)| *at)
+        let place = (self.waits > 0).then(|| self.registry.next_moment()).flatten();
+        self.timers.first().map(|(at, _)| *at).into_iter().chain(place).min()
     }
 
     /// How many runs it has.
@@ -130,16 +148,28 @@ impl Driver {
         self.runs.get(&run).map(|live| &live.state)
     }
 
-    pub(super) fn give_back(&mut self, places: usize) {
-        self.free += places;
-        for _ in 0..places {
-            // Runs that have left meanwhile do not use up the place.
-            let next = std::iter::from_fn(|| self.starved.pop_front()).find(|run| self.runs.contains_key(run));
-            if let Some(live) = next.and_then(|run| self.runs.get_mut(&run)) {
-                live.starved = false;
-                self.dirty.extend(next);
+    fn pump_dirty(&mut self, now: Timestamp, random: &mut dyn FnMut() -> u128) {
+        loop {
+            while let Some(run) = self.dirty.pop().or_else(|| self.next_starved()) {
+                self.pump_run(run, now, random);
+            }
+            if !self.take_calls(now) {
+                return;
             }
         }
+    }
+
+    /// The next run that found no free place, if there is one now. Runs that have left meanwhile, or do not need it any
+    /// more, do not use it up.
+    fn next_starved(&mut self) -> Option<RunId> {
+        while self.free > 0 {
+            let run = self.starved.pop_front()?;
+            if let Some(live) = self.runs.get_mut(&run) {
+                live.starved = false;
+                return Some(run);
+            }
+        }
+        None
     }
 
     pub(super) fn tick(&mut self, now: Timestamp) {
@@ -168,11 +198,12 @@ impl Driver {
     }
 
     /// Lets go of a run. `ended`: it has; otherwise it goes on elsewhere or later, and its tasks are left alone.
-    pub(super) fn drop_run(&mut self, run: RunId, ended: bool) {
+    pub(super) fn drop_run(&mut self, run: RunId, ended: bool, now: Timestamp) {
         let steps: Vec<StepIndex> =
             self.runs.get(&run).map_or_else(Vec::new, |live| live.calls.keys().copied().collect());
-        steps.into_iter().for_each(|step| self.abort(run, step, ended));
-        if let Some(live) = self.runs.remove(&run) {
+        steps.into_iter().for_each(|step| self.abort(run, step, ended, now));
+        if let Some(mut live) = self.runs.remove(&run) {
+            self.leave_line(&mut live, now);
             debug_assert_eq!(live.places(), 0, "every place was given back");
             if let Some(at) = live.timer {
                 self.timers.remove(&(at, run));

@@ -7,7 +7,7 @@ use tutti_core::time::Timestamp;
 
 use super::live::{LiveCall, Stage};
 use super::{AttemptSpec, Committed, DriveError, Driver, Effect, Settled};
-use crate::dispatcher::CallMode;
+use crate::dispatcher::{CallMode, Ending};
 
 impl Driver {
     pub(super) fn settled(&mut self, settled: Settled, now: Timestamp) {
@@ -26,7 +26,7 @@ impl Driver {
         let run = not_committed.0.run;
         let replies = not_committed.0.replies.into_iter();
         self.effects.extend(replies.map(|(reply, _)| Effect::Reply(reply, Err(error.clone()))));
-        self.drop_run(run, false);
+        self.drop_run(run, false, now);
     }
 
     /// Acts on what is durable.
@@ -45,7 +45,7 @@ impl Driver {
             live.tail.cut(snapshot.blob.len());
             self.effects.push(Effect::SaveSnapshot(run, snapshot));
         }
-        self.reconcile(run, &release.touched);
+        self.reconcile(run, &release.touched, now);
         match self.runs.get(&run) {
             Some(live) if live.state.status().takes_results() => {
                 self.set_timer(run, now);
@@ -53,14 +53,14 @@ impl Driver {
             }
             Some(live) => {
                 let ended = live.state.status().is_ended();
-                self.drop_run(run, ended);
+                self.drop_run(run, ended, now);
             }
             None => {}
         }
     }
 
     /// Starts the attempts of these steps that should be under way and are not; stops those that should not be and are.
-    pub(super) fn reconcile(&mut self, run: RunId, steps: &[StepIndex]) {
+    pub(super) fn reconcile(&mut self, run: RunId, steps: &[StepIndex], now: Timestamp) {
         for &step in steps {
             let Some(live) = self.runs.get_mut(&run) else { return };
             let key = live.state.attempt_key(step);
@@ -74,9 +74,10 @@ impl Driver {
                 }
                 (Some(open), None) if open.suspended.is_none() => {
                     let (agent, task) = (open.agent.clone(), open.task.clone());
-                    self.registry.attempt_started(&agent);
+                    let place = self.registry.go_on(agent.clone(), live.state.plan().step(step).capability.clone());
                     self.free = self.free.saturating_sub(1);
-                    let call = LiveCall { attempt: key.attempt, agent, task, stage: Stage::Running };
+                    let place = Some(place);
+                    let call = LiveCall { attempt: key.attempt, agent, task, stage: Stage::Running, place };
                     let mode = if open.answer.is_some() { CallMode::Answer } else { CallMode::Reattach };
                     live.calls.insert(step, call);
                     self.call(run, step, mode);
@@ -85,7 +86,7 @@ impl Driver {
                 // A terminated run leaves its tasks to their agents.
                 (None, Some(_)) => {
                     let for_good = live.state.status() != RunStatus::Terminated;
-                    self.abort(run, step, for_good);
+                    self.abort(run, step, for_good, now);
                 }
             }
         }
@@ -111,7 +112,7 @@ impl Driver {
     }
 
     /// Forgets a call, and stops it if it runs; `for_good` asks the agent to stop too.
-    pub(super) fn abort(&mut self, run: RunId, step: StepIndex, for_good: bool) {
+    pub(super) fn abort(&mut self, run: RunId, step: StepIndex, for_good: bool, now: Timestamp) {
         let Some(live) = self.runs.get_mut(&run) else { return };
         let Some(call) = live.calls.remove(&step) else { return };
         let key = AttemptKey { attempt: call.attempt, ..live.state.attempt_key(step) };
@@ -119,9 +120,8 @@ impl Driver {
             let agent = self.registry.endpoint(&call.agent).filter(|_| for_good);
             self.effects.push(Effect::Abort { key, agent, task: call.task });
         }
-        if call.stage != Stage::Resting {
-            self.registry.attempt_ended(&call.agent, None);
-            self.give_back(1);
+        if let Some(place) = call.place {
+            self.free_place(place, Ending::Abandoned, now);
         }
     }
 }

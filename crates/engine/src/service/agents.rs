@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 use tutti_core::ids::{AgentId, Capability, Namespace, RequestId, ServerId};
-use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, AgentTransport};
+use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, AgentTransport, CallLimits};
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::agents::{AgentStatus, Agents, RegisterAgent};
@@ -62,6 +62,8 @@ struct Kept {
     capabilities: Vec<Capability>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heartbeat_millis: Option<u64>,
+    #[serde(default, skip_serializing_if = "CallLimits::is_none")]
+    limits: CallLimits,
     registered_at: Timestamp,
     registered_by: String,
     /// The oldest first.
@@ -187,7 +189,7 @@ impl Agents for AgentService {
         if let Some(done) = self.before(&request).await? {
             return Ok(done);
         }
-        let RegisterAgent { namespace, request, endpoint, heartbeat, by, .. } = request;
+        let RegisterAgent { namespace, request, endpoint, heartbeat, limits, by, .. } = request;
         let (revision, mut requests) = match self.kept(&namespace, &endpoint.id).await? {
             Some((record, kept)) => (record.revision, kept.requests),
             None => (0, Vec::new()),
@@ -200,6 +202,7 @@ impl Agents for AgentService {
             access,
             capabilities,
             heartbeat_millis: heartbeat.map(|period| u64::try_from(period.as_millis()).unwrap_or(u64::MAX)),
+            limits,
             registered_at: self.clock.now(),
             registered_by: by,
             requests,
@@ -270,8 +273,8 @@ impl Agents for AgentService {
 
 impl Kept {
     fn record(&self, id: AgentId) -> AgentRecord {
-        let Self { url, access, capabilities, .. } = self.clone();
-        AgentRecord { id, url, access, capabilities }
+        let Self { url, access, capabilities, limits, .. } = self.clone();
+        AgentRecord { id, url, access, capabilities, limits }
     }
 
     fn heartbeat(&self) -> Option<Duration> {
@@ -280,12 +283,15 @@ impl Kept {
 }
 
 fn status(state: AgentState) -> AgentStatus {
-    let AgentState { record, stats, namespace, healthy, load, last_seen } = state;
+    let AgentState { record, stats, namespace, healthy, breaker, resting_until, load, last_seen } = state;
     AgentStatus {
         id: record.id,
         url: record.url,
         capabilities: record.capabilities,
         healthy,
+        breaker,
+        resting_until,
+        limits: record.limits,
         in_flight: stats.in_flight,
         load,
         success_rate: stats.success_rate(),

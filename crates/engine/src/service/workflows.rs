@@ -24,7 +24,7 @@ use tutti_core::workflow::{Problem, Workflow, parse};
 
 use super::errors::{of_store, of_workflow};
 use super::start::says_threshold;
-use crate::dispatcher::Registry;
+use crate::dispatcher::{Registry, Want};
 use crate::engine::Engine;
 
 /// Describes the plan of a workflow.
@@ -213,7 +213,9 @@ impl Workflows for WorkflowService {
             };
             let mut problems = parsed.warnings;
             for (index, step) in parsed.workflow.steps.iter().enumerate() {
-                if registry.choose(&namespace, &step.capability, step.agent.as_ref(), &[], now).is_none() {
+                let (capability, pinned) = (step.capability.clone(), step.agent.clone());
+                let want = Want { namespace: namespace.clone(), capability, pinned, asked: Vec::new() };
+                if registry.outlook(&want, now).is_none() {
                     let reason = match &step.agent {
                         Some(agent) => format!("agent \"{agent}\" is not registered here"),
                         None => format!("no agent that is registered here has the capability \"{}\"", step.capability),

@@ -4,6 +4,7 @@
 
 mod faults;
 mod fleet;
+mod places;
 mod residency;
 mod running;
 mod service;

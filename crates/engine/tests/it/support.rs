@@ -11,7 +11,7 @@ use tutti_core::ids::{Namespace, RunId};
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::{
     AgentAccess, AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentReply, AgentTransport,
-    AgentUpdate, Answer, UpdateSink,
+    AgentUpdate, Answer, CallLimits, UpdateSink,
 };
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::observer::NoObserver;
@@ -195,6 +195,7 @@ impl World {
                 url: format!("http://{id}"),
                 access: AgentAccess::default(),
                 capabilities,
+                limits: CallLimits::default(),
             });
         }
         Engine::start(ports, registry, options)

@@ -9,6 +9,8 @@
 //!     capabilities: [text.translate]     # else read from its card
 //!     env: {MODEL: small}
 //!     startup_timeout: 20s               # default: 10s
+//!     max_in_flight: 4
+//!     rate: 100/m
 //!   - name: forecaster
 //!     url: https://forecast.example
 //!     tls: {ca: ca.pem, cert: client.pem, key: client.key}
@@ -20,13 +22,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use tutti_core::ids::{AgentId, Capability};
-use tutti_core::ports::agent::{AgentAccess, AgentTls, Credentials};
+use tutti_core::ports::agent::{AgentAccess, AgentTls, CallLimits, Credentials, Rate};
 use tutti_core::time::Span;
 use tutti_core::workflow::{Document, Problem, Workflow};
 
@@ -61,6 +64,8 @@ pub struct AgentEntry {
     pub capabilities: Option<Vec<Capability>>,
     /// TLS and credentials; what the operator wrote is trusted.
     pub access: AgentAccess,
+    /// How much it is asked by this process.
+    pub limits: CallLimits,
 }
 
 /// How an agent is reached.
@@ -98,6 +103,8 @@ struct WrittenAgent {
     url: Option<String>,
     command: Option<Vec<Text>>,
     capabilities: Option<Vec<Capability>>,
+    max_in_flight: Option<NonZeroU32>,
+    rate: Option<Rate>,
     #[serde(default)]
     env: BTreeMap<String, Text>,
     startup_timeout: Option<Span>,
@@ -225,9 +232,10 @@ fn parse(text: &str) -> std::result::Result<Vec<AgentEntry>, Vec<Problem>> {
         if access.tls.is_some() && !agent.url.as_deref().is_some_and(|url| url.starts_with("https://")) {
             problems.push(document.problem(at(".tls"), "is for agents with an https:// `url`"));
         }
+        let limits = CallLimits { max_in_flight: agent.max_in_flight, rate: agent.rate };
         match origin(agent.url, agent.command, agent.env, agent.startup_timeout) {
             Ok(origin) => {
-                agents.push(AgentEntry { name: agent.name, origin, capabilities: agent.capabilities, access });
+                agents.push(AgentEntry { name: agent.name, origin, capabilities: agent.capabilities, access, limits });
             }
             Err((field, reason)) => problems.push(document.problem(at(field), reason)),
         }

@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use tokio::process::Child;
 use tokio::time::{Instant, timeout, timeout_at};
 use tutti_core::ids::{AgentId, Capability};
-use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, AgentTransport};
+use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, AgentTransport, CallLimits};
 use tutti_engine::AgentRecord;
 
 use super::file::{AgentEntry, AgentsFile, Command, Origin};
@@ -55,6 +55,8 @@ pub struct Member {
     pub capabilities: Vec<Capability>,
     /// How it is reached.
     pub access: AgentAccess,
+    /// How much it is asked.
+    limits: CallLimits,
     pub(super) process: Option<Process>,
     /// Where in its log the words of the process begin; `None` before there is one.
     pub(super) log_from: Option<u64>,
@@ -91,7 +93,7 @@ impl<'a> Fleet<'a> {
         let (place, surroundings) = (self.place, &self.surroundings);
         let ports = Ports::take(self.file.agents.len())?;
         for (entry, ports) in self.file.agents.iter().zip(ports) {
-            self.members.push(Member::new(entry.name.clone(), entry.access.clone()));
+            self.members.push(Member::new(entry));
             let member = self.members.last_mut().expect("pushed just now");
             match &entry.origin {
                 Origin::Url(url) => member.url.clone_from(url),
@@ -121,8 +123,9 @@ impl<'a> Fleet<'a> {
 }
 
 impl Member {
-    const fn new(id: AgentId, access: AgentAccess) -> Self {
-        Self { id, url: String::new(), capabilities: Vec::new(), access, process: None, log_from: None }
+    fn new(entry: &AgentEntry) -> Self {
+        let (id, access, limits) = (entry.name.clone(), entry.access.clone(), entry.limits);
+        Self { id, url: String::new(), capabilities: Vec::new(), access, limits, process: None, log_from: None }
     }
 
     /// How it is registered.
@@ -132,6 +135,7 @@ impl Member {
             url: self.url.clone(),
             access: self.access.clone(),
             capabilities: self.capabilities.clone(),
+            limits: self.limits,
         }
     }
 

@@ -1,14 +1,16 @@
 //! `tutti agent`: the agents that are registered at a server or in its store, and whether agents are as they should be.
 
-use std::path::{Path, PathBuf};
+mod check;
+
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tutti_adapters_grpc::{EndpointPolicy, GrpcTransport};
 use tutti_core::ids::{AgentId, Capability, Namespace, RequestId};
-use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, AgentTransport as _, Credentials, SecretRef};
-use tutti_core::ports::inbound::agents::{AgentStatus, Agents as _, RegisterAgent};
+use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, CallLimits, Credentials, Rate, SecretRef};
+use tutti_core::ports::inbound::agents::{AgentStatus, Agents as _, BreakerState, RegisterAgent};
 use tutti_core::ports::records::RecordStore;
 use tutti_core::report::rfc3339;
 use tutti_core::time::Span;
@@ -18,8 +20,6 @@ use super::operate::confirm;
 use super::stub::{self, StubArgs};
 use super::table::table;
 use super::{Global, Source, TextOrJson, by};
-use crate::agents::file::{AgentEntry, Origin};
-use crate::agents::{AgentsFile, Fleet, Place};
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{answer, answer_json, say};
@@ -38,7 +38,7 @@ enum Verb {
     /// List agents: those of a server, or those that are registered in a local store.
     List(ListArgs),
     /// Look whether agents are there: that of a URL, those of a server, or those of an agents file, which are started for it.
-    Check(CheckArgs),
+    Check(check::CheckArgs),
     /// Take a registered agent out.
     Remove(RemoveArgs),
     /// Be agents that do what a file says: for trying workflows out.
@@ -66,6 +66,12 @@ struct AddArgs {
     /// The header that it wants the key in. Default: what its card says.
     #[arg(long, value_name = "NAME", requires = "api_key")]
     header: Option<String>,
+    /// Most attempts that each server has in flight at it. Default: no bound.
+    #[arg(long, value_name = "NUMBER")]
+    max_in_flight: Option<NonZeroU32>,
+    /// Most attempts that each server begins at it in a span, such as 10/s or 100/5m. Default: no bound.
+    #[arg(long, value_name = "RATE")]
+    rate: Option<Rate>,
     /// A UUID of the caller's for this request.
     #[arg(long, value_name = "UUID")]
     request_id: Option<RequestId>,
@@ -78,22 +84,6 @@ struct AddArgs {
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// The form of the answer.
-    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
-    output: TextOrJson,
-    #[command(flatten)]
-    source: Source,
-}
-
-#[derive(Debug, Args)]
-struct CheckArgs {
-    /// The base URL of an agent's card.
-    #[arg(conflicts_with = "agents")]
-    url: Option<String>,
-    /// The agents file. Default, if neither a URL nor a server is named: what the configuration says, then agents.yaml in
-    /// this folder.
-    #[arg(long, value_name = "FILE")]
-    agents: Option<PathBuf>,
     /// The form of the answer.
     #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
     output: TextOrJson,
@@ -129,6 +119,12 @@ struct Shown<'a> {
     in_flight: u32,
     load: Option<f64>,
     success_rate: Option<f64>,
+    /// Null: only a server knows.
+    breaker: Option<&'static str>,
+    breaker_until: Option<String>,
+    resting_until: Option<String>,
+    max_in_flight: Option<NonZeroU32>,
+    rate: Option<Rate>,
     last_seen_at: Option<String>,
     from_file: bool,
 }
@@ -138,26 +134,13 @@ struct Page<T> {
     agents: Vec<T>,
 }
 
-/// What a look at an agent came to.
-#[derive(Serialize)]
-struct Checked {
-    id: String,
-    url: String,
-    ok: bool,
-    /// Those of its card; of a server: what it is asked for.
-    capabilities: Vec<Capability>,
-    /// What is named in the agents file and not on the card.
-    not_on_card: Vec<Capability>,
-    error: Option<String>,
-}
-
 /// # Errors
 /// What the server or the store refuses, an agents file that cannot be used.
 pub async fn execute(args: AgentArgs, global: &Global) -> Result<Exit> {
     match args.verb {
         Verb::Add(args) => add(args, global).await,
         Verb::List(args) => list(args, global).await,
-        Verb::Check(args) => check(args, global).await,
+        Verb::Check(args) => check::execute(args, global).await,
         Verb::Remove(args) => remove(args, global).await,
         Verb::Stub(args) => stub::execute(args).await,
     }
@@ -176,6 +159,7 @@ async fn add(args: AddArgs, global: &Global) -> Result<Exit> {
         endpoint: AgentEndpoint { id: args.id, url: args.url, access },
         capabilities: args.capabilities,
         heartbeat: args.heartbeat.map(|span| span.0),
+        limits: CallLimits { max_in_flight: args.max_in_flight, rate: args.rate },
         by: by(),
     };
     let agent = match &args.source.server {
@@ -211,17 +195,14 @@ async fn list(args: ListArgs, global: &Global) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let row = |agent: &AgentStatus| {
-        let state = match (live, agent.healthy) {
-            (false, _) => "registered",
-            (true, true) => "healthy",
-            (true, false) => "silent",
-        };
+        let state = if live { state(agent) } else { "registered".to_owned() };
+        let busy = agent.in_flight.to_string();
         let rate = agent.success_rate.map_or("-".to_owned(), |rate| format!("{:.0}%", rate * 100.0));
         let from = if agent.of_file { "agents file" } else { "registered" };
         vec![
             agent.id.to_string(),
-            state.to_owned(),
-            agent.in_flight.to_string(),
+            state,
+            agent.limits.max_in_flight.map_or_else(|| busy.clone(), |most| format!("{busy}/{most}")),
             rate,
             from.to_owned(),
             agent.url.clone(),
@@ -254,82 +235,6 @@ async fn remove(args: RemoveArgs, global: &Global) -> Result<Exit> {
     }
     say(format!("agent {} is out; what it works on goes on", args.id));
     Ok(Exit::Done)
-}
-
-async fn check(args: CheckArgs, global: &Global) -> Result<Exit> {
-    let checked = match (&args.url, &args.source.server) {
-        (Some(url), _) => {
-            let endpoint = AgentEndpoint {
-                id: "agent".parse().expect("a name"),
-                url: url.clone(),
-                access: AgentAccess::trusted(),
-            };
-            vec![look(&GrpcTransport::new(global.config.agents.transport()), endpoint, None).await]
-        }
-        (None, Some(url)) if args.agents.is_none() => {
-            of_server(url, &args.source.namespace).await?.into_iter().map(Checked::of_server).collect()
-        }
-        _ => of_file(args.agents.as_deref(), global).await?,
-    };
-    let all_ok = checked.iter().all(|agent| agent.ok);
-    match args.output {
-        TextOrJson::Json => answer_json(&Page { agents: checked })?,
-        TextOrJson::Text => {
-            let rows: Vec<_> = checked.into_iter().map(Checked::row).collect();
-            answer(&table(&["ID", "STATE", "URL", "CAPABILITIES"], &rows))?;
-        }
-    }
-    Ok(if all_ok { Exit::Done } else { Exit::Unsound })
-}
-
-/// Looks at every agent of a file; those with a command are started for it, one after the other.
-async fn of_file(given: Option<&Path>, global: &Global) -> Result<Vec<Checked>> {
-    let given = given.or(global.config.agents.file.as_deref());
-    let file = AgentsFile::find(given, "workflow.yaml".as_ref())?.ok_or_else(|| {
-        Failure::usage("there is no agents.yaml in this folder").next("name the agents file by --agents FILE")
-    })?;
-    let transport = GrpcTransport::new(global.config.agents.transport());
-    let mut checked = Vec::new();
-    for entry in &file.agents {
-        let AgentEntry { name, origin, capabilities, access } = entry;
-        let endpoint = |url: &str| AgentEndpoint { id: name.clone(), url: url.to_owned(), access: access.clone() };
-        if let Origin::Url(url) = origin {
-            checked.push(look(&transport, endpoint(url), capabilities.as_deref()).await);
-            continue;
-        }
-        // A place of its own: agents that run already are left alone.
-        let place = Place::temporary(SystemClock.request_id());
-        let alone = AgentsFile { path: file.path.clone(), agents: vec![entry.clone()] };
-        let mut fleet = Fleet::new(&place, &alone)?;
-        checked.push(match fleet.launch(&transport).await {
-            Ok(()) => {
-                let url = fleet.members().first().map(|member| member.url.clone()).unwrap_or_default();
-                look(&transport, endpoint(&url), capabilities.as_deref()).await
-            }
-            Err(failure) => Checked::failed(name.to_string(), origin.to_string(), failure.message().to_owned()),
-        });
-        fleet.stop().await;
-    }
-    Ok(checked)
-}
-
-async fn look(transport: &GrpcTransport, endpoint: AgentEndpoint, named: Option<&[Capability]>) -> Checked {
-    let AgentEndpoint { id, url, .. } = &endpoint;
-    match transport.describe(&endpoint).await {
-        Err(error) => Checked::failed(id.to_string(), url.clone(), error.to_string()),
-        Ok(card) => {
-            let absent =
-                named.into_iter().flatten().filter(|name| !card.capabilities.contains(name)).cloned().collect();
-            Checked {
-                id: id.to_string(),
-                url: url.clone(),
-                ok: true,
-                capabilities: card.capabilities,
-                not_on_card: absent,
-                error: None,
-            }
-        }
-    }
 }
 
 async fn of_server(url: &str, namespace: &Namespace) -> Result<Vec<AgentStatus>> {
@@ -366,6 +271,18 @@ fn names(capabilities: &[Capability]) -> String {
     names.join(", ")
 }
 
+/// How an agent stands, in a word or two.
+fn state(agent: &AgentStatus) -> String {
+    let time = |at| rfc3339(at).get(11..19).unwrap_or_default().to_owned();
+    match (agent.healthy, agent.breaker, agent.resting_until) {
+        (false, ..) => "silent".to_owned(),
+        (_, BreakerState::Open { until }, _) => format!("breaker open until {}Z", time(until)),
+        (_, BreakerState::HalfOpen, _) => "breaker half-open".to_owned(),
+        (_, BreakerState::Closed, Some(until)) => format!("left alone until {}Z", time(until)),
+        (_, BreakerState::Closed, None) => "healthy".to_owned(),
+    }
+}
+
 fn shown(agent: &AgentStatus, live: bool) -> Shown<'_> {
     Shown {
         id: &agent.id,
@@ -375,28 +292,15 @@ fn shown(agent: &AgentStatus, live: bool) -> Shown<'_> {
         in_flight: agent.in_flight,
         load: agent.load,
         success_rate: agent.success_rate,
+        breaker: live.then_some(agent.breaker.as_str()),
+        breaker_until: match agent.breaker {
+            BreakerState::Open { until } => Some(rfc3339(until)),
+            _ => None,
+        },
+        resting_until: agent.resting_until.map(rfc3339),
+        max_in_flight: agent.limits.max_in_flight,
+        rate: agent.limits.rate,
         last_seen_at: agent.last_seen.map(rfc3339),
         from_file: agent.of_file,
-    }
-}
-
-impl Checked {
-    fn failed(id: String, url: String, error: String) -> Self {
-        Self { id, url, ok: false, capabilities: Vec::new(), not_on_card: Vec::new(), error: Some(error) }
-    }
-
-    fn of_server(agent: AgentStatus) -> Self {
-        let error = (!agent.healthy).then(|| "it gives no sign of life".to_owned());
-        let AgentStatus { id, url, capabilities, healthy, .. } = agent;
-        Self { id: id.to_string(), url, ok: healthy, capabilities, not_on_card: Vec::new(), error }
-    }
-
-    fn row(self) -> Vec<String> {
-        let state = match (&self.error, self.not_on_card.is_empty()) {
-            (Some(_), _) => "failed".to_owned(),
-            (None, true) => "ok".to_owned(),
-            (None, false) => format!("ok, but not on its card: {}", names(&self.not_on_card)),
-        };
-        vec![self.id, state, self.url, self.error.unwrap_or_else(|| names(&self.capabilities))]
     }
 }

@@ -99,7 +99,8 @@ async fn host(
     (interrupts, config, telemetry): (&Interrupts, &Config, &Telemetry),
 ) -> Result<Exit> {
     unless_stopped(interrupts, fleet.launch(&**transport)).await?;
-    let registry = Registry::default();
+    let registry = Registry::new(config.agents.dispatch());
+    telemetry.observe_dispatch(&registry);
     fleet.members().iter().for_each(|member| registry.register(member.record()));
     // Before runs are taken over: they may be with agents that were registered.
     let part = config.fleet.options(address(&listener)?);

@@ -9,6 +9,7 @@ mod client;
 mod execution;
 mod fleet;
 pub mod keys;
+mod limits;
 mod load;
 mod retention;
 mod sections;

@@ -6,11 +6,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tutti_adapters_grpc::{Allowed, EndpointPolicy, GrpcConfig};
-use tutti_core::limits::{DEFAULT_PARALLEL_THRESHOLD, DEFAULT_SESSION_TIMEOUT};
+use tutti_core::limits::{
+    DEFAULT_BREAKER_FAILURES, DEFAULT_BREAKER_REST, DEFAULT_PARALLEL_THRESHOLD, DEFAULT_SESSION_TIMEOUT,
+};
 use tutti_core::ports::agent::SecretRef;
 use tutti_core::workflow::Executor;
-use tutti_engine::{EngineOptions, Residency, ServiceOptions};
+use tutti_engine::{BreakerPolicy, DispatchPolicy, EngineOptions, Residency, ServiceOptions};
 
+use super::limits::CapabilityLimits;
 use crate::store::StoreSpec;
 
 /// Where runs are kept.
@@ -41,6 +44,18 @@ pub struct AgentsConfig {
     /// How long the stream of a task may be silent before the agent is asked about the task, in seconds.
     #[schemars(range(min = 1, max = 86_400))]
     pub idle_timeout_seconds: u64,
+    /// Failures in a row that speak against an agent (it is not there, says nothing in time, lets nobody in, or answers what
+    /// cannot be understood), after which its circuit breaker opens: it is not asked for a while, and then tried by one
+    /// attempt. 0: never.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub breaker_failures: u32,
+    /// How long an open breaker keeps an agent from being asked before one attempt tries it, in seconds.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub breaker_rest_seconds: u64,
+    /// How much this server asks of all agents together for a capability, each a text: `text.translate max_in_flight=8
+    /// rate=100/m`. What one agent is asked stands with the agent.
+    #[schemars(with = "Vec<String>")]
+    pub capability_limits: Vec<CapabilityLimits>,
     /// Where agents may be that are registered at a server. Those of an agents file are trusted.
     pub policy: PolicyConfig,
 }
@@ -71,6 +86,9 @@ impl Default for AgentsConfig {
             file: None,
             connection_pool_size: pool_size,
             idle_timeout_seconds: idle_timeout.as_secs(),
+            breaker_failures: DEFAULT_BREAKER_FAILURES,
+            breaker_rest_seconds: DEFAULT_BREAKER_REST.as_secs(),
+            capability_limits: Vec::new(),
             policy: PolicyConfig::default(),
         }
     }
@@ -84,6 +102,18 @@ impl AgentsConfig {
             idle_timeout: Duration::from_secs(self.idle_timeout_seconds),
             policy: self.policy.policy(),
             ..GrpcConfig::default()
+        }
+    }
+
+    /// How agents are asked. Of two limits of a capability the last one counts.
+    pub fn dispatch(&self) -> DispatchPolicy {
+        let limits = self.capability_limits.iter().cloned();
+        DispatchPolicy {
+            breaker: BreakerPolicy {
+                failures: self.breaker_failures,
+                rest: Duration::from_secs(self.breaker_rest_seconds),
+            },
+            capabilities: limits.map(|CapabilityLimits { capability, limits }| (capability, limits)).collect(),
         }
     }
 }

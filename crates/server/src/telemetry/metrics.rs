@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
 use tutti_adapters_grpc::PoolStats;
+use tutti_core::ports::inbound::agents::BreakerState;
 use tutti_core::run::RunCreated;
-use tutti_engine::Removed;
+use tutti_engine::{AgentState, Registry, Removed};
 
 use super::builder::{Open, word};
 use super::names::{self, Metric, key};
-use super::observer::CommitNote;
+use super::observer::{CommitNote, now};
 use super::process;
 use super::span::{About, Span};
 
@@ -106,6 +107,43 @@ impl Metrics {
             .with_description(metric.meaning)
             .with_callback(move |to| to.observe(look().channels as u64, &[]))
             .build();
+    }
+
+    /// Tells how agents stand, and what waits for them.
+    pub fn observe_dispatch(&self, registry: &Registry) {
+        let meter = &self.0.meter;
+        let agents = |metric: Metric, of: fn(&AgentState) -> u64| {
+            let registry = registry.clone();
+            let builder = meter.u64_observable_gauge(metric.name).with_unit(metric.unit);
+            let look = move |to: &dyn AsyncInstrument<u64>| {
+                for agent in registry.states(now()) {
+                    to.observe(of(&agent), &[KeyValue::new(key::AGENT, agent.record.id.to_string())]);
+                }
+            };
+            builder.with_description(metric.meaning).with_callback(look).build();
+        };
+        agents(names::BREAKER, |agent| match agent.breaker {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open { .. } => 2,
+        });
+        agents(names::AGENT_IN_FLIGHT, |agent| agent.stats.in_flight.into());
+        let (metric, opened) = (names::BREAKER_OPENED, registry.clone());
+        let look = move |to: &dyn AsyncInstrument<u64>| {
+            for (agent, stats) in opened.list() {
+                to.observe(stats.breaker_opened, &[KeyValue::new(key::AGENT, agent.id.to_string())]);
+            }
+        };
+        let builder = meter.u64_observable_counter(metric.name).with_unit(metric.unit);
+        builder.with_description(metric.meaning).with_callback(look).build();
+        let (metric, waiting) = (names::WAITING, registry.clone());
+        let look = move |to: &dyn AsyncInstrument<u64>| {
+            for (capability, runs) in waiting.waiting() {
+                to.observe(runs, &[KeyValue::new(key::CAPABILITY, capability.to_string())]);
+            }
+        };
+        let builder = meter.u64_observable_gauge(metric.name).with_unit(metric.unit);
+        builder.with_description(metric.meaning).with_callback(look).build();
     }
 
     /// A run was created.
@@ -202,7 +240,7 @@ fn gauge(meter: &Meter, metric: Metric, levels: Arc<Levels>, of: fn(&Levels) -> 
 fn observe_process(meter: &Meter) {
     let metric = names::CPU_TIME;
     let builder = meter.f64_observable_counter(metric.name).with_unit(metric.unit).with_description(metric.meaning);
-    let look = |to: &dyn opentelemetry::metrics::AsyncInstrument<f64>| {
+    let look = |to: &dyn AsyncInstrument<f64>| {
         if let Some(seconds) = process::cpu_seconds() {
             to.observe(seconds, &[]);
         }

@@ -38,7 +38,7 @@ use tokio::time::{Timeout, timeout};
 use tutti_adapters_grpc::GrpcTransport;
 use tutti_core::ports::observer::{NoObserver, Observer};
 use tutti_core::ports::query::RunQuery;
-use tutti_engine::Removed;
+use tutti_engine::{Registry, Removed};
 
 use self::export::SpanQueue;
 use self::metrics::Metrics;
@@ -141,6 +141,13 @@ impl Telemetry {
     pub fn observe_agents(&self, transport: Arc<GrpcTransport>) {
         if let Some(active) = &self.0 {
             active.metrics.observe_connections(move || transport.stats());
+        }
+    }
+
+    /// Tells how agents stand, and what waits for them.
+    pub fn observe_dispatch(&self, registry: &Registry) {
+        if let Some(active) = &self.0 {
+            active.metrics.observe_dispatch(registry);
         }
     }
 

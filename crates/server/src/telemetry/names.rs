@@ -94,6 +94,10 @@ metrics! {
     CONNECTIONS_OPENED = "tutti.agent.connections.opened", "{connection}", "Connections to agents that were opened";
     CONNECTIONS_REUSED = "tutti.agent.connections.reused", "{request}", "Requests that went over a connection opened before";
     CONNECTIONS_HELD = "tutti.agent.connections.held", "{connection}", "Channels to agents that are held for reuse";
+    BREAKER = "tutti.agent.breaker", "1", "The circuit breaker of each agent: 0 closed, 1 half-open, 2 open";
+    BREAKER_OPENED = "tutti.agent.breaker.opened", "{opening}", "How often the circuit breaker of each agent opened";
+    AGENT_IN_FLIGHT = "tutti.agent.in_flight", "{attempt}", "Attempts that this process has under way at each agent";
+    WAITING = "tutti.agent.waiting", "{run}", "Runs that wait because no agent with a capability can be asked, by capability";
     SPANS_CREATED = "tutti.telemetry.spans.created", "{span}", "Spans that were made";
     SPANS_EXPORTED = "tutti.telemetry.spans.exported", "{span}", "Spans that the OTLP receiver took";
     SPANS_OPEN = "tutti.telemetry.spans.open", "{span}", "Spans that have begun and not ended";

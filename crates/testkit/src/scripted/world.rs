@@ -58,7 +58,7 @@ impl<'a> World<'a> {
             order,
             death,
             stores: Some(stores),
-            driver: driver(None),
+            driver: driver(),
             now: Timestamp::from_micros(1_000_000_000_000),
             rng: Rng::new(1),
             agents: Agents::default(),
@@ -195,7 +195,7 @@ impl<'a> World<'a> {
         }
         self.death = None;
         self.died = true;
-        self.driver = driver(None);
+        self.driver = driver();
         self.pending.clear();
         self.stores = None;
         true

@@ -56,6 +56,10 @@ faults! {
     Woken,
     /// A run that had found no room came in from the queue.
     Queued,
+    /// A run waited because no agent could be asked.
+    WaitedForAgent,
+    /// An agent failed so often that its breaker opened.
+    BreakerOpened,
 }
 
 /// How often each kind of fault struck.

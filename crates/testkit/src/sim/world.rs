@@ -2,6 +2,7 @@
 //! equals the one that was planned first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,14 @@ use futures::FutureExt;
 use tutti_adapters_memory::MemoryStore;
 use tutti_core::ids::{AgentId, RunId};
 use tutti_core::invariants::{Violation, check_history, epochs_never_fall};
+use tutti_core::ports::agent::CallLimits;
+use tutti_core::ports::inbound::agents::BreakerState;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::store::{StoredEvent, Wake};
 use tutti_core::run::{Command, Event, Input, Order, Recorded, RunState, RunStatus, decode, fold};
 use tutti_core::time::Timestamp;
 use tutti_engine::driver::{AdoptRun, Asker, CreateRun, Decided, DecidedRun, Driver, DriverOptions, Message};
-use tutti_engine::{AgentRecord, EngineError, Registry, TakeOver, load};
+use tutti_engine::{AgentRecord, BreakerPolicy, DispatchPolicy, EngineError, Registry, TakeOver, load};
 
 use super::agents::Agents;
 use super::faults::{Fault, Faults};
@@ -26,6 +29,9 @@ pub(super) const SERVERS: usize = 2;
 
 /// How long the runs of a dead server wait for another one.
 const LEASE: Duration = Duration::from_secs(3);
+
+/// Attempts that a server carries out at once.
+const PLACES: usize = 6;
 
 /// How often an operator looks again whether a held run goes on.
 const RESUMES: u32 = 20;
@@ -56,6 +62,15 @@ pub(super) enum Action {
     Drain(usize),
 }
 
+/// How servers are set.
+#[derive(Debug, Clone, Copy, Default)]
+struct Settings {
+    /// When runs leave memory.
+    rest: Option<Duration>,
+    /// Agents and capabilities have limits, and breakers open soon.
+    tight: bool,
+}
+
 /// A server in one of its lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ServerId {
@@ -65,19 +80,22 @@ pub(super) struct ServerId {
 
 pub(super) struct Server {
     pub(super) driver: Driver,
+    registry: Registry,
     life: u32,
     ticks: BTreeSet<Timestamp>,
     is_draining: bool,
 }
 
 impl Server {
-    fn new(rest: Option<Duration>) -> Self {
-        Self { driver: driver(rest), life: 0, ticks: BTreeSet::new(), is_draining: false }
+    fn new(settings: Settings) -> Self {
+        let registry = registry(settings.tight);
+        let driver = Driver::new(registry.clone(), DriverOptions { places: PLACES, rest: settings.rest });
+        Self { driver, registry, life: 0, ticks: BTreeSet::new(), is_draining: false }
     }
 
     /// Begins a new life, empty.
-    fn restart(&mut self, rest: Option<Duration>) {
-        *self = Self { life: self.life + 1, ..Self::new(rest) };
+    fn restart(&mut self, settings: Settings) {
+        *self = Self { life: self.life + 1, ..Self::new(settings) };
     }
 }
 
@@ -102,8 +120,7 @@ pub(super) struct World {
     pub(super) faults: Faults,
     /// One line for everything that happened.
     pub(super) trace: Vec<String>,
-    /// When runs leave memory.
-    rest: Option<Duration>,
+    settings: Settings,
     actions: BTreeMap<(Timestamp, u64), Action>,
     planned: u64,
     /// Crashes and take-overs that may still strike.
@@ -121,15 +138,16 @@ impl World {
             runs: BTreeMap::new(),
             faults: Faults::default(),
             trace: Vec::new(),
-            rest: None,
+            settings: Settings::default(),
             actions: BTreeMap::new(),
             planned: 0,
             troubles: 0,
         };
         if world.rng.percent(50) {
-            world.rest = Some(Duration::from_millis(world.rng.below(3_000)));
+            world.settings.rest = Some(Duration::from_millis(world.rng.below(3_000)));
         }
-        world.servers = (0..SERVERS).map(|_| Server::new(world.rest)).collect();
+        world.settings.tight = world.rng.percent(50);
+        world.servers = (0..SERVERS).map(|_| Server::new(world.settings)).collect();
         world
     }
 
@@ -190,6 +208,12 @@ impl World {
         server.driver.handle(Message::Tick, now, &mut random);
         server.driver.pump(now, &mut random);
         let effects = server.driver.effects();
+        if !server.registry.waiting().is_empty() {
+            self.faults.strike(Fault::WaitedForAgent);
+        }
+        if server.registry.states(now).iter().any(|agent| agent.breaker != BreakerState::Closed) {
+            self.faults.strike(Fault::BreakerOpened);
+        }
         let tick = server.driver.next_tick().filter(|at| server.ticks.insert(*at));
         self.rng = rng;
         if let Some(at) = tick {
@@ -219,7 +243,7 @@ impl World {
         self.log(|| format!("crash {number} ({fault:?})"));
         let runs: Vec<RunId> =
             self.runs.keys().copied().filter(|run| self.servers[number].driver.state(*run).is_some()).collect();
-        self.servers[number].restart(self.rest);
+        self.servers[number].restart(self.settings);
         runs.into_iter().for_each(|run| self.bequeath(run));
     }
 
@@ -275,7 +299,7 @@ impl World {
     /// A server that was shut down comes back empty.
     pub(super) fn drained(&mut self, number: usize) {
         self.log(|| format!("drained {number}"));
-        self.servers[number].restart(self.rest);
+        self.servers[number].restart(self.settings);
     }
 
     fn take_over(&mut self, number: usize, run: RunId, wanted: Option<Command>) -> Result<(), Violation> {
@@ -419,15 +443,28 @@ impl World {
 }
 
 /// A driver that knows three agents, two of them for each capability.
-pub(crate) fn driver(rest: Option<Duration>) -> Driver {
-    let registry = Registry::default();
+pub(crate) fn driver() -> Driver {
+    Driver::new(registry(false), DriverOptions { places: PLACES, rest: None })
+}
+
+/// If it is tight, there is room for few attempts, and two failures in a row open a breaker.
+fn registry(tight: bool) -> Registry {
+    let limits = |most: u32, rate: &str| match tight {
+        true => CallLimits { max_in_flight: NonZeroU32::new(most), rate: rate.parse().ok() },
+        false => CallLimits::default(),
+    };
+    let breaker = BreakerPolicy { failures: if tight { 2 } else { 0 }, rest: Duration::from_secs(2) };
+    let capabilities = [("c", limits(2, "")), ("d", limits(9, "2/s"))];
+    let capabilities = capabilities.map(|(name, limits)| (name.parse().expect("a valid name"), limits)).into();
+    let registry = Registry::new(DispatchPolicy { breaker, capabilities });
     for (id, capabilities) in [("x", ["c", "d"].as_slice()), ("y", &["c", "d"]), ("z", &["c"])] {
         registry.register(AgentRecord {
             id: id.parse::<AgentId>().expect("a valid name"),
             url: format!("http://{id}"),
             access: Default::default(),
             capabilities: capabilities.iter().map(|c| c.parse().expect("a valid name")).collect(),
+            limits: limits(1, ""),
         });
     }
-    Driver::new(registry, DriverOptions { places: 6, rest })
+    registry
 }

@@ -96,6 +96,7 @@ impl World {
             url: "http://127.0.0.1:1".to_owned(),
             access: AgentAccess::trusted(),
             capabilities: vec!["work".parse().unwrap()],
+            limits: Default::default(),
         });
         let store = Arc::new(MemoryStore::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock(AtomicU64::new(0)));

@@ -98,6 +98,7 @@ impl World {
             url: worker.serve().await,
             access: AgentAccess::trusted(),
             capabilities: vec!["work".parse().unwrap()],
+            limits: Default::default(),
         });
         let store = Arc::new(MemoryStore::new());
         let clock = Arc::new(SystemClock(AtomicI64::new(0)));

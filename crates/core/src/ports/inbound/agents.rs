@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::error::RequestError;
 use crate::ids::{AgentId, Capability, Namespace, RequestId};
-use crate::ports::agent::AgentEndpoint;
+use crate::ports::agent::{AgentEndpoint, CallLimits};
 use crate::time::Timestamp;
 
 /// The registry of agents. Those of the agents file are listed too, and stay as the file says.
@@ -40,7 +40,8 @@ pub trait Agents: Send + Sync {
     /// [`RequestError`].
     async fn list(&self, namespace: &Namespace) -> Result<Vec<AgentStatus>, RequestError>;
 
-    /// Agents that have every one of these capabilities, best first: healthy, lowest load, success rate, id.
+    /// Agents that have every one of these capabilities, best first, in the order in which steps are asked of
+    /// them.
     ///
     /// # Errors
     /// [`RequestError`].
@@ -64,6 +65,8 @@ pub struct RegisterAgent {
     pub capabilities: Vec<Capability>,
     /// How long it is trusted after a sign of life; `None` if it gives none.
     pub heartbeat: Option<Duration>,
+    /// How much it is asked by each server.
+    pub limits: CallLimits,
     /// Who registers it.
     pub by: String,
 }
@@ -77,8 +80,14 @@ pub struct AgentStatus {
     pub url: String,
     /// What it is asked for.
     pub capabilities: Vec<Capability>,
-    /// True if it is asked.
+    /// False if it has been silent for longer than it may be: it is not asked.
     pub healthy: bool,
+    /// Its circuit breaker at this server.
+    pub breaker: BreakerState,
+    /// Until when it wants this server to leave it alone.
+    pub resting_until: Option<Timestamp>,
+    /// How much it is asked by each server.
+    pub limits: CallLimits,
     /// Attempts that it works on for this server.
     pub in_flight: u32,
     /// The load that it told, 0 to 1.
@@ -89,4 +98,30 @@ pub struct AgentStatus {
     pub last_seen: Option<Timestamp>,
     /// True if it stands in the agents file.
     pub of_file: bool,
+}
+
+/// How the circuit breaker of an agent stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// The agent is asked.
+    Closed,
+    /// It failed again and again, and is not asked before a moment.
+    Open {
+        /// The moment.
+        until: Timestamp,
+    },
+    /// One attempt tries it.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// The word for people and programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open { .. } => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
 }

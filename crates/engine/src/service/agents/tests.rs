@@ -65,6 +65,7 @@ async fn service(records: &Arc<MemoryStore>, cards: &Arc<Cards>, clock: &Arc<Sto
         url: "http://filed".to_owned(),
         access: AgentAccess::trusted(),
         capabilities: vec!["x".parse().unwrap()],
+        limits: CallLimits::default(),
     });
     let check: CheckUrl = Arc::new(|url| if url.contains("evil") { Err("not there".to_owned()) } else { Ok(()) });
     AgentService::load(registry, records.clone(), cards.clone(), clock.clone(), check).await.unwrap()
@@ -77,6 +78,7 @@ fn wanted(namespace: &str, id: &str, url: &str, request: u128) -> RegisterAgent 
         endpoint: AgentEndpoint { id: id.parse().unwrap(), url: url.to_owned(), access: AgentAccess::trusted() },
         capabilities: Vec::new(),
         heartbeat: None,
+        limits: CallLimits::default(),
         by: "root".to_owned(),
     }
 }

@@ -1,0 +1,135 @@
+//! Places at agents: steps get them, wait for them where there is none now, and give them back.
+
+use tutti_core::plan::StepIndex;
+use tutti_core::ports::agent::{AgentError, Retry};
+use tutti_core::run::RunState;
+use tutti_core::schedule::admit;
+use tutti_core::time::Timestamp;
+
+use super::Driver;
+use super::live::Live;
+use crate::dispatcher::{Choice, Ending, Grant, Opening, Registry, Want};
+
+impl Driver {
+    /// The place for a step that was admitted: the one that is held for it, or that of the best agent now; else it waits.
+    pub(super) fn choose(&mut self, live: &mut Live, step: StepIndex, now: Timestamp) -> Choice {
+        let want = want(&live.state, step);
+        if let Some((_, ticket)) = live.waits.iter().find(|(waits, _)| *waits == want) {
+            return Choice::Later(*ticket);
+        }
+        if let Some(held) = live.held.iter().position(|(held, _)| *held == want) {
+            return Choice::Agent(live.held.swap_remove(held).1);
+        }
+        match self.registry.choose(want.clone(), self.lane, live.state.run(), now) {
+            Choice::Later(ticket) => {
+                live.waits.push((want, ticket));
+                self.waits += 1;
+                Choice::Later(ticket)
+            }
+            // The attempt that was answered is with this agent, whatever became of it.
+            Choice::Nobody => match live.state.open_attempt(step) {
+                Some(open) => Choice::Agent(self.registry.go_on(open.agent.clone(), want.capability)),
+                None => Choice::Nobody,
+            },
+            chosen @ Choice::Agent(_) => chosen,
+        }
+    }
+
+    /// An attempt does not need its place any more.
+    pub(super) fn free_place(&mut self, place: Grant, ending: Ending<'_>, now: Timestamp) {
+        self.registry.end(place, ending, now);
+        self.free += 1;
+        self.gave_back = true;
+    }
+
+    /// Takes what the registry calls runs for; true if there may be more to do.
+    pub(super) fn take_calls(&mut self, now: Timestamp) -> bool {
+        if !std::mem::take(&mut self.gave_back) && self.waits == 0 {
+            return false;
+        }
+        for called in self.registry.called(self.lane, now) {
+            let waited = self.runs.get_mut(&called.run).and_then(|live| {
+                let place = live.waits.iter().position(|(_, ticket)| *ticket == called.ticket)?;
+                Some((live.waits.swap_remove(place).0, live))
+            });
+            match (waited, called.grant) {
+                (Some((want, live)), grant) => {
+                    self.waits -= 1;
+                    live.held.extend(grant.map(|grant| (want, grant)));
+                    self.dirty.push(called.run);
+                }
+                // It has left meanwhile.
+                (None, Some(grant)) => {
+                    self.registry.give_back(grant, now);
+                    self.gave_back = true;
+                }
+                (None, None) => {}
+            }
+        }
+        self.gave_back || !self.dirty.is_empty()
+    }
+
+    /// Gives back the places that were held for a run and are not used.
+    pub(super) fn return_held(&mut self, live: &mut Live, now: Timestamp) {
+        for (_, grant) in live.held.drain(..) {
+            self.registry.give_back(grant, now);
+            self.gave_back = true;
+        }
+    }
+
+    /// A run leaves this driver, and waits for nothing.
+    pub(super) fn leave_line(&mut self, live: &mut Live, now: Timestamp) {
+        for (_, ticket) in live.waits.drain(..) {
+            self.registry.leave(ticket);
+            self.waits -= 1;
+        }
+        self.return_held(live, now);
+    }
+
+    /// Whether a run has nothing to start now: what is its turn waits for agents.
+    pub(super) fn is_idle(live: &Live, now: Timestamp) -> bool {
+        admit(&live.state, now).into_iter().all(|step| live.waits_for(step))
+    }
+}
+
+impl Live {
+    /// Whether a step waits for an agent.
+    pub(super) fn waits_for(&self, step: StepIndex) -> bool {
+        !self.waits.is_empty() && {
+            let want = want(&self.state, step);
+            self.waits.iter().any(|(waits, _)| *waits == want)
+        }
+    }
+}
+
+/// Whether another agent is to be asked after an attempt failed: at once, or, where the same one will not do it, also one
+/// that is to be waited for.
+pub(super) fn has_another(
+    registry: &Registry,
+    state: &RunState,
+    step: StepIndex,
+    error: &AgentError,
+    now: Timestamp,
+) -> bool {
+    match registry.outlook(&fresh(state, step), now) {
+        Some(Opening::Now) => true,
+        Some(_) => error.kind.retry() == Retry::Elsewhere,
+        None => false,
+    }
+}
+
+/// What a step wants of an agent now.
+fn want(state: &RunState, step: StepIndex) -> Want {
+    let fresh = fresh(state, step);
+    match state.open_attempt(step) {
+        Some(open) => Want { pinned: Some(open.agent.clone()), asked: Vec::new(), ..fresh },
+        None => fresh,
+    }
+}
+
+/// What the next attempt of a step wants of an agent.
+fn fresh(state: &RunState, step: StepIndex) -> Want {
+    let (namespace, definition) = (state.created().namespace.clone(), state.plan().step(step));
+    let (capability, pinned) = (definition.capability.clone(), definition.agent.clone());
+    Want { namespace, capability, pinned, asked: state.step(step).tried.clone() }
+}
