@@ -102,8 +102,8 @@ impl Live {
     }
 }
 
-/// Whether another agent is to be asked after an attempt failed: at once, or, where the same one will not do it, also one
-/// that is to be waited for.
+/// Whether another agent is to be asked after an attempt failed, rather than all of them after a pause: one that can be asked,
+/// or is busy; where the same one will not do it, also one that can be asked some time later.
 pub(super) fn has_another(
     registry: &Registry,
     state: &RunState,
@@ -112,8 +112,8 @@ pub(super) fn has_another(
     now: Timestamp,
 ) -> bool {
     match registry.outlook(&fresh(state, step), now) {
-        Some(Opening::Now) => true,
-        Some(_) => error.kind.retry() == Retry::Elsewhere,
+        Some(Opening::Now | Opening::OnEnd) => true,
+        Some(Opening::At(_)) => error.kind.retry() == Retry::Elsewhere,
         None => false,
     }
 }
