@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use tonic::{Code, ConnectError, Status};
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tutti_a2a::error::{Reason, retry_delay};
 use tutti_core::limits::MAX_MESSAGE_BYTES;
 use tutti_core::ports::agent::{AgentError, AgentErrorKind};
@@ -28,6 +28,8 @@ pub enum Class {
     NotSent,
     /// No answer came: the agent may have seen the request or not.
     Lost,
+    /// What came cannot be read: the agent has seen the request, and nobody knows what it does.
+    Garbled,
     /// The agent asks to be left alone for a while; it did nothing.
     Busy,
     /// The agent does not know the task.
@@ -72,7 +74,11 @@ impl From<Status> for Fault {
         let (kind, class) = if status.source().is_some() { transport(&status) } else { answered(&status) };
         let reason = Reason::of(&status).map_or("", Reason::as_str);
         let separator = if reason.is_empty() { "" } else { " " };
-        let message = format!("{:?}{separator}{reason}: {}", status.code(), status.message());
+        let message = match (kind, status.source()) {
+            (AgentErrorKind::Timeout, Some(_)) => "no answer to a request in time".to_owned(),
+            (_, Some(cause)) => format!("the answer was lost: {}", causes(cause)),
+            (_, None) => format!("{:?}{separator}{reason}: {}", status.code(), status.message()),
+        };
         let mut error = AgentError::new(kind, clip(message));
         error.retry_after = retry_delay(&status);
         Self { error, class }
@@ -128,6 +134,9 @@ fn transport(status: &Status) -> (AgentErrorKind, Class) {
         if error.is::<ConnectError>() {
             return (AgentErrorKind::Unavailable, Class::NotSent);
         }
+        if error.is::<TimeoutExpired>() {
+            return (AgentErrorKind::Timeout, Class::Lost);
+        }
         cause = error.source();
     }
     (AgentErrorKind::Unavailable, Class::Lost)
@@ -147,8 +156,22 @@ fn answered(status: &Status) -> (AgentErrorKind, Class) {
             | Reason::ExtendedAgentCardNotConfigured,
         ) => (AgentErrorKind::Unsupported, Class::Refused),
         Some(Reason::TaskNotCancelable) => (AgentErrorKind::Rejected, Class::Refused),
+        None if is_cut(status) => (AgentErrorKind::Unavailable, Class::Lost),
+        None if is_garbled(status) => (AgentErrorKind::InvalidAnswer, Class::Garbled),
         None => by_code(status.code()),
     }
+}
+
+/// Whether tonic could not read what came. It says so by a status like that of an agent; that an agent could say the same
+/// does no harm.
+fn is_garbled(status: &Status) -> bool {
+    let begins = ["failed to decode Protobuf message", "protocol error:", "Unexpected EOF decoding stream"];
+    status.code() == Code::Internal && begins.iter().any(|words| status.message().starts_with(words))
+}
+
+/// Whether the stream ended without the agent's status, because something between cut it or the agent reset it.
+fn is_cut(status: &Status) -> bool {
+    status.code() == Code::Unknown && status.message().starts_with("protocol error: missing grpc-status")
 }
 
 const fn by_code(code: Code) -> (AgentErrorKind, Class) {
@@ -162,7 +185,7 @@ const fn by_code(code: Code) -> (AgentErrorKind, Class) {
         Code::InvalidArgument => (AgentErrorKind::InvalidInput, Class::Refused),
         Code::PermissionDenied | Code::Unauthenticated => (AgentErrorKind::Unauthorized, Class::Refused),
         // What tonic answers itself when a message is larger than the limit.
-        Code::OutOfRange => (AgentErrorKind::InvalidAnswer, Class::Refused),
+        Code::OutOfRange => (AgentErrorKind::InvalidAnswer, Class::Garbled),
         // An executor that raises comes as UNKNOWN; nothing says that it would do so again.
         Code::Unknown
         | Code::Internal
@@ -215,6 +238,24 @@ mod tests {
         let refused = ConnectError(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)));
         let fault = Fault::from(Status::from_error(Box::new(refused)));
         assert_eq!((fault.error.kind, fault.class), (AgentErrorKind::Unavailable, Class::NotSent));
+    }
+
+    #[test]
+    fn a_request_that_took_too_long_says_so() {
+        let fault = Fault::from(Status::from_error(Box::new(TimeoutExpired(()))));
+        assert_eq!((fault.error.kind, fault.class), (AgentErrorKind::Timeout, Class::Lost));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_invalid_answer_and_what_was_cut_a_lost_one() {
+        for text in ["failed to decode Protobuf message: invalid varint", "protocol error: received message with"] {
+            let fault = Fault::from(Status::internal(text));
+            assert_eq!((fault.error.kind, fault.class), (AgentErrorKind::InvalidAnswer, Class::Garbled), "{text}");
+        }
+        let cut = Fault::from(Status::unknown("protocol error: missing grpc-status trailer, stream was terminated"));
+        assert_eq!((cut.error.kind, cut.class), (AgentErrorKind::Unavailable, Class::Lost));
+        let said = Fault::from(Status::internal("protocol errors are my own"));
+        assert_eq!((said.error.kind, said.class), (AgentErrorKind::Failed, Class::Refused));
     }
 
     #[test]

@@ -159,6 +159,13 @@ impl<'a> Peer<'a> {
         Ok(moved)
     }
 
+    /// Lets go of the connection: calls under way keep it, others get a new one.
+    pub fn disconnect(&self) {
+        if let Some(target) = &self.target {
+            self.shared.pool.forget(&self.route(target));
+        }
+    }
+
     async fn client(&mut self) -> Result<(A2aServiceClient<Channel>, Target), Fault> {
         let target = match &self.target {
             Some(target) => target.clone(),

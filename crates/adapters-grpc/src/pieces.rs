@@ -5,10 +5,10 @@ use std::mem;
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_a2a::v1::{self, part::Content};
-use tutti_core::limits::MAX_VALUE_BYTES;
+use tutti_core::limits::{MAX_MESSAGE_BYTES, MAX_VALUE_BYTES};
+use tutti_core::ports::agent::AgentError;
 
 use crate::fault::broken;
-use tutti_core::ports::agent::AgentError;
 
 /// Most pieces of one message or artifact. A piece costs memory beyond its bytes, and empty ones have none.
 const MAX_PIECES: usize = 10_000;
@@ -22,6 +22,7 @@ const MAX_PIECES: usize = 10_000;
 pub struct Pieces {
     list: Vec<Piece>,
     bytes: usize,
+    overhead: usize,
 }
 
 /// One text, file, link or value.
@@ -80,6 +81,11 @@ impl Pieces {
         self.bytes
     }
 
+    /// Memory that the pieces take beside their content, their names included, in bytes.
+    pub const fn overhead(&self) -> usize {
+        self.overhead
+    }
+
     /// The text pieces, joined.
     pub fn text(&self) -> String {
         let texts = self.list.iter().filter_map(|piece| match &piece.body {
@@ -92,6 +98,8 @@ impl Pieces {
     fn push(&mut self, part: v1::Part) -> Result<(), AgentError> {
         // A kind of content that is newer than this version; the rest may still be of use.
         let Some(content) = part.content else { return Ok(()) };
+        named(&part.filename)?;
+        named(&part.media_type)?;
         self.bytes += match &content {
             Content::Text(text) => text.len(),
             Content::Raw(bytes) => bytes.len(),
@@ -109,12 +117,24 @@ impl Pieces {
                 if self.list.len() == MAX_PIECES {
                     return Err(broken(format!("more than {MAX_PIECES} parts in one message or artifact")));
                 }
+                self.overhead += size_of::<Piece>() + part.filename.len() + part.media_type.len();
                 let body = Body::of(content);
                 self.list.push(Piece { filename: part.filename, media_type: part.media_type, body });
             }
         }
         Ok(())
     }
+}
+
+/// Checks an id or a name: it is kept, and told to watchers.
+///
+/// # Errors
+/// `InvalidAnswer` if it is too long to be one.
+pub fn named(name: &str) -> Result<(), AgentError> {
+    if name.len() > MAX_MESSAGE_BYTES {
+        return Err(broken(format!("an id or a name of {} bytes, more than {MAX_MESSAGE_BYTES}", name.len())));
+    }
+    Ok(())
 }
 
 impl Piece {

@@ -82,6 +82,11 @@ impl Pool {
         Ok(channel.clone())
     }
 
+    /// Lets go of the channel of a route: the next request opens another one, calls under way keep theirs.
+    pub fn forget(&self, route: &Route) {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != route);
+    }
+
     /// Figures since the pool was made.
     pub fn stats(&self) -> PoolStats {
         let opened = self.opened.load(Ordering::Relaxed);

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::Streaming;
 use tutti_a2a::task::{is_interrupted, is_terminal, state_of};
@@ -52,14 +53,14 @@ enum Read {
 impl<'a> Session<'a> {
     /// A session that has `timeout` from now.
     pub fn new(shared: &'a Shared, call: &'a AgentCall, updates: &'a dyn UpdateSink, timeout: Duration) -> Self {
-        let view = call.task.clone().map_or_else(TaskView::default, TaskView::known);
+        let view = TaskView::new(call.key.operation_id(), call.task.clone());
         Self { config: &shared.config, call, updates, peer: Peer::new(shared, call, timeout), view, sent: false }
     }
 
     /// Sends the message and follows the task to its end.
     pub async fn call(mut self) -> Ending {
         // The id of an earlier task, if there was one, is not that of the task to come.
-        self.view = TaskView::default();
+        self.view = TaskView::new(self.call.key.operation_id(), None);
         let outcome = timeout_at(self.peer.deadline(), self.send()).await;
         self.close(outcome.unwrap_or_else(|_| Err(late(self.call)))).await
     }
@@ -115,7 +116,7 @@ impl<'a> Session<'a> {
         match self.peer.send_message(message).await {
             Ok(Opened::Stream(stream)) => self.follow(stream).await,
             Ok(Opened::Response(_)) => self.resume().await,
-            Err(fault) if fault.class == Class::Lost => self.resume().await,
+            Err(fault) if matches!(fault.class, Class::Lost | Class::Garbled) => self.resume().await,
             Err(fault) => Err(fault),
         }
     }
@@ -130,12 +131,20 @@ impl<'a> Session<'a> {
     async fn close(&mut self, outcome: Result<Ending, Fault>) -> Ending {
         match outcome {
             Ok(ending) => ending,
-            Err(fault) => {
+            Err(mut fault) => {
+                // The time of the attempt and that of its last request are up in the same moment.
+                if fault.error.kind == AgentErrorKind::Timeout && self.peer.deadline() <= Instant::now() {
+                    fault = late(self.call);
+                }
                 if self.sent && fault.class != Class::NotSent {
                     self.peer.extend(GRACE);
                     if let Ok(Err(error)) = timeout(GRACE, self.stop()).await {
                         tracing::debug!(agent = %self.call.agent.id, error = %error.error, "could not stop a task");
                     }
+                }
+                if matches!(fault.error.kind, AgentErrorKind::InvalidAnswer | AgentErrorKind::Timeout) {
+                    // What came over this connection was of no use, or nothing came: the next call has another one.
+                    self.peer.disconnect();
                 }
                 Err(fault.error)
             }
@@ -189,8 +198,8 @@ impl<'a> Session<'a> {
             return self.resume().await;
         }
         match fault {
-            // It never came there, or the agent answered: there is nothing to look for.
-            Some(fault) if fault.class != Class::Lost => {
+            // It never came there, or the agent refused it: there is nothing to look for.
+            Some(fault) if !matches!(fault.class, Class::Lost | Class::Garbled) => {
                 self.sent = false;
                 Err(fault)
             }
@@ -252,6 +261,8 @@ impl<'a> Session<'a> {
         loop {
             match timeout(self.config.idle_timeout, stream.message()).await {
                 Ok(Ok(Some(event))) => {
+                    // An agent that sends faster than this reads would never let the time be looked at.
+                    consume_budget().await;
                     if let Some(ending) = self.view.event(event, self.updates)? {
                         return Ok(Read::Ended(ending));
                     }
@@ -294,7 +305,7 @@ impl<'a> Session<'a> {
 
     /// Learns the id of a task that was found; the rest is asked for anew.
     fn found(&mut self, task: v1::Task) -> Result<(), Fault> {
-        let id = v1::Task { id: task.id, ..Default::default() };
+        let id = v1::Task { id: task.id, context_id: task.context_id, ..Default::default() };
         self.view.snapshot(id, self.updates)?;
         Ok(())
     }
@@ -313,7 +324,7 @@ impl<'a> Session<'a> {
                 Err(Fault { class: Class::UnknownTask, .. }) => Ok(()),
                 Ok(_) | Err(_) => Err(fault),
             },
-            Class::NotSent | Class::Lost | Class::Busy => Err(fault),
+            Class::NotSent | Class::Lost | Class::Garbled | Class::Busy => Err(fault),
         }
     }
 

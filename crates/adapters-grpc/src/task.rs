@@ -3,12 +3,13 @@
 use tutti_a2a::v1::{
     self, Task, TaskArtifactUpdateEvent, TaskState, TaskStatus, TaskStatusUpdateEvent, stream_response::Payload,
 };
-use tutti_core::limits::{MAX_ARTIFACTS, MAX_VALUE_BYTES};
+use tutti_core::ids::RunId;
+use tutti_core::limits::{MAX_ARTIFACTS, MAX_TASK_EVENTS, MAX_VALUE_BYTES};
 use tutti_core::ports::agent::{AgentError, AgentErrorKind, AgentUpdate, Answer, Need, UpdateSink};
 
 use crate::fault::{broken, clip};
 use crate::output::{self, Group};
-use crate::pieces::Pieces;
+use crate::pieces::{Pieces, named};
 
 /// Most bytes that one task may hold in all its artifacts together.
 const MAX_TASK_BYTES: usize = 4 * MAX_VALUE_BYTES;
@@ -22,14 +23,17 @@ pub type Ending = Result<Answer, AgentError>;
 /// What is known of the task of one attempt.
 #[derive(Debug, Default)]
 pub struct TaskView {
+    /// The context that the agent was given.
+    operation: String,
     id: Option<String>,
     artifacts: Vec<Group>,
+    events: u32,
 }
 
 impl TaskView {
-    /// A task whose id is known from before.
-    pub fn known(id: String) -> Self {
-        Self { id: Some(id), artifacts: Vec::new() }
+    /// The task of an operation, with its id if that is known from before.
+    pub fn new(operation: String, id: Option<String>) -> Self {
+        Self { operation, id, ..Self::default() }
     }
 
     /// The id, once the agent told it.
@@ -42,6 +46,10 @@ impl TaskView {
     /// # Errors
     /// `InvalidAnswer` when the event breaks the protocol or a limit; the task itself may still be running.
     pub fn event(&mut self, event: v1::StreamResponse, updates: &dyn UpdateSink) -> Result<Option<Ending>, AgentError> {
+        self.events += 1;
+        if self.events > MAX_TASK_EVENTS {
+            return Err(broken(format!("more than {MAX_TASK_EVENTS} events")));
+        }
         match event.payload {
             Some(Payload::Task(task)) => self.snapshot(task, updates),
             Some(Payload::Message(message)) => self.message(message, updates),
@@ -57,7 +65,7 @@ impl TaskView {
     /// # Errors
     /// As [`event`](Self::event).
     pub fn snapshot(&mut self, task: Task, updates: &dyn UpdateSink) -> Result<Option<Ending>, AgentError> {
-        self.belongs(&task.id, updates)?;
+        self.belongs(&task.id, &task.context_id, updates)?;
         self.artifacts.clear();
         for artifact in task.artifacts {
             self.put(artifact, false, updates)?;
@@ -71,6 +79,7 @@ impl TaskView {
     /// # Errors
     /// As [`event`](Self::event).
     pub fn message(&mut self, message: v1::Message, updates: &dyn UpdateSink) -> Result<Option<Ending>, AgentError> {
+        self.is_ours(&message.context_id)?;
         let group = group_of(message)?;
         if self.id.is_none() {
             return Ok(Some(output::answer(Vec::new(), Some(group))));
@@ -84,7 +93,7 @@ impl TaskView {
         update: TaskStatusUpdateEvent,
         updates: &dyn UpdateSink,
     ) -> Result<Option<Ending>, AgentError> {
-        self.belongs(&update.task_id, updates)?;
+        self.belongs(&update.task_id, &update.context_id, updates)?;
         let status = update.status.unwrap_or_default();
         let said = status.message.as_ref().and_then(|message| message.metadata.as_ref());
         if let Some(progress) = [update.metadata.as_ref(), said].into_iter().flatten().find_map(progress) {
@@ -94,17 +103,19 @@ impl TaskView {
     }
 
     fn artifact_update(&mut self, update: TaskArtifactUpdateEvent, updates: &dyn UpdateSink) -> Result<(), AgentError> {
-        self.belongs(&update.task_id, updates)?;
+        self.belongs(&update.task_id, &update.context_id, updates)?;
         update.artifact.map_or(Ok(()), |artifact| self.put(artifact, update.append, updates))
     }
 
     /// Learns the task's id, or checks that the event is of this task.
-    fn belongs(&mut self, id: &str, updates: &dyn UpdateSink) -> Result<(), AgentError> {
+    fn belongs(&mut self, id: &str, context: &str, updates: &dyn UpdateSink) -> Result<(), AgentError> {
+        self.is_ours(context)?;
         match &self.id {
             Some(known) if known == id => Ok(()),
             Some(known) => Err(broken(format!("an event of task \"{id}\" in the stream of task \"{known}\""))),
             None if id.is_empty() => Err(broken("a task without an id")),
             None => {
+                named(id)?;
                 self.id = Some(id.to_owned());
                 updates.update(AgentUpdate::Task(id.to_owned()));
                 Ok(())
@@ -112,7 +123,19 @@ impl TaskView {
         }
     }
 
+    /// Checks that something is not of another operation. An agent may well have contexts of its own, but one of ours that
+    /// is not this one's is a result in the wrong place.
+    fn is_ours(&self, context: &str) -> Result<(), AgentError> {
+        let is_operation = || context.split_once('/').is_some_and(|(run, _)| run.parse::<RunId>().is_ok());
+        if context == self.operation || !is_operation() {
+            return Ok(());
+        }
+        Err(broken(format!("an answer to \"{context}\" in the place of one to \"{}\"", self.operation)))
+    }
+
     fn put(&mut self, artifact: v1::Artifact, append: bool, updates: &dyn UpdateSink) -> Result<(), AgentError> {
+        named(&artifact.artifact_id)?;
+        named(&artifact.name)?;
         let at = self.artifacts.iter().position(|group| group.id == artifact.artifact_id);
         let group = match at {
             Some(at) => &mut self.artifacts[at],
@@ -136,6 +159,9 @@ impl TaskView {
         updates.update(AgentUpdate::Artifact { name: name.clone(), bytes: group.pieces.bytes() as u64 });
         if self.artifacts.iter().map(|group| group.pieces.bytes()).sum::<usize>() > MAX_TASK_BYTES {
             return Err(broken(format!("more than {MAX_TASK_BYTES} bytes in all artifacts together")));
+        }
+        if self.artifacts.iter().map(|group| group.pieces.overhead()).sum::<usize>() > MAX_VALUE_BYTES {
+            return Err(broken("too many parts in all artifacts together"));
         }
         Ok(())
     }

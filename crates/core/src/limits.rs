@@ -32,6 +32,9 @@ pub const INLINE_BYTES: usize = 8 * 1024;
 /// Most artifacts that one attempt may return.
 pub const MAX_ARTIFACTS: usize = 1_000;
 
+/// Most events of one attempt that an agent may send: at ten a second more than a day.
+pub const MAX_TASK_EVENTS: u32 = 1_000_000;
+
 /// Longest timeout of an attempt, a run or a wait.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 

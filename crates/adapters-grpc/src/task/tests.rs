@@ -193,6 +193,55 @@ fn events_of_another_task_break_the_protocol() {
 }
 
 #[test]
+fn what_another_operation_was_answered_is_not_taken() {
+    let operation = |step: &str| format!("01890000-0000-7000-8000-000000000000/0/{step}");
+    let of_context = |context_id: String| {
+        let task = Task {
+            id: "t".to_owned(),
+            context_id,
+            status: Some(status(TaskState::Completed.into(), "done")),
+            ..Default::default()
+        };
+        let mut view = TaskView::new(operation("a"), None);
+        view.event(of(Payload::Task(task)), &News::default()).map(|ending| ending.is_some())
+    };
+    assert_eq!(of_context(operation("b")).unwrap_err().kind, AgentErrorKind::InvalidAnswer);
+    // Agents may well have contexts of their own.
+    for context in [operation("a"), String::new(), "thread-7".to_owned(), "a/b".to_owned()] {
+        assert_eq!(of_context(context.clone()), Ok(true), "{context}");
+    }
+}
+
+#[test]
+fn events_and_names_are_bounded() {
+    let mut view = TaskView { events: MAX_TASK_EVENTS - 1, ..TaskView::default() };
+    let news = || of(state("t", TaskState::Working, "still at it"));
+    assert_eq!(view.event(news(), &News::default()), Ok(None));
+    assert!(view.event(news(), &News::default()).unwrap_err().message.contains("more than 1000000 events"));
+
+    let long = "x".repeat(5_000);
+    for event in [
+        task(&long, TaskState::Working, vec![]),
+        chunk("t", artifact(&long, vec![]), false),
+        chunk("t", v1::Artifact { name: long.clone(), ..artifact("a", vec![]) }, false),
+        chunk("t", artifact("a", vec![v1::Part { filename: long.clone(), ..text("x") }]), false),
+        chunk("t", artifact("a", vec![v1::Part { media_type: long.clone(), ..text("x") }]), false),
+    ] {
+        let (end, _) = run(vec![event]);
+        assert!(end.unwrap_err().message.contains("an id or a name of 5000 bytes"));
+    }
+    // Nothing in them, but a lot of them.
+    let empty = |n: usize| v1::Part {
+        content: Some(Content::Url(String::new())),
+        filename: format!("{n:0>2000}"),
+        ..Default::default()
+    };
+    let many = |id: usize| chunk("t", artifact(&id.to_string(), (0..5_000).map(empty).collect()), false);
+    let (end, _) = run(vec![many(1), many(2)]);
+    assert!(end.unwrap_err().message.contains("too many parts"));
+}
+
+#[test]
 fn progress_is_a_share() {
     let update = |metadata: &str| {
         let object = serde_json::from_str(metadata).unwrap();

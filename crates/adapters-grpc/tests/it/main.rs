@@ -9,6 +9,7 @@ mod auth;
 mod conformance;
 mod discovery;
 mod events;
+mod misbehaving;
 mod orchestrator;
 mod scripted;
 mod sdk;
