@@ -146,7 +146,8 @@ impl<'a> Session<'a> {
                     // What came over this connection was of no use, or nothing came: the next call has another one.
                     self.peer.disconnect();
                 }
-                Err(fault.error)
+                // A later request may be one that the agent never got; what counts is the message.
+                Err(AgentError { unsent: !self.sent, ..fault.error })
             }
         }
     }

@@ -166,6 +166,8 @@ impl World {
             strategy,
             origin: Origin::default(),
             key_from: None,
+            start_at: None,
+            fork: None,
         };
         self.engine.start_run_as(run, start).await.map_err(|e| e.to_string())?;
         // A watcher that lags is only told later; what counts is the end of the stream.

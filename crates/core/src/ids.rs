@@ -281,11 +281,37 @@ impl Default for Namespace {
 #[serde(transparent)]
 pub struct StepPath(Arc<str>);
 
+impl AgentId {
+    /// The engine itself: whom a step asks that asks no agent. No agent may be registered under this name.
+    ///
+    /// # Panics
+    /// Never: it is a valid name.
+    #[must_use]
+    pub fn engine() -> Self {
+        "tutti".parse().expect("a valid name")
+    }
+}
+
 impl StepPath {
+    /// What the path of a step that undoes another ends with; no id of a step has such a character.
+    const UNDO: &str = "~undo";
+
     /// The path as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The path of what undoes a step.
+    #[must_use]
+    pub fn undo_of(step: &StepId) -> Self {
+        Self(format!("{step}{}", Self::UNDO).into())
+    }
+
+    /// The step that is undone here; `None` for a step of the workflow's own.
+    #[must_use]
+    pub fn undone(&self) -> Option<&str> {
+        self.0.strip_suffix(Self::UNDO)
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod kept;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use self::kept::{check_glance, check_kept};
@@ -12,7 +12,6 @@ use crate::plan::{Plan, StepIndex};
 use crate::ports::store::StoredEvent;
 use crate::run::{Event, Phase, Recorded, RunState, evolve, fold};
 use crate::schedule::Width;
-use crate::workflow::OnError;
 
 /// A promise that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,17 +45,15 @@ pub struct HistoryCheck {
     state: Option<RunState>,
     /// The event before, if it ended the run: its number, and whether a reopening may follow.
     over: Option<(u64, bool)>,
-    /// Steps that ended in this generation; true for those that are complete.
-    ended: HashMap<StepPath, bool>,
-    /// The last attempt of each step in this generation, and whether it is open.
-    attempts: HashMap<StepPath, (u32, bool)>,
+    /// Steps that ended in this generation.
+    ended: HashSet<StepPath>,
 }
 
 impl HistoryCheck {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Self {
-        Self { plan, state: None, over: None, ended: HashMap::new(), attempts: HashMap::new() }
+        Self { plan, state: None, over: None, ended: HashSet::new() }
     }
 
     /// The state after the events so far; `None` before the first.
@@ -73,7 +70,6 @@ impl HistoryCheck {
         self.history_is_contiguous(recorded)?;
         self.ended_runs_never_change(recorded)?;
         self.results_are_recorded_once(recorded)?;
-        self.attempts_are_numbered_and_bounded(recorded)?;
         let Some(state) = &mut self.state else {
             self.state = fold(&self.plan, std::slice::from_ref(recorded));
             return ensure(self.state.is_some(), "history_is_contiguous", || {
@@ -82,7 +78,14 @@ impl HistoryCheck {
         };
         steps_start_after_their_dependencies(state, recorded)?;
         waits_are_kept(state, recorded)?;
+        attempts_are_numbered_and_bounded(state, recorded)?;
+        steps_are_undone_newest_first(state, recorded)?;
         evolve(state, recorded, &mut Vec::new());
+        if matches!(recorded.event, Event::RunReopened(_) | Event::RunRewound(_) | Event::RunForked(_)) {
+            // What is complete stays; everything else may end anew.
+            let complete = |index: &StepIndex| matches!(state.step(*index).phase, Phase::Completed(_));
+            self.ended = self.plan.indexes().filter(complete).map(|index| self.plan.path(index)).collect();
+        }
         width_is_respected(state, recorded)?;
         steps_that_run_alone_do(state, recorded)?;
         counts_agree(state)
@@ -109,7 +112,11 @@ impl HistoryCheck {
     /// A completed, cancelled or terminated run has no later event; a failed one none but its reopening.
     fn ended_runs_never_change(&mut self, next: &Recorded) -> Result<(), Violation> {
         if let Some((seq, failed)) = self.over {
-            let reopens = failed && matches!(next.event, Event::RunReopened(_));
+            let reopens = match &next.event {
+                Event::RunReopened(_) => failed,
+                Event::UndoStarted(undo) => failed && undo.order.is_some(),
+                _ => false,
+            };
             ensure(reopens, "ended_runs_never_change", || format!("events follow number {seq}"))?;
         }
         self.over = next.event.ends_run().then_some((next.seq, matches!(next.event, Event::RunFailed(_))));
@@ -118,40 +125,14 @@ impl HistoryCheck {
 
     /// Each step has at most one result, and none after it failed for good, unless the run was reopened in between.
     fn results_are_recorded_once(&mut self, next: &Recorded) -> Result<(), Violation> {
-        let (step, completes) = match &next.event {
-            Event::StepCompleted(completed) => (&completed.step, true),
-            Event::StepFailed(failed) => (&failed.step, false),
-            Event::RunReopened(_) => {
-                // What failed begins anew; what is complete stays.
-                self.ended.retain(|_, completed| *completed);
-                return Ok(());
-            }
+        let step = match &next.event {
+            Event::StepCompleted(completed) => &completed.step,
+            Event::StepFailed(failed) => &failed.step,
             _ => return Ok(()),
         };
-        let again = self.ended.insert(step.clone(), completes).is_some();
-        ensure(!again, "results_are_recorded_once", || format!("step {step} at event {}", next.seq))
-    }
-
-    /// Attempts of a step are numbered 1, 2, 3, one under way at a time, and no more than its policy allows.
-    fn attempts_are_numbered_and_bounded(&mut self, next: &Recorded) -> Result<(), Violation> {
-        const NAME: &str = "attempts_are_numbered_and_bounded";
-        let (step, attempt, starts) = match &next.event {
-            Event::AttemptStarted(started) => (&started.step, started.attempt, true),
-            Event::AttemptFailed(failed) => (&failed.step, failed.attempt, false),
-            Event::StepCompleted(completed) => (&completed.step, completed.attempt, false),
-            Event::RunReopened(_) => {
-                self.attempts.clear();
-                return Ok(());
-            }
-            _ => return Ok(()),
-        };
-        let (number, open) = self.attempts.get(step).copied().unwrap_or((0, false));
-        let fits = if starts || !open { attempt == number + 1 && !open } else { attempt == number };
-        ensure(fits, NAME, || format!("attempt {attempt} of {step} after {number} at event {}", next.seq))?;
-        let allowed = self.plan.find(step).map_or(u32::MAX, |index| self.plan.step(index).retry.max_attempts);
-        ensure(attempt <= allowed, NAME, || format!("attempt {attempt} of {step}, {allowed} are allowed"))?;
-        self.attempts.insert(step.clone(), (attempt, starts));
-        Ok(())
+        ensure(self.ended.insert(step.clone()), "results_are_recorded_once", || {
+            format!("step {step} at event {}", next.seq)
+        })
     }
 }
 
@@ -164,7 +145,52 @@ pub fn epochs_never_fall(events: &[StoredEvent]) -> Result<(), Violation> {
     ensure(fall.is_none(), "epochs_never_fall", || format!("after event {}", fall.map_or(0, |pair| pair[0].event.seq)))
 }
 
-/// A step starts only after all its dependencies are complete.
+/// Attempts of a step are numbered 1, 2, 3, one under way at a time, and no more of them count than its policy allows.
+///
+/// # Errors
+/// [`Violation`].
+pub fn attempts_are_numbered_and_bounded(state: &RunState, next: &Recorded) -> Result<(), Violation> {
+    const NAME: &str = "attempts_are_numbered_and_bounded";
+    let (step, attempt, starts) = match &next.event {
+        Event::AttemptStarted(started) => (&started.step, started.attempt, true),
+        Event::AttemptFailed(failed) => (&failed.step, failed.attempt, false),
+        Event::StepCompleted(completed) => (&completed.step, completed.attempt, false),
+        _ => return Ok(()),
+    };
+    let Some(index) = state.plan().find(step) else { return Ok(()) };
+    let known = state.step(index);
+    let open = matches!(known.phase, Phase::Open(_) | Phase::Held(_));
+    let fits = if starts || !open { attempt == known.attempts + 1 && !open } else { attempt == known.attempts };
+    let number = known.attempts;
+    ensure(fits, NAME, || format!("attempt {attempt} of {step} after {number} at event {}", next.seq))?;
+    let (counted, allowed) = (attempt - known.uncounted.min(attempt), state.plan().step(index).retry.max_attempts);
+    ensure(counted <= allowed, NAME, || format!("attempt {counted} of {step}, {allowed} are allowed"))
+}
+
+/// Nothing goes forward while a run is undone, and nothing is undone before what was done after it.
+///
+/// # Errors
+/// [`Violation`].
+pub fn steps_are_undone_newest_first(state: &RunState, next: &Recorded) -> Result<(), Violation> {
+    const NAME: &str = "steps_are_undone_newest_first";
+    let Event::AttemptStarted(started) = &next.event else { return Ok(()) };
+    let Some(index) = state.plan().find(&started.step) else { return Ok(()) };
+    let undone = state.plan().undone_by(index);
+    ensure(undone.is_some() == state.undoing().is_some(), NAME, || {
+        format!("{} starts at event {}, and the run is undone: {}", started.step, next.seq, state.undoing().is_some())
+    })?;
+    let Some(undone) = undone else { return Ok(()) };
+    let seq = state.step(undone).completed_seq;
+    let is_left = |(later, step): &(StepIndex, &crate::run::StepState)| {
+        let undo = state.plan().undo_of(*later).map(|undo| &state.step(undo).phase);
+        let is_done = matches!(undo, None | Some(Phase::Completed(_) | Phase::Skipped));
+        matches!(step.phase, Phase::Completed(_)) && step.completed_seq > seq && !is_done
+    };
+    let left = (0..).zip(state.steps()).find(is_left);
+    ensure(left.is_none(), NAME, || format!("{} starts at event {} before {left:?}", started.step, next.seq))
+}
+
+/// A step starts only after all its dependencies are complete; what undoes a step, only if that is.
 ///
 /// # Errors
 /// [`Violation`].
@@ -172,7 +198,10 @@ pub fn steps_start_after_their_dependencies(state: &RunState, next: &Recorded) -
     let Event::AttemptStarted(started) = &next.event else { return Ok(()) };
     let Some(index) = state.plan().find(&started.step) else { return Ok(()) };
     let complete = |on: &StepIndex| matches!(state.step(*on).phase, Phase::Completed(_));
-    let missing = state.plan().topology().dependencies(index).iter().find(|on| !complete(on));
+    let undone = state.plan().undone_by(index);
+    let on = undone.as_slice();
+    let on = if undone.is_some() { on } else { state.plan().topology().dependencies(index) };
+    let missing = on.iter().find(|on| !complete(on));
     ensure(missing.is_none(), "steps_start_after_their_dependencies", || {
         format!("{} starts at event {} before step number {missing:?} is complete", started.step, next.seq)
     })
@@ -221,9 +250,11 @@ pub fn steps_that_run_alone_do(state: &RunState, last: &Recorded) -> Result<(), 
 /// [`Violation`].
 pub fn counts_agree(state: &RunState) -> Result<(), Violation> {
     let count = |wanted: fn(&Phase) -> bool| state.steps().iter().filter(|step| wanted(&step.phase)).count();
-    let (open, ready) = (count(|p| matches!(p, Phase::Open(_))), count(|p| matches!(p, Phase::Ready(_))));
+    let of_all =
+        |wanted: fn(&Phase) -> bool| state.plan().indexes().filter(|index| wanted(&state.step(*index).phase)).count();
+    let (open, ready) = (of_all(|p| matches!(p, Phase::Open(_))), of_all(|p| matches!(p, Phase::Ready(_))));
     let listed = state.frontier().ready() + state.frontier().delayed();
-    let left = open + ready + count(|p| matches!(p, Phase::Blocked(_)));
+    let left = count(|p| matches!(p, Phase::Open(_) | Phase::Ready(_) | Phase::Blocked(_) | Phase::Held(_)));
     let agree = open == state.open_attempts().count()
         && ready + state.answered() as usize == listed
         && left == state.remaining() as usize
@@ -240,6 +271,6 @@ pub fn counts_agree(state: &RunState) -> Result<(), Violation> {
 /// # Errors
 /// [`Violation`].
 pub fn run_ends_when_nothing_is_left(state: &RunState) -> Result<(), Violation> {
-    let over = state.remaining() == 0 || (state.failed() > 0 && state.policy().on_error == OnError::Fail);
+    let over = state.undoing().is_none() && (state.remaining() == 0 || state.ends_by().is_some());
     ensure(!over || !state.status().is_open(), "run_ends_when_nothing_is_left", || format!("it is {}", state.status()))
 }

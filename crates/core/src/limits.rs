@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Most checkpoints by name that a run may have; each is an event, and a line in its state.
+pub const MAX_CHECKPOINTS: usize = 10_000;
+
 /// Slots that runs hash to. Fixed for ever: stored rows carry the slot.
 pub const SLOTS: u16 = 1024;
 
@@ -163,6 +166,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const DEFAULT_RUN_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Default number of attempts of a step.
 pub const DEFAULT_ATTEMPTS: u32 = 3;
+/// Default number of times that a step which failed for good is begun anew under `on_error: retry`.
+pub const DEFAULT_RECOVERIES: u32 = 3;
 /// Default wait before the second attempt.
 pub const DEFAULT_BACKOFF: Duration = Duration::from_secs(1);
 /// Default factor by which the wait grows with each attempt.

@@ -5,6 +5,7 @@ mod fleet;
 mod format;
 mod inbox;
 mod slots;
+mod starting;
 mod waking;
 
 use std::collections::HashSet;
@@ -12,12 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tutti_core::ids::{Namespace, RequestId, RunId, ServerId};
+use tutti_core::ids::{Namespace, RequestId, RunId, ServerId, StepPath};
 use tutti_core::limits::LOADS;
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::AgentTransport;
 use tutti_core::ports::clock::Clock;
-use tutti_core::ports::filter::{Condition, RunFilter, Term};
 use tutti_core::ports::inbound::health::Lease;
 use tutti_core::ports::inbox::Inbox;
 use tutti_core::ports::observer::Observer;
@@ -25,10 +25,10 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::{Creation, RunStore, StoreError};
-use tutti_core::run::{Origin, QUEUE_FORMAT, Rejection, RunStatus, format_of_run};
-use tutti_core::schedule::{Policy, StrategyDecision, turn};
+use tutti_core::run::{Origin, RECOVERY_FORMAT, Rejection, format_of_run};
+use tutti_core::schedule::{Policy, StrategyDecision};
 use tutti_core::time::Timestamp;
-use tutti_core::value::{Digest, Json, Payload};
+use tutti_core::value::{Digest, Json};
 
 use crate::committer;
 use crate::dispatcher::{AttemptContext, AttemptFigures, Registry, Tally};
@@ -82,9 +82,6 @@ impl Default for EngineOptions {
 /// Runs that may be taken over at once: as many as are loaded, and some more, so that hardly two wait for each other.
 const ADOPTING: usize = 4 * LOADS;
 
-/// When a caller may ask again who found the queue full.
-const FULL: Duration = Duration::from_secs(5);
-
 /// Drives runs. Cloning shares the engine.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -124,6 +121,23 @@ pub struct StartRun {
     pub origin: Origin,
     /// The run that its key is taken from, if the key names one.
     pub key_from: Option<RunId>,
+    /// Not before this moment.
+    pub start_at: Option<Timestamp>,
+    /// Where it begins, if it begins where another run stood.
+    pub fork: Option<Fork>,
+}
+
+/// Where a run begins that begins where another one stood.
+#[derive(Debug, Clone)]
+pub struct Fork {
+    /// The other run.
+    pub from: RunId,
+    /// The number of the event after which this one leaves its history.
+    pub seq: u64,
+    /// The steps that were complete there, in the order in which they were completed, and their outputs.
+    pub completed: Vec<(StepPath, Json)>,
+    /// Paths in the data that were changed.
+    pub changed: Vec<String>,
 }
 
 /// A run that was started.
@@ -316,12 +330,14 @@ impl Engine {
         if !self.0.slots.has(run) {
             return Err(EngineError::NoSlots);
         }
-        self.may_write(format_of_run(start.plan.workflow(), &start.origin))?;
+        let needed = format_of_run(start.plan.workflow(), &start.origin);
+        self.may_write(if start.fork.is_some() { needed.max(RECOVERY_FORMAT) } else { needed })?;
         let turn = self.turn(&start).await?;
-        let data = Payload::of(&start.data);
-        if let Payload::Stored(_) = data {
-            self.0.ports.payloads.put(run, start.data.bytes().clone()).await?;
-        }
+        let data = self.store_value(run, &start.data).await?;
+        let forked = match start.fork {
+            Some(fork) => Some(Box::new(self.forked(run, fork).await?)),
+            None => None,
+        };
         let create = CreateRun {
             run,
             namespace: start.namespace,
@@ -333,6 +349,7 @@ impl Engine {
             origin: start.origin,
             key_from: start.key_from,
             turn,
+            forked,
         };
         let (reply, answer) = oneshot::channel();
         let reply = Box::new(move |outcome| drop(reply.send(outcome)));
@@ -374,30 +391,6 @@ impl Engine {
                 let _ = answer.await;
             }
         }
-    }
-
-    /// The place in the queue of a run to be started, if it must wait.
-    async fn turn(&self, start: &StartRun) -> Result<Option<Timestamp>, EngineError> {
-        let room = &self.0.room;
-        // Servers of before there was a queue drive everything at once.
-        let may_queue = room.must_queue() && self.may_write(QUEUE_FORMAT).is_ok();
-        let Some(residency) = room.residency().filter(|_| may_queue) else { return Ok(None) };
-        let namespace = &start.namespace;
-        let queued = match room.one_more(namespace) {
-            Some(queued) => queued,
-            None => {
-                let pending = Term { not: false, is: Condition::State(vec![RunStatus::Pending]) };
-                let counts = self.0.ports.query.count(namespace, &RunFilter { terms: vec![pending] }).await?;
-                let queued = counts.values().sum::<u64>() + 1;
-                room.counted(namespace, queued);
-                queued
-            }
-        };
-        if queued > residency.max_queued {
-            let namespace = namespace.clone();
-            return Err(EngineError::QueueFull { namespace, queued: queued - 1, retry_after: FULL });
-        }
-        Ok(Some(turn(start.origin.priority, self.0.ports.clock.now())))
     }
 
     /// Runs that are driven here.

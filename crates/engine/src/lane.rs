@@ -22,6 +22,7 @@ use tutti_core::workflow::Priority;
 use crate::dispatcher::{AttemptContext, AttemptSpec, Tally, cancel, run_attempt};
 use crate::driver::{Asker, AttemptEnd, Decided, DecidedRun, Driver, Effect, Message};
 use crate::hub::{Hub, Update};
+use crate::loader::set_aside;
 use crate::room::Room;
 
 /// Messages handled before what they lead to is decided: bounds how long a decision waits under load.
@@ -110,6 +111,15 @@ impl Lane {
                     self.hub.publish(run, Update::Released);
                 }
                 self.hub.close(run);
+            }
+            Effect::Quarantine(run, reason) => {
+                let (store, now, id) = (self.store.clone(), self.clock.now(), self.clock.random());
+                tokio::spawn(async move {
+                    // Whoever takes it over next meets the same panic, and is asked the same.
+                    if let Err(error) = set_aside(&*store, run, reason, now, id).await {
+                        tracing::error!(%run, %error, "a run whose handling panicked was not set aside");
+                    }
+                });
             }
             Effect::SaveSnapshot(run, snapshot) => {
                 let store = self.store.clone();

@@ -19,7 +19,7 @@ pub use dispatcher::{
     AgentRecord, AgentState, AgentStats, AttemptFigures, BreakerPolicy, CallMode, DispatchPolicy, Registry,
 };
 pub use driver::Progress;
-pub use engine::{Engine, EngineError, EngineOptions, FleetMembership, FleetOptions, Ports, StartRun, Started};
+pub use engine::{Engine, EngineError, EngineOptions, FleetMembership, FleetOptions, Fork, Ports, StartRun, Started};
 pub use hub::{Changed, Lagged, Update, Watch};
 pub use loader::{Loaded, TakeOver, load, load_plan};
 pub use rest::{command_at_rest, command_by_inbox};

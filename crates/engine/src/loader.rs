@@ -1,6 +1,9 @@
 //! Takes over a run: claims it and folds its history.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+
+use futures::FutureExt as _;
 
 use tutti_core::ids::RunId;
 use tutti_core::limits::{EVENTS_PAGE, MAX_CLAIMS};
@@ -66,7 +69,10 @@ pub async fn load(
             return Err(EngineError::Quarantined(run));
         }
     }
-    match fold_claimed(store, query, run, &claim).await {
+    // Only to read a run may panic, and must not take down whoever loads it among others.
+    let folded = AssertUnwindSafe(fold_claimed(store, query, run, &claim)).catch_unwind().await;
+    let panicked = |_| Err(EngineError::Damaged { run, reason: "to read its history panicked".into() });
+    match folded.unwrap_or_else(panicked) {
         Ok(state) => Ok(Loaded { state, epoch: claim.epoch }),
         // What was changed behind the product's back is set aside, so that nothing is built on it.
         Err(error @ (EngineError::Damaged { .. } | EngineError::Definition { .. })) => {
@@ -136,6 +142,23 @@ async fn load_state(
         }
     }
     state.ok_or_else(|| EngineError::Damaged { run, reason: "it has no beginning".into() })
+}
+
+/// Sets aside a run that nobody drives, without reading its history.
+///
+/// # Errors
+/// [`EngineError`].
+pub(crate) async fn set_aside(
+    store: &dyn RunStore,
+    run: RunId,
+    reason: String,
+    now: Timestamp,
+    commit_id: u128,
+) -> Result<(), EngineError> {
+    match store.claim(run, Claimer { reads: FORMAT, again: false }).await? {
+        ClaimOutcome::Claimed(claim) => quarantine(store, run, &claim, reason, now, commit_id).await,
+        ClaimOutcome::TooNew(_) | ClaimOutcome::NotFound => Ok(()),
+    }
 }
 
 /// Sets a run aside without reading its history.

@@ -93,13 +93,13 @@ pub async fn command_by_inbox(
     }
 }
 
-/// Puts the answer of a signal into the payload store if it is too large for the history.
+/// Puts the answer of a signal, or the output that a person gives, into the payload store if it is too large for the history.
 pub(crate) async fn store_answer(
     payloads: &dyn PayloadStore,
     run: RunId,
     command: &mut Command,
 ) -> Result<(), StoreError> {
-    if let Command::Signal { answer, .. } = command
+    if let Command::Signal { answer, .. } | Command::Decide { output: Some(answer), .. } = command
         && let Payload::Inline(value) = &*answer
     {
         let payload = Payload::of(value);

@@ -1,7 +1,7 @@
 //! The plan as data. Its field names are stable; spans are numbers of seconds.
 
 use serde::Serialize;
-use tutti_core::ids::{AgentId, Capability, StepId, WorkflowId};
+use tutti_core::ids::{AgentId, StepId, WorkflowId};
 use tutti_core::plan::{Plan, StepIndex};
 use tutti_core::schedule::StrategyDecision;
 use tutti_core::value::Digest;
@@ -77,7 +77,7 @@ pub struct TaskPlan {
     /// The step.
     pub id: StepId,
     /// What its agent must be able to do.
-    pub capability: Capability,
+    pub capability: String,
     /// The agent that it is pinned to.
     pub agent: Option<AgentId>,
     /// Its stage label.
@@ -213,7 +213,7 @@ fn tasks(plan: &Plan, analysis: &Analysis) -> Vec<TaskPlan> {
         let at = index as usize;
         TaskPlan {
             id: step.id.clone(),
-            capability: step.capability.clone(),
+            capability: step.does().to_owned(),
             agent: step.agent.clone(),
             stage: step.stage.clone(),
             level: plan.topology().level(index),

@@ -268,8 +268,8 @@ fn check_offers(begin: &Begin, registry: &Registry, agents: &AgentsFile) -> Resu
     let able = |step: &Step| {
         list.iter().any(|AgentState { record, .. }| {
             step.agent.as_ref().is_none_or(|pinned| *pinned == record.id)
-                && record.capabilities.contains(&step.capability)
-        })
+                && step.capability.as_ref().is_none_or(|capability| record.capabilities.contains(capability))
+        }) || step.capability.is_none()
     };
     let ahead: Vec<&Step> = match begin {
         Begin::Start(start) => start.plan.workflow().steps.iter().collect(),
@@ -279,8 +279,8 @@ fn check_offers(begin: &Begin, registry: &Registry, agents: &AgentsFile) -> Resu
         .into_iter()
         .filter(|step| !able(step))
         .map(|step| match &step.agent {
-            Some(agent) => format!("  step {}: agent \"{agent}\" with \"{}\"", step.id, step.capability),
-            None => format!("  step {}: an agent with \"{}\"", step.id, step.capability),
+            Some(agent) => format!("  step {}: agent \"{agent}\" with \"{}\"", step.id, step.does()),
+            None => format!("  step {}: an agent with \"{}\"", step.id, step.does()),
         })
         .collect();
     if unable.is_empty() {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tutti_core::ids::{RunId, StepPath};
-use tutti_core::report::rfc3339;
+use tutti_core::report::{recovery_news, rfc3339};
 use tutti_core::run::{Event, Order, Recorded, RunCancelled, RunPaused, RunReopened, RunResumed, RunTerminated};
 use tutti_core::value::Payload;
 
@@ -41,7 +41,7 @@ pub fn describe(event: &Event) -> (Option<&StepPath>, String) {
             (None, format!("workflow={} version={} request={}", created.workflow, created.version, created.request))
         }
         Event::RunResumed(RunResumed { order })
-        | Event::RunPaused(RunPaused { order })
+        | Event::RunPaused(RunPaused { order, .. })
         | Event::RunCancelled(RunCancelled { order })
         | Event::RunTerminated(RunTerminated { order })
         | Event::RunReopened(RunReopened { order, .. }) => (None, ordered(order)),
@@ -74,6 +74,7 @@ pub fn describe(event: &Event) -> (Option<&StepPath>, String) {
             (Some(&completed.step), format!("try={} output={}", completed.attempt, value(&completed.output)))
         }
         Event::StepFailed(failed) => (Some(&failed.step), failed.error.to_string()),
+        event => recovery_news(event).unwrap_or_default(),
     }
 }
 

@@ -225,7 +225,7 @@ fn step_out(step: &StepView<'_>) -> v1::Step {
     v1::Step {
         id: step.id().to_string(),
         state: step_state(step.status).into(),
-        capability: step.step.capability.to_string(),
+        capability: step.step.does().to_owned(),
         agent: step.agent().map(ToString::to_string).unwrap_or_default(),
         attempts: u32::try_from(step.attempts.len()).unwrap_or(u32::MAX),
         started_at: step.started_at.map(moment),

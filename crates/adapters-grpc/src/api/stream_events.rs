@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tutti_core::ids::{AgentId, Capability, StepId, StepPath};
+use tutti_core::ids::{AgentId, StepId, StepPath};
 use tutti_core::plan::{Plan, StepIndex};
-use tutti_core::report::{Outcome, RunView};
+use tutti_core::report::{Outcome, RunView, recovery_news};
 use tutti_core::run::{
     ArtifactRecorded, AttemptFailed, AttemptStarted, Event, Failure, Recorded, RunState, RunStatus, StepStatus,
 };
@@ -19,7 +19,7 @@ pub(super) enum StreamEvent {
     /// The run was planned and begins.
     Planning { strategy: StrategyDecision, levels: u32 },
     /// An agent is asked.
-    TaskStart { step: StepPath, attempt: u32, agent: AgentId, capability: Capability },
+    TaskStart { step: StepPath, attempt: u32, agent: AgentId, capability: String },
     /// Something went on; within a step, or in the run.
     Progress { step: Option<StepPath>, kind: ProgressKind, message: String },
     /// An artifact came with a result.
@@ -147,6 +147,10 @@ impl StreamEvents {
             | Event::ArtifactRecorded(_)
             | Event::StepCompleted(_)
             | Event::StepFailed(_) => (None, Kind::Working, String::new()),
+            event => {
+                let (step, what) = recovery_news(event).unwrap_or_default();
+                (step, Kind::Working, what)
+            }
         };
         StreamEvent::Progress { step: step.cloned(), kind, message }
     }
@@ -154,7 +158,7 @@ impl StreamEvents {
     fn started(&self, started: &AttemptStarted) -> Vec<StreamEvent> {
         let AttemptStarted { step, attempt, agent } = started.clone();
         let Some(index) = self.view.plan().find(&step) else { return Vec::new() };
-        let capability = self.view.plan().step(index).capability.clone();
+        let capability = self.view.plan().step(index).does().to_owned();
         vec![StreamEvent::TaskStart { step, attempt, agent, capability }]
     }
 

@@ -9,7 +9,7 @@ use tutti_a2a::v1::stream_response::Payload;
 use tutti_a2a::v1::{self, StreamResponse, TaskState, TaskStatusUpdateEvent};
 use tutti_core::ids::Namespace;
 use tutti_core::ports::inbound::views::{EventPage, EventsRequest};
-use tutti_core::report::RunView;
+use tutti_core::report::{RunView, recovery_news};
 use tutti_core::run::{Event, Recorded, RunStatus, decode};
 
 use super::OrchestratorAgent;
@@ -177,7 +177,10 @@ fn news(event: &Event) -> Option<String> {
         Event::RunPaused(_) => "the run is held".to_owned(),
         Event::RunAdmitted(_) => "the run has left the queue".to_owned(),
         Event::RunResumed(_) => "the run goes on".to_owned(),
-        _ => return None,
+        event => {
+            let (step, what) = recovery_news(event)?;
+            step.map_or_else(|| what.clone(), |step| format!("step {step}: {what}"))
+        }
     })
 }
 

@@ -12,9 +12,12 @@ pub use data::{InputMissing, StepInput, assemble_input, missing_output, run_data
 
 use crate::ids::{StepId, StepPath};
 use crate::value::Digest;
-use crate::workflow::{Problem, Step, Workflow, graph, validate};
+use crate::workflow::{Problem, Step, Workflow, graph, validate, with_undos};
 
 /// A checked workflow, ready to run. Immutable; runs share it.
+///
+/// Behind the workflow's own steps stand those that undo them ([`Compensation`](crate::workflow::Compensation)): they are
+/// steps like any other, except that nothing but the undoing of a run releases them.
 #[derive(Debug)]
 pub struct Plan {
     workflow: Workflow,
@@ -23,6 +26,16 @@ pub struct Plan {
     by_id: HashMap<StepId, StepIndex>,
     topology: Topology,
     flow: DataFlow,
+    undos: Undos,
+}
+
+/// The steps that undo others.
+#[derive(Debug, Default)]
+struct Undos {
+    steps: Vec<Step>,
+    /// The step that each of them undoes.
+    undone: Vec<StepIndex>,
+    by_undone: HashMap<StepIndex, StepIndex>,
 }
 
 impl Plan {
@@ -38,9 +51,16 @@ impl Plan {
         let by_id: HashMap<StepId, StepIndex> =
             workflow.steps.iter().zip(0..).map(|(step, index)| (step.id.clone(), index)).collect();
         let topology = graph(&workflow)?;
-        let flow = DataFlow::new(&workflow, &topology)?;
+        let (flow, undos) = match with_undos(&workflow, &topology) {
+            None => (DataFlow::new(&workflow, &topology)?, Undos::default()),
+            Some((mut extended, topology, undone)) => {
+                let flow = DataFlow::new(&extended, &topology)?;
+                let by_undone = undone.iter().copied().zip(workflow.steps.len() as StepIndex..).collect();
+                (flow, Undos { steps: extended.steps.split_off(workflow.steps.len()), undone, by_undone })
+            }
+        };
         let (definition, canonical) = workflow.to_canonical();
-        Ok(Arc::new(Self { workflow, definition, canonical, by_id, topology, flow }))
+        Ok(Arc::new(Self { workflow, definition, canonical, by_id, topology, flow, undos }))
     }
 
     /// The workflow.
@@ -73,7 +93,7 @@ impl Plan {
         &self.flow
     }
 
-    /// Number of steps.
+    /// Number of steps, without those that undo others.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.workflow.steps.len()
@@ -85,21 +105,43 @@ impl Plan {
         self.workflow.steps.is_empty()
     }
 
+    /// Every index of a step, those that undo others last.
+    pub fn indexes(&self) -> impl Iterator<Item = StepIndex> + use<> {
+        0..(self.len() + self.undos.steps.len()) as StepIndex
+    }
+
     /// A step by index.
     #[must_use]
     pub fn step(&self, index: StepIndex) -> &Step {
-        &self.workflow.steps[index as usize]
+        let own = &self.workflow.steps;
+        own.get(index as usize).unwrap_or_else(|| &self.undos.steps[index as usize - own.len()])
+    }
+
+    /// The step that undoes another, if it can be undone.
+    #[must_use]
+    pub fn undo_of(&self, step: StepIndex) -> Option<StepIndex> {
+        self.undos.by_undone.get(&step).copied()
+    }
+
+    /// The step that a step undoes; `None` for one of the workflow's own.
+    #[must_use]
+    pub fn undone_by(&self, undo: StepIndex) -> Option<StepIndex> {
+        (undo as usize).checked_sub(self.len()).and_then(|at| self.undos.undone.get(at)).copied()
     }
 
     /// A step's path in a run.
     #[must_use]
     pub fn path(&self, index: StepIndex) -> StepPath {
-        StepPath::from(&self.step(index).id)
+        let id = &self.step(index).id;
+        if (index as usize) < self.len() { StepPath::from(id) } else { StepPath::undo_of(id) }
     }
 
     /// The step at a path of a run.
     #[must_use]
     pub fn find(&self, path: &StepPath) -> Option<StepIndex> {
-        self.by_id.get(path.as_str()).copied()
+        match path.undone() {
+            None => self.by_id.get(path.as_str()).copied(),
+            Some(undone) => self.undo_of(*self.by_id.get(undone)?),
+        }
     }
 }

@@ -167,6 +167,12 @@ pub enum Need {
     Input,
     /// An authorization.
     Auth,
+    /// A person's approval.
+    Approval,
+    /// A signal from outside.
+    Signal,
+    /// A moment.
+    Time,
 }
 
 /// Something an agent produced beside its output.
@@ -192,12 +198,37 @@ pub struct AgentError {
     pub message: String,
     /// The agent's wish for how long to leave it alone.
     pub retry_after: Option<Duration>,
+    /// True if the agent cannot have got the message.
+    pub unsent: bool,
 }
 
 impl AgentError {
     /// An error without a hint when to come back.
     pub fn new(kind: AgentErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None }
+        Self { kind, message: message.into(), retry_after: None, unsent: false }
+    }
+
+    /// The same for a message that the agent cannot have got.
+    #[must_use]
+    pub fn unsent(self) -> Self {
+        Self { unsent: true, ..self }
+    }
+
+    /// True if the agent may have done what it was asked: it got the message, perhaps, and did not say that it failed or
+    /// refused.
+    #[must_use]
+    pub const fn leaves_open(&self) -> bool {
+        let open = matches!(
+            self.kind,
+            AgentErrorKind::Unavailable
+                | AgentErrorKind::Timeout
+                | AgentErrorKind::EmptyAnswer
+                | AgentErrorKind::OutputFieldMissing
+                | AgentErrorKind::InvalidAnswer
+                | AgentErrorKind::TooLarge
+                | AgentErrorKind::Unknown
+        );
+        open && !self.unsent
     }
 
     /// How long a busy agent wants to be left alone, within bounds.

@@ -42,8 +42,10 @@ pub enum Outcome {
     Completed,
     /// It failed.
     Failed,
-    /// The run ended first.
+    /// The run ended first, or was held or undone.
     Cancelled,
+    /// Nobody knows: the agent may have done it.
+    Unknown,
 }
 
 /// A named point of a run.
@@ -115,6 +117,7 @@ impl Outcome {
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -73,7 +73,7 @@ fn step_report(view: &RunView, step: &StepView<'_>, created_at: Timestamp) -> St
         id: step.id().clone(),
         stage: step.stage().map(str::to_owned),
         level: view.plan().topology().level(step.index),
-        capability: step.step.capability.clone(),
+        capability: step.step.does().to_owned(),
         state: step.status,
         agent: step.agent().cloned(),
         attempts: step.attempts.len() as u32,

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::attempt::Outcome;
-use crate::ids::{AgentId, Capability, RunId, StepId, WorkflowId};
+use crate::ids::{AgentId, RunId, StepId, WorkflowId};
 use crate::run::{RunStatus, StepStatus};
 use crate::schedule::StrategyReason;
 use crate::value::{Digest, Json, Payload, PayloadRef};
@@ -67,7 +67,7 @@ pub struct StepReport {
     /// Its level in the graph, from 0.
     pub level: u32,
     /// What its agent must be able to do.
-    pub capability: Capability,
+    pub capability: String,
     /// Its state.
     pub state: StepStatus,
     /// Whom its last attempt asked.

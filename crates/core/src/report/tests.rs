@@ -144,7 +144,7 @@ fn a_suspended_attempt_shows_what_is_asked_and_the_end_closes_it() {
     run.start("a", "x");
     let key = run.key("a");
     run.input(&Input::NoteTask { key: key.clone(), task: "t1".into() });
-    run.input(&Input::SuspendAttempt { key, need: Need::Input, message: "which?".into() });
+    run.input(&Input::SuspendAttempt { key, need: Need::Input, message: "which?".into(), until: None, shown: None });
     let view = run.view();
     assert_eq!((view.status(), view.step(0).question()), (RunStatus::Waiting, Some((Need::Input, "which?"))));
     assert_eq!(view.step(0).attempts[0].task.as_deref(), Some("t1"));
@@ -251,7 +251,7 @@ fn act(run: &mut Drive, choice: u8, pick: usize) {
             other_agent: pick.is_multiple_of(2),
             chance: 0.5,
         },
-        50..54 => Input::SuspendAttempt { key, need: Need::Auth, message: "?".into() },
+        50..54 => Input::SuspendAttempt { key, need: Need::Auth, message: "?".into(), until: None, shown: None },
         54..58 => Input::NoteTask { key, task: "t".into() },
         58 => Input::Command { command: Command::Cancel, order: Order::default() },
         59 => Input::QuarantineRun { reason: "x".into() },

@@ -142,7 +142,7 @@ fn bar(step: &StepReport, scale: f64, width: usize) -> Vec<char> {
         }
         let mark = match attempt.outcome {
             Outcome::Failed => '▒',
-            Outcome::Running | Outcome::Suspended => '░',
+            Outcome::Running | Outcome::Suspended | Outcome::Unknown => '░',
             Outcome::Completed | Outcome::Cancelled => '█',
         };
         cells[from..=to].fill(mark);

@@ -9,7 +9,7 @@ use crate::plan::{Plan, StepIndex};
 use crate::ports::agent::Need;
 use crate::run::{
     ArtifactRecorded, Event, Failure, Order, Phase, Recorded, RunCreated, RunState, RunStatus, StepState, StepStatus,
-    evolve, fold,
+    UndoStarted, Verdict, evolve, fold,
 };
 use crate::time::Timestamp;
 use crate::value::Payload;
@@ -64,7 +64,7 @@ impl RunView {
     /// A run of which nothing is known yet.
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Self {
-        let steps = vec![Track::default(); plan.len()];
+        let steps = vec![Track::default(); plan.indexes().count()];
         Self {
             plan,
             state: None,
@@ -96,11 +96,15 @@ impl RunView {
         match &mut self.state {
             Some(state) if recorded.seq > state.seq() => {
                 // What an end takes away is open until then.
-                let open = recorded.event.ends_run().then(|| state.open_attempts().map(|(index, _)| index).collect());
+                let takes = recorded.event.ends_run()
+                    || matches!(recorded.event, Event::UndoStarted(_) | Event::RunPaused(_) | Event::RunRewound(_));
+                let open = takes.then(|| state.open_attempts().map(|(index, _)| index).collect::<Vec<_>>());
                 evolve(state, recorded, &mut Vec::new());
                 let ended = state.status().is_ended();
                 self.ended_at = ended.then(|| self.ended_at.unwrap_or(at));
-                self.cancel(open.unwrap_or_default(), at);
+                let mut gone = open.unwrap_or_default();
+                gone.retain(|index| state.open_attempt(*index).is_none());
+                self.cancel(gone, at);
             }
             None if matches!(recorded.event, Event::RunCreated(_)) => {
                 self.state = fold(&self.plan, [recorded]);
@@ -207,6 +211,7 @@ impl RunView {
         let retry_at = phase.and_then(|phase| if let Phase::Ready(at) = phase { *at } else { None });
         let error = match phase {
             Some(Phase::Failed(failure)) => Some(failure),
+            Some(Phase::Held(held)) => Some(&held.error),
             _ if retry_at.is_some() => track.attempts.last().and_then(|attempt| attempt.error.as_ref()),
             _ => None,
         };
@@ -228,7 +233,16 @@ impl RunView {
 
     /// All steps, in the order of the workflow.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = StepView<'_>> {
-        (0..self.steps.len() as StepIndex).map(|index| self.step(index))
+        (0..self.plan.len() as StepIndex).map(|index| self.step(index))
+    }
+
+    /// What undoes steps, as far as it was or is to be done.
+    pub fn undos(&self) -> impl Iterator<Item = StepView<'_>> {
+        let is_used = |index: &StepIndex| {
+            let phase = self.state.as_ref().map(|state| &state.step(*index).phase);
+            !matches!(phase, None | Some(Phase::Idle)) || !self.steps[*index as usize].attempts.is_empty()
+        };
+        self.plan.indexes().skip(self.plan.len()).filter(is_used).map(|index| self.step(index))
     }
 
     fn record(&mut self, recorded: &Recorded) {
@@ -239,7 +253,17 @@ impl RunView {
             Event::RunPaused(paused) => self.note = Some(because("paused", &paused.order)),
             Event::RunCancelled(cancelled) => self.note = Some(because("cancelled", &cancelled.order)),
             Event::RunTerminated(terminated) => self.note = Some(because("terminated", &terminated.order)),
-            Event::RunReopened(_) => self.begin_anew(at),
+            Event::RunReopened(_) | Event::RunRewound(_) => self.begin_anew(at),
+            Event::UndoStarted(undo) => self.note = Some(undoing(undo)),
+            Event::RunStuck(stuck) => self.note = Some(format!("{} failed: {}", stuck.step, stuck.error)),
+            Event::RunForked(forked) => {
+                for step in &forked.completed {
+                    if let Some((_, track)) = self.track(&step.step) {
+                        track.ended_at = Some(at);
+                    }
+                }
+                self.plan.clone().topology().order().iter().for_each(|index| self.note_ready(*index, at));
+            }
             Event::RunQuarantined(set_aside) => self.note = Some(set_aside.reason.clone()),
             Event::CheckpointCreated(checkpoint) => {
                 self.checkpoints.push(Checkpoint { name: checkpoint.name.clone(), seq: recorded.seq, at });
@@ -262,7 +286,23 @@ impl RunView {
                     attempt.suspended = Some((suspended.need, suspended.message.clone()));
                 }
             }
-            Event::SignalReceived(_) => {}
+            Event::StepHeld(held) => {
+                if let Some((_, track)) = self.track(&held.step) {
+                    let attempt = track.attempt(held.attempt, at);
+                    if held.outcome_unknown {
+                        attempt.close(Outcome::Unknown, at);
+                        attempt.error = Some(held.error.clone());
+                    }
+                }
+            }
+            Event::StepDecided(decided) => {
+                if let (Verdict::Ask, Some((_, track))) = (decided.verdict, self.track(&decided.step))
+                    && let Some(attempt) = track.attempts.last_mut()
+                {
+                    (attempt.outcome, attempt.ended_at, attempt.error) = (Outcome::Running, None, None);
+                }
+            }
+            Event::SignalReceived(_) | Event::WaitOverdue(_) | Event::ResultDiscarded(_) | Event::StepRecovered(_) => {}
             Event::AttemptResumed(resumed) => {
                 if let Some((_, track)) = self.track(&resumed.step) {
                     track.attempt(resumed.attempt, at).outcome = Outcome::Running;
@@ -373,6 +413,17 @@ impl<'v> StepView<'v> {
     pub fn question(&self) -> Option<(Need, &'v str)> {
         let waiting = self.attempts.last().filter(|attempt| attempt.outcome == Outcome::Suspended)?;
         waiting.suspended.as_ref().map(|(need, message)| (*need, message.as_str()))
+    }
+}
+
+fn undoing(undo: &UndoStarted) -> String {
+    let to = match &undo.checkpoint {
+        Some(name) => format!("to checkpoint \"{name}\""),
+        None => format!("to event {}", undo.to),
+    };
+    match &undo.order {
+        Some(order) => because(&format!("rolled back {to}"), order),
+        None => format!("undone {to}"),
     }
 }
 

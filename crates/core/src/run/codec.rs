@@ -14,10 +14,10 @@ use crate::workflow::Workflow;
 use std::sync::Arc;
 
 /// Version of the history format that this build writes.
-pub const FORMAT: u16 = 4;
+pub const FORMAT: u16 = 5;
 
 /// Version of the form of states in snapshots; raised whenever the form changes, so that old ones are folded anew.
-pub const SNAPSHOT_SCHEMA: u16 = 3;
+pub const SNAPSHOT_SCHEMA: u16 = 4;
 
 /// The body is plain JSON. Compressed bodies will have codecs of their own.
 const CODEC_JSON: u8 = 0;
@@ -104,6 +104,10 @@ kinds! {
     8 => RunTerminated,
     9 => RunReopened,
     10 => RunAdmitted,
+    11 => UndoStarted,
+    12 => RunRewound,
+    13 => RunStuck,
+    14 => RunForked,
     20 => CheckpointCreated,
     40 => AttemptStarted,
     41 => TaskAssigned,
@@ -111,9 +115,14 @@ kinds! {
     43 => AttemptFailed,
     44 => SignalReceived,
     45 => AttemptResumed,
+    46 => StepHeld,
+    47 => StepDecided,
+    48 => WaitOverdue,
+    49 => ResultDiscarded,
     50 => ArtifactRecorded,
     60 => StepCompleted,
     61 => StepFailed,
+    62 => StepRecovered,
 }
 
 /// Oldest format whose readers understand all of these events.
@@ -125,10 +134,19 @@ pub fn min_reader(events: &[Recorded]) -> u16 {
 /// The format that brought the queue, and priorities.
 pub const QUEUE_FORMAT: u16 = 4;
 
+/// The format that brought what follows failures, and steps that wait.
+pub const RECOVERY_FORMAT: u16 = 5;
+
 /// Oldest format whose readers understand a run of this workflow and origin: every member of them that no reader may pass over.
 #[must_use]
-pub const fn format_of_run(workflow: &Workflow, origin: &Origin) -> u16 {
-    if workflow.priority.is_normal() { format_of_origin(origin) } else { QUEUE_FORMAT }
+pub fn format_of_run(workflow: &Workflow, origin: &Origin) -> u16 {
+    if workflow.recovers() {
+        RECOVERY_FORMAT
+    } else if workflow.priority.is_normal() {
+        format_of_origin(origin)
+    } else {
+        QUEUE_FORMAT
+    }
 }
 
 const fn format_of_origin(origin: &Origin) -> u16 {
@@ -145,6 +163,11 @@ pub const fn format_of_command(command: &Command) -> u16 {
     match command {
         Command::Pause | Command::Terminate | Command::Retry | Command::Signal { .. } => 2,
         Command::Resume | Command::Cancel => 1,
+        Command::PauseWork { .. }
+        | Command::Checkpoint { .. }
+        | Command::Rollback { .. }
+        | Command::Decide { .. }
+        | Command::Approve { .. } => RECOVERY_FORMAT,
     }
 }
 
@@ -158,6 +181,15 @@ const fn format_of(event: &Event) -> u16 {
         | Event::RunReopened(_)
         | Event::SignalReceived(_)
         | Event::AttemptResumed(_) => 2,
+        Event::UndoStarted(_)
+        | Event::RunRewound(_)
+        | Event::RunStuck(_)
+        | Event::RunForked(_)
+        | Event::StepHeld(_)
+        | Event::StepDecided(_)
+        | Event::WaitOverdue(_)
+        | Event::ResultDiscarded(_)
+        | Event::StepRecovered(_) => RECOVERY_FORMAT,
         _ => 1,
     }
 }
@@ -264,11 +296,12 @@ mod tests {
     }
 
     /// Histories as each format wrote them, together one event of every kind: they must read the same for ever.
-    const GOLDEN: [&str; 4] = [
+    const GOLDEN: [&str; 5] = [
         include_str!("golden/format-1.jsonl"),
         include_str!("golden/format-2.jsonl"),
         include_str!("golden/format-3.jsonl"),
         include_str!("golden/format-4.jsonl"),
+        include_str!("golden/format-5.jsonl"),
     ];
 
     #[derive(serde::Deserialize)]

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentId, AttemptKey, RequestId, StepPath};
 use crate::ports::agent::{AgentError, Need};
-use crate::value::Payload;
+use crate::value::{Json, Payload};
 
-use super::event::ArtifactRecorded;
+use super::event::{ArtifactRecorded, RunForked};
 use super::status::RunStatus;
+use crate::time::Timestamp;
 
 /// Something asked or observed. It may be refused; what is accepted becomes events.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +44,10 @@ pub enum Input {
         need: Need,
         /// What the agent asks.
         message: String,
+        /// The moment that a step waits for, if its input holds it.
+        until: Option<Timestamp>,
+        /// What a person is shown to decide by.
+        shown: Option<Payload>,
     },
     /// The attempt succeeded. Payloads it names are in the payload store already.
     CompleteAttempt {
@@ -71,6 +76,13 @@ pub enum Input {
         /// The step.
         step: StepPath,
     },
+    /// The moment of a step that waits has come.
+    ExpireWait {
+        /// The step.
+        step: StepPath,
+    },
+    /// The run begins where another one stood. The first input of a run, if it comes.
+    ForkRun(Box<RunForked>),
     /// The run leaves the queue.
     AdmitRun,
     /// The run's time is up.
@@ -101,8 +113,43 @@ pub enum Command {
     Cancel,
     /// The run ends at once; agents are not asked.
     Terminate,
-    /// A failed run goes on with the steps that are not complete.
+    /// A failed run goes on with the steps that are not complete; of a stuck one what could not be undone is tried again.
     Retry,
+    /// As [`Pause`](Self::Pause), but attempts under way do not come to their end.
+    PauseWork {
+        /// What becomes of them.
+        work: Work,
+    },
+    /// A named point to which the run can be rolled back.
+    Checkpoint {
+        /// Its name.
+        name: String,
+    },
+    /// What was done after a point is undone, newest first, and the run goes on from there.
+    Rollback {
+        /// Where to.
+        to: Point,
+        /// False: nothing is called; the run is rewound only.
+        compensate: bool,
+    },
+    /// A person says what becomes of a step that is held, or that could not be undone.
+    Decide {
+        /// The path of the step; empty if only one is held.
+        step: String,
+        /// What.
+        verdict: Verdict,
+        /// The output, for a verdict that says that the step is done; in the payload store already if it is large.
+        output: Option<Payload>,
+    },
+    /// A person approves what a step asks, or rejects it.
+    Approve {
+        /// The path of the step; empty if only one asks.
+        step: String,
+        /// True: approved.
+        approved: bool,
+        /// What was filled in.
+        data: Option<Json>,
+    },
     /// A step that waits for somebody gets an answer.
     Signal {
         /// The path of the step; empty if only one waits.
@@ -110,6 +157,53 @@ pub enum Command {
         /// The answer; in the payload store already if it is large.
         answer: Payload,
     },
+}
+
+/// A point in a run's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Point {
+    /// After the event with this number.
+    Seq(u64),
+    /// The newest checkpoint of this name.
+    Checkpoint(String),
+}
+
+/// What becomes of attempts that are under way when a run is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// They come to their end, and their results count.
+    #[default]
+    Finish,
+    /// Nobody waits for them; when the run goes on, their agents are asked how they ended.
+    Leave,
+    /// Their agents are asked to stop; when the run goes on, the steps are begun anew.
+    Cancel,
+}
+
+impl Work {
+    /// True for what is done if nothing is said.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a person decides about a step that is held, or that could not be undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It begins anew. Of an attempt whose outcome is not known: it did not happen.
+    Retry,
+    /// It is done: the output is given. Of what undoes a step: it was undone by hand.
+    Done,
+    /// It is left out: its output is nothing. Of what undoes a step: it stays as it is.
+    Skip,
+    /// It has failed.
+    Fail,
+    /// Its agent is asked again what became of the attempt.
+    Ask,
 }
 
 /// Who wants something of a run, why, and by which request.
@@ -163,9 +257,51 @@ pub enum Rejection {
         /// The steps that wait.
         waiting: Vec<StepPath>,
     },
-    /// The run's time is not up.
+    /// The run's time is not up, or that of the step.
     #[error("the run has time left")]
     NotExpired,
+    /// The step is not held for a decision, or none or several are and none was named.
+    #[error("{}", not_held(.step, .held))]
+    NotHeld {
+        /// The step that was named; empty if none was.
+        step: String,
+        /// The steps that are held.
+        held: Vec<StepPath>,
+    },
+    /// The verdict makes no sense for the step.
+    #[error("step \"{0}\" cannot be decided so: {1}")]
+    BadVerdict(StepPath, &'static str),
+    /// Whoever decides may not.
+    #[error("{by} may not decide step \"{step}\": {why}")]
+    NotApprover {
+        /// Who tried.
+        by: String,
+        /// The step.
+        step: StepPath,
+        /// Who may.
+        why: String,
+    },
+    /// The run has no such point.
+    #[error("the run cannot be rolled back to {0}")]
+    NoSuchPoint(String),
+    /// The run undoes what it did.
+    #[error("the run is undoing what it did; wait until it has, or terminate it")]
+    Undoing,
+    /// The run has all the checkpoints that it may have.
+    #[error("a run may have {0} checkpoints")]
+    TooManyCheckpoints(usize),
+}
+
+fn not_held(step: &str, held: &[StepPath]) -> String {
+    let names: Vec<&str> = held.iter().map(StepPath::as_str).collect();
+    let who = match step {
+        "" => "no step is named".to_owned(),
+        step => format!("step \"{}\" is not held for a decision", step.escape_debug()),
+    };
+    match names[..] {
+        [] => format!("{who}, and none is held for a decision"),
+        _ => format!("{who}; these are held: {}", names.join(", ")),
+    }
 }
 
 fn not_waiting(step: &str, waiting: &[StepPath]) -> String {

@@ -15,16 +15,18 @@ mod status;
 
 pub use apply::{Applied, apply, create};
 pub use codec::{
-    CodecError, FORMAT, KINDS, QUEUE_FORMAT, SNAPSHOT_SCHEMA, blob_of_json, body_json, decode, decode_state, encode,
-    encode_state, format_of_command, format_of_run, kind_name, min_reader,
+    CodecError, FORMAT, KINDS, QUEUE_FORMAT, RECOVERY_FORMAT, SNAPSHOT_SCHEMA, blob_of_json, body_json, decode,
+    decode_state, encode, encode_state, format_of_command, format_of_run, kind_name, min_reader,
 };
 pub use event::{
-    ArtifactRecorded, AttemptFailed, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event,
-    Failure, Recorded, RunAdmitted, RunCancelled, RunCompleted, RunCreated, RunFailed, RunPaused, RunQuarantined,
-    RunReopened, RunResumed, RunTerminated, SignalReceived, StepCompleted, StepFailed, TaskAssigned,
+    Afterwards, ArtifactRecorded, AttemptFailed, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated,
+    Event, Failure, ForkedStep, Recorded, ResultDiscarded, RunAdmitted, RunCancelled, RunCompleted, RunCreated,
+    RunFailed, RunForked, RunPaused, RunQuarantined, RunReopened, RunResumed, RunRewound, RunStuck, RunTerminated,
+    SignalReceived, StepCompleted, StepDecided, StepFailed, StepHeld, StepRecovered, TaskAssigned, UndoStarted, Undone,
+    WaitOverdue,
 };
 pub use evolve::{evolve, fold};
-pub use input::{Command, Input, Order, Rejection};
+pub use input::{Command, Input, Order, Point, Rejection, Verdict, Work};
 pub use origin::Origin;
-pub use state::{OpenAttempt, Phase, RunState, StepState};
+pub use state::{Held, OpenAttempt, Phase, RunState, StepState, Undo};
 pub use status::{RunStatus, StepStatus};

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Failure, RunCreated};
+use super::event::{Afterwards, Failure, RunCreated};
 use super::status::{RunStatus, StepStatus};
 use crate::ids::{AgentId, AttemptKey, RequestId, RunId, StepPath};
 use crate::plan::{Plan, StepIndex};
@@ -16,6 +17,7 @@ use crate::schedule::{Frontier, Policy};
 use crate::time::{Span, Timestamp};
 use crate::trace::RunTrace;
 use crate::value::Payload;
+use crate::workflow::OnError;
 
 /// A run as it stands.
 #[derive(Debug, Clone)]
@@ -52,6 +54,45 @@ pub(super) struct Facts {
     pub(super) remaining: u32,
     /// Bytes of outputs and artifacts.
     pub(super) bytes: u64,
+    /// Steps that are held for a person's decision.
+    pub(super) held: u32,
+    /// When what steps wait for is due.
+    pub(super) due: BTreeSet<(Timestamp, StepIndex)>,
+    /// The run is held, and nobody waits for its attempts.
+    pub(super) left: bool,
+    /// What the first failed step that the run does not go on without means for it.
+    pub(super) ends_by: Option<OnError>,
+    /// What is being undone.
+    pub(super) undo: Option<Undo>,
+    /// A failed run was undone: what was completed after this number does not count when it is reopened.
+    pub(super) undone_to: Option<u64>,
+    /// Named points to which the run can be rolled back, oldest first.
+    pub(super) checkpoints: Vec<(String, u64)>,
+    /// Stretches of the history that were rolled back: after the first number, before the second.
+    pub(super) abandoned: Vec<(u64, u64)>,
+    /// The run that this one is a fork of, and where.
+    pub(super) forked: Option<(RunId, u64)>,
+}
+
+/// What is being undone, and what follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// What was completed after this number is undone.
+    pub to: u64,
+    /// False: nothing is called.
+    pub compensate: bool,
+    /// True: the steps will stand again as they did there.
+    pub rewind: bool,
+    /// What follows.
+    pub then: Afterwards,
+    /// The failure that led to it.
+    pub failed: Option<(Option<StepPath>, Failure)>,
+    /// What is left to be undone, oldest first, as the indexes of what undoes it; none while attempts are waited for.
+    pub pending: Option<Vec<StepIndex>>,
+    /// What is being undone now, as the index of what undoes it.
+    pub current: Option<StepIndex>,
+    /// True once the steps stand again as they did.
+    pub rewound: bool,
 }
 
 /// A step as it stands.
@@ -65,6 +106,14 @@ pub struct StepState {
     pub rounds: u32,
     /// Agents asked in this round.
     pub tried: Vec<AgentId>,
+    /// Attempts that do not count against the policy: those before the step was begun anew.
+    pub uncounted: u32,
+    /// How often the step was begun anew after it had failed for good.
+    pub recoveries: u32,
+    /// When its first attempt that counts began.
+    pub began_at: Option<Timestamp>,
+    /// Number of the event that completed it; 0 before.
+    pub completed_seq: u64,
 }
 
 /// Where a step is in its life.
@@ -77,6 +126,10 @@ pub enum Phase {
     Ready(Option<Timestamp>),
     /// An attempt is under way or suspended.
     Open(OpenAttempt),
+    /// A person must decide what becomes of it.
+    Held(Held),
+    /// What undoes a step, while nothing has to be undone.
+    Idle,
     /// Done, with this output.
     Completed(Payload),
     /// Failed for good.
@@ -85,6 +138,15 @@ pub enum Phase {
     Skipped,
     /// The run ended first.
     Cancelled,
+}
+
+/// Why a step is held for a person's decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// What happened to its last attempt.
+    pub error: Failure,
+    /// The attempt, if it may have been carried out; nothing else is known of it.
+    pub unknown: Option<OpenAttempt>,
 }
 
 /// An attempt under way.
@@ -102,21 +164,40 @@ pub struct OpenAttempt {
     pub answer: Option<Payload>,
     /// Answers that it got.
     pub answers: u32,
+    /// When what it waits for is due.
+    pub due: Option<Timestamp>,
+    /// How often that was overdue.
+    pub overdue: u32,
 }
 
 impl OpenAttempt {
     pub(super) const fn new(agent: AgentId, started_at: Timestamp) -> Self {
-        Self { agent, started_at, task: None, suspended: None, answer: None, answers: 0 }
+        Self { agent, started_at, task: None, suspended: None, answer: None, answers: 0, due: None, overdue: 0 }
     }
 }
 
 impl StepState {
+    pub(super) const fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            attempts: 0,
+            rounds: 0,
+            tried: Vec::new(),
+            uncounted: 0,
+            recoveries: 0,
+            began_at: None,
+            completed_seq: 0,
+        }
+    }
+
     /// The state that people see.
     #[must_use]
     pub const fn status(&self) -> StepStatus {
         match &self.phase {
             Phase::Ready(Some(_)) => StepStatus::Retrying,
-            Phase::Blocked(_) | Phase::Ready(None) => StepStatus::Pending,
+            Phase::Blocked(_) | Phase::Ready(None) | Phase::Idle => StepStatus::Pending,
+            Phase::Held(Held { unknown: Some(_), .. }) => StepStatus::OutcomeUnknown,
+            Phase::Held(_) => StepStatus::Waiting,
             Phase::Open(OpenAttempt { suspended: Some(_), .. }) => StepStatus::Waiting,
             Phase::Open(_) => StepStatus::Running,
             Phase::Completed(_) => StepStatus::Completed,
@@ -182,10 +263,10 @@ impl RunState {
         &self.facts.steps[index as usize]
     }
 
-    /// All steps, in the order of the workflow.
+    /// All steps, in the order of the workflow, without those that undo others.
     #[must_use]
     pub fn steps(&self) -> &[StepState] {
-        &self.facts.steps
+        &self.facts.steps[..self.plan.len()]
     }
 
     /// The output of a completed step.
@@ -234,6 +315,83 @@ impl RunState {
         self.open_attempts().filter(move |(_, open)| waits(open)).map(|(index, _)| index)
     }
 
+    /// Steps that are held for a person's decision, those included that could not be undone.
+    pub fn held(&self) -> impl Iterator<Item = (StepIndex, &Held)> {
+        let steps = (0..).zip(&self.facts.steps).take(if self.facts.held > 0 { self.facts.steps.len() } else { 0 });
+        steps.filter_map(|(index, step)| match &step.phase {
+            Phase::Held(held) => Some((index, held)),
+            _ => None,
+        })
+    }
+
+    /// What is being undone.
+    #[must_use]
+    pub const fn undoing(&self) -> Option<&Undo> {
+        self.facts.undo.as_ref()
+    }
+
+    /// Named points to which the run can be rolled back, and the numbers of their events, oldest first.
+    #[must_use]
+    pub fn checkpoints(&self) -> &[(String, u64)] {
+        &self.facts.checkpoints
+    }
+
+    /// The number of the event with which this run's own history begins: nothing before it is undone by it.
+    #[must_use]
+    pub const fn origin_seq(&self) -> u64 {
+        if self.facts.forked.is_some() { 2 } else { 1 }
+    }
+
+    /// True if an event of this number is of a stretch of the history that was rolled back.
+    #[must_use]
+    pub fn is_abandoned(&self, seq: u64) -> bool {
+        self.facts.abandoned.iter().any(|(after, before)| *after < seq && seq < *before)
+    }
+
+    /// The run that this one is a fork of, and the number of the event after which it left that run's history.
+    #[must_use]
+    pub const fn forked(&self) -> Option<(RunId, u64)> {
+        self.facts.forked
+    }
+
+    /// True if attempts of this state are to be under way: the run takes results, and they were not left to their agents.
+    #[must_use]
+    pub const fn follows_work(&self) -> bool {
+        self.facts.status.takes_results() && !self.facts.left
+    }
+
+    /// The first moment at which what a step waits for is due, and the step.
+    #[must_use]
+    pub fn next_wait(&self) -> Option<(Timestamp, StepIndex)> {
+        self.facts.due.first().copied()
+    }
+
+    /// Steps for which what they wait for is due, in the order in which it became so.
+    pub fn waits_due(&self, now: Timestamp) -> impl Iterator<Item = StepIndex> + '_ {
+        self.facts.due.iter().take_while(move |(due, _)| *due <= now).map(|(_, step)| *step)
+    }
+
+    /// How long the attempt of a step that is under way may take from its start: as long as one may, and within the time of
+    /// all of them.
+    #[must_use]
+    pub fn attempt_timeout(&self, index: StepIndex) -> Duration {
+        let step = self.plan.step(index);
+        let began = self.step(index).began_at;
+        let started = self.open_attempt(index).map(|open| open.started_at);
+        let left = step
+            .total_timeout
+            .zip(began)
+            .zip(started)
+            .map(|((total, began), started)| total.0.saturating_sub(started.since(began)));
+        left.map_or(step.timeout.0, |left| left.min(step.timeout.0))
+    }
+
+    /// What a step's failure means for the run: the step's own word, or else the run's.
+    #[must_use]
+    pub fn on_error(&self, index: StepIndex) -> OnError {
+        self.plan.step(index).on_error.unwrap_or(self.policy().on_error)
+    }
+
     /// Suspended attempts that were answered and wait for their turn.
     #[must_use]
     pub const fn answered(&self) -> u32 {
@@ -260,6 +418,8 @@ impl RunState {
         // One that waits in the queue has done nothing with its time.
         match self.status() {
             RunStatus::Pending => Timestamp::MAX,
+            // What was begun to be undone is undone to the end.
+            _ if self.facts.undo.is_some() => Timestamp::MAX,
             _ => self.facts.clock_from.plus(self.timeout().0),
         }
     }
@@ -280,6 +440,12 @@ impl RunState {
     #[must_use]
     pub const fn completed(&self) -> u32 {
         self.facts.completed
+    }
+
+    /// What a step that failed for good means for the run; none if nothing, or if none failed.
+    #[must_use]
+    pub const fn ends_by(&self) -> Option<OnError> {
+        self.facts.ends_by
     }
 
     /// Steps that failed for good.
@@ -309,7 +475,7 @@ impl RunState {
     /// When the run must be looked at next.
     #[must_use]
     pub fn wake(&self) -> Wake {
-        if self.status() == RunStatus::Paused && self.in_flight() > 0 {
+        if self.status() == RunStatus::Paused && self.in_flight() > 0 && !self.facts.left {
             return Wake::Active;
         }
         if let (RunStatus::Pending, Some(turn)) = (self.status(), self.facts.created.turn) {
@@ -321,7 +487,8 @@ impl RunState {
         if self.in_flight() > 0 || self.frontier().ready() > 0 {
             return Wake::Active;
         }
-        Wake::At(self.frontier().next_due().map_or(self.deadline(), |due| due.min(self.deadline())))
+        let moments = [Some(self.deadline()), self.frontier().next_due(), self.next_wait().map(|(due, _)| due)];
+        Wake::At(moments.into_iter().flatten().min().unwrap_or(Timestamp::MAX))
     }
 
     /// The line for lists.
@@ -334,7 +501,7 @@ impl RunState {
             version: facts.created.version.clone(),
             definition: facts.created.definition,
             status: facts.status,
-            steps: facts.steps.len() as u32,
+            steps: self.plan.len() as u32,
             completed: facts.completed,
             failed: facts.failed,
             created_at: facts.created_at,

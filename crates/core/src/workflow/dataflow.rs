@@ -5,7 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::definition::{OutputField, Workflow};
+use super::definition::Workflow;
+use super::mapping::OutputField;
 use super::problem::Problem;
 use super::topology::{StepIndex, Topology};
 use crate::limits::MAX_ORDER_WALK;

@@ -6,8 +6,10 @@ use std::sync::{Arc, LazyLock};
 
 use serde::de::DeserializeOwned;
 
-use super::definition::{InputSpec, OutputField, RetryPolicy, Step, Workflow};
+use super::definition::{InputSpec, Step, Workflow};
+use super::mapping::OutputField;
 use super::problem::{Position, Problem, without_position};
+use super::recovery::{Compensation, RetryPolicy};
 use super::source::{Kind, Member, Node, read};
 use super::validate::validate;
 use crate::limits::{MAX_PROBLEMS, MAX_STEPS};
@@ -205,6 +207,7 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
     let max_concurrent_tasks = fields.optional("max_concurrent_tasks").unwrap_or(DEFAULTS.max_concurrent_tasks);
     let parallel_threshold = fields.optional("parallel_threshold").unwrap_or(DEFAULTS.parallel_threshold);
     let on_error = fields.optional("on_error");
+    let recoveries = fields.optional("recoveries").unwrap_or(DEFAULTS.recoveries);
     let timeout = fields.optional("timeout").unwrap_or(DEFAULTS.timeout);
     let priority = fields.optional("priority").unwrap_or_default();
     let inputs: BTreeMap<String, InputSpec> = fields.map("inputs");
@@ -229,6 +232,7 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
             max_concurrent_tasks,
             parallel_threshold,
             on_error,
+            recoveries,
             timeout,
             priority,
             inputs,
@@ -274,7 +278,9 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
     let at = Place { step: Some((index, id)), prefix: String::new() };
     let mut fields = Fields::new(node, at, problems)?;
     let id = fields.required("id", node.position);
-    let capability = fields.required("capability", node.position);
+    let capability = fields.optional("capability");
+    let (approval, signal) = (fields.optional("approval"), fields.optional("signal"));
+    let (sleep, wait_until) = (fields.optional("sleep"), fields.optional("wait_until"));
     let task_type = fields.optional("type");
     let action = fields.optional("action");
     let agent = fields.optional("agent");
@@ -283,18 +289,38 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
     let output = fields.map::<OutputField, _>("output");
     let depends_on = fields.optional("depends_on");
     let timeout = fields.optional("timeout").unwrap_or(DEFAULTS.steps[0].timeout);
+    let total_timeout = fields.optional("total_timeout");
     let retry = fields.member("retry");
+    let on_error = fields.optional("on_error");
+    let compensate = fields.member("compensate");
     let priority = fields.optional("priority").unwrap_or_default();
     let parallel_safe = fields.optional("parallel_safe").unwrap_or(DEFAULTS.steps[0].parallel_safe);
     let estimated_duration = fields.optional("estimated_duration");
     let critical = fields.optional("critical").unwrap_or_default();
+    let checkpoint = fields.optional("checkpoint");
     let at = fields.at.clone();
     fields.finish();
-    let retry = retry.map_or_else(RetryPolicy::default, |m| decode_retry(&m.value, at, problems));
+    let retry = retry.map_or_else(RetryPolicy::default, |m| decode_retry(&m.value, at.clone(), problems));
+    let compensate = compensate.and_then(|m| decode_compensation(&m.value, at.clone(), problems));
+    let one_of = ["capability", "approval", "signal", "sleep", "wait_until"];
+    let named: Vec<&str> = one_of.into_iter().filter(|name| node.get(name).is_some()).collect();
+    match named[..] {
+        [_] => {}
+        [] => problems.push(at.problem("", node.position, format!("must have one of: {}", one_of.join(", ")))),
+        [.., last] => {
+            problems.push(at.problem(last, node.position, format!("must have only one of: {}", named.join(", "))));
+        }
+    }
+    let is_readable =
+        capability.is_some() || approval.is_some() || signal.is_some() || sleep.is_some() || wait_until.is_some();
     Some(Step {
         id: id?,
-        // A step without a usable capability is kept, so that steps that depend on it are not blamed.
-        capability: capability.or_else(|| "unnamed".parse().ok())?,
+        // A step that cannot be read is kept, so that steps that depend on it are not blamed.
+        capability: if is_readable { capability } else { "unnamed".parse().ok() },
+        approval,
+        signal,
+        sleep,
+        wait_until,
         task_type,
         action,
         agent,
@@ -303,16 +329,37 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
         output,
         depends_on,
         timeout,
+        total_timeout,
         retry,
+        on_error,
+        compensate,
         priority,
         parallel_safe,
         estimated_duration,
         critical,
+        checkpoint,
     })
 }
 
+fn decode_compensation(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option<Compensation> {
+    let at = Place { prefix: "compensate.".into(), ..at };
+    let mut fields = Fields::new(node, at, problems)?;
+    let capability = fields.required("capability", node.position);
+    let (action, agent) = (fields.optional("action"), fields.optional("agent"));
+    let input = fields.map::<String, _>("input");
+    let timeout = fields.optional("timeout").unwrap_or(DEFAULTS.steps[0].timeout);
+    let retry = fields.member("retry");
+    let at = fields.at.clone();
+    fields.finish();
+    let retry = retry.map_or_else(RetryPolicy::default, |m| decode_retry(&m.value, at, problems));
+    Some(Compensation { capability: capability?, action, agent, input, timeout, retry })
+}
+
 fn decode_retry(node: &Node, at: Place, problems: &mut Vec<Problem>) -> RetryPolicy {
-    let at = Place { prefix: "retry.".into(), ..at };
+    if matches!(&node.kind, Kind::Text(word) if word == "unsafe") {
+        return RetryPolicy { is_unsafe: true, ..RetryPolicy::default() };
+    }
+    let at = Place { prefix: format!("{}retry.", at.prefix), ..at };
     let Some(mut fields) = Fields::new(node, at, problems) else { return RetryPolicy::default() };
     let default = RetryPolicy::default();
     let retry = RetryPolicy {
@@ -321,6 +368,7 @@ fn decode_retry(node: &Node, at: Place, problems: &mut Vec<Problem>) -> RetryPol
         backoff_factor: fields.optional("backoff_factor").unwrap_or(default.backoff_factor),
         max_backoff: fields.optional("max_backoff").unwrap_or(default.max_backoff),
         jitter: fields.optional("jitter").unwrap_or(default.jitter),
+        is_unsafe: fields.optional("unsafe").unwrap_or(default.is_unsafe),
     };
     fields.finish();
     retry

@@ -1,12 +1,13 @@
 //! The workflow as data: one set of types for files, callers and the store.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
 
+use super::mapping::{InputMapping, OutputField, OutputMapping, present};
+use super::recovery::{Compensation, OnError, RetryPolicy, default_timeout};
+use super::wait::{Approval, AwaitedSignal, StepKind};
 use crate::ids::{AgentId, Capability, StepId, WorkflowId};
 use crate::limits;
 use crate::time::Span;
@@ -41,6 +42,10 @@ pub struct Workflow {
     /// What a failed step means for the rest. Default: `fail` for `basic`, `continue` for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_error: Option<OnError>,
+    /// Under `on_error: retry`: how often a step that failed for good is begun anew, 1 to 100. Default: 3.
+    #[serde(default = "default_recoveries", skip_serializing_if = "is_default_recoveries")]
+    #[schemars(range(min = 1, max = limits::MAX_ATTEMPTS))]
+    pub recoveries: u32,
     /// How long the run may take from its start (if it had to wait for room, from then on) or its last resumption. Default:
     /// 1h.
     #[serde(default = "default_run_timeout")]
@@ -68,14 +73,27 @@ pub struct Workflow {
     pub steps: Vec<Step>,
 }
 
-/// One call to an agent.
+/// One call to an agent, or one wait: a step has one of `capability`, `approval`, `signal`, `sleep` and `wait_until`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// Names the step in its workflow.
     pub id: StepId,
     /// What the agent must be able to do: an A2A skill id.
-    pub capability: Capability,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability: Option<Capability>,
+    /// A person approves or rejects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// A signal is waited for; its payload is the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<AwaitedSignal>,
+    /// The step waits for so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleep: Option<Span>,
+    /// The step waits for a moment: the name of the field of its input that holds it, as RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_until: Option<String>,
     /// What kind of step it is, for `dependency_rules`. Default: the capability.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub task_type: Option<String>,
@@ -101,9 +119,18 @@ pub struct Step {
     /// How long one attempt may take. Default: 30s.
     #[serde(default = "default_timeout")]
     pub timeout: Span,
-    /// How often and when a failed attempt is repeated.
+    /// How long all attempts of the step may take together, with the waits between them. Default: as long as the run may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_timeout: Option<Span>,
+    /// How often and when a failed attempt is repeated. The bare word `unsafe` stands for `{unsafe: true}`.
     #[serde(default)]
     pub retry: RetryPolicy,
+    /// What it means for the run if the step fails for good. Default: what the run's `on_error` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_error: Option<OnError>,
+    /// How the step is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensate: Option<Compensation>,
     /// Which of several ready steps starts first. Default: `normal`.
     #[serde(default)]
     pub priority: Priority,
@@ -116,13 +143,41 @@ pub struct Step {
     /// `true`: a checkpoint is recorded before the step starts.
     #[serde(default)]
     pub critical: bool,
+    /// A checkpoint with this name is recorded when the step is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
 }
 
 impl Step {
     /// What kind of step it is: its `type`, or else its capability.
     #[must_use]
     pub fn task_type(&self) -> &str {
-        self.task_type.as_deref().unwrap_or_else(|| self.capability.as_str())
+        self.task_type.as_deref().unwrap_or_else(|| self.does())
+    }
+
+    /// What the step does.
+    #[must_use]
+    pub fn kind(&self) -> StepKind<'_> {
+        // Validation sees to it that a step has one of them.
+        match (&self.capability, &self.approval, &self.signal, self.sleep, &self.wait_until) {
+            (Some(capability), ..) => StepKind::Call(capability),
+            (_, Some(approval), ..) => StepKind::Approval(approval),
+            (_, _, Some(signal), ..) => StepKind::Signal(signal),
+            (_, _, _, Some(span), _) => StepKind::Sleep(span),
+            (_, _, _, _, field) => StepKind::WaitUntil(field.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// The word for what the step does: its capability, or the kind of wait.
+    #[must_use]
+    pub fn does(&self) -> &str {
+        match &self.capability {
+            Some(capability) => capability.as_str(),
+            None if self.approval.is_some() => "approval",
+            None if self.signal.is_some() => "signal",
+            None if self.sleep.is_some() => "sleep",
+            None => "wait_until",
+        }
     }
 }
 
@@ -139,16 +194,6 @@ pub enum Executor {
     Parallel,
     /// As `parallel`, for graphs that may grow while they run.
     Dynamic,
-}
-
-/// What a failed step means for the rest of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    /// The run fails at once; attempts in flight are cancelled.
-    Fail,
-    /// Steps that do not depend on the failed one go on; the run ends as failed with partial results.
-    Continue,
 }
 
 /// Which of several ready steps starts first.
@@ -182,44 +227,6 @@ impl Priority {
     }
 }
 
-/// How often and when a failed attempt is repeated. Another suitable agent is asked at once; the wait is for when none is
-/// left: `backoff × backoff_factor^(n−1)` after the n-th round, at most `max_backoff`, a share `jitter` of it drawn by
-/// chance.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RetryPolicy {
-    /// Attempts in all, 1 to 100. Default: 3.
-    #[serde(default = "default_attempts")]
-    #[schemars(range(min = 1, max = limits::MAX_ATTEMPTS))]
-    pub max_attempts: u32,
-    /// Wait after the first round of attempts. Default: 1s.
-    #[serde(default = "default_backoff")]
-    pub backoff: Span,
-    /// Growth of the wait from round to round, 1 to 100. Default: 2.
-    #[serde(default = "default_factor")]
-    #[schemars(range(min = 1, max = 100))]
-    pub backoff_factor: f64,
-    /// Longest wait. Default: 1m.
-    #[serde(default = "default_max_backoff")]
-    pub max_backoff: Span,
-    /// Share of the wait that is drawn by chance, 0 to 1. Default: 0.2.
-    #[serde(default = "default_jitter")]
-    #[schemars(range(min = 0, max = 1))]
-    pub jitter: f64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            max_attempts: default_attempts(),
-            backoff: default_backoff(),
-            backoff_factor: default_factor(),
-            max_backoff: default_max_backoff(),
-            jitter: default_jitter(),
-        }
-    }
-}
-
 /// A value that a run takes as input.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -237,138 +244,6 @@ pub struct InputSpec {
     /// The value if none is given.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub default: Option<Json>,
-}
-
-/// Where a field of a step's input comes from. In files a bare text is the path.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct InputMapping {
-    /// A path in the run's data.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<DataPath>,
-    /// A fixed value.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<Json>,
-    /// `true`: the step fails if the path has no value. `false`: the field is left out without a word. Not given: it is
-    /// left out, and noted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub required: Option<bool>,
-}
-
-impl<'de> Deserialize<'de> for InputMapping {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Whole {
-            from: Option<DataPath>,
-            #[serde(default, deserialize_with = "present")]
-            value: Option<Json>,
-            required: Option<bool>,
-        }
-        let whole = match text_or::<Whole, D>(deserializer)? {
-            Ok(from) => Whole { from: Some(from), value: None, required: None },
-            Err(whole) => whole,
-        };
-        if whole.from.is_some() == whole.value.is_some() {
-            return Err(serde::de::Error::custom("needs either `from` (a path) or `value`"));
-        }
-        Ok(Self { from: whole.from, value: whole.value, required: whole.required })
-    }
-}
-
-impl JsonSchema for InputMapping {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "InputMapping".into()
-    }
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let path = generator.subschema_for::<DataPath>();
-        schemars::json_schema!({
-            "description": "Where a field of the step's input comes from: a path in the run's data, or a fixed value.",
-            "anyOf": [
-                path,
-                {"type": "object", "required": ["from"], "additionalProperties": false, "properties": {
-                    "from": path,
-                    "required": {"type": "boolean", "description": "true: the step fails if the path has no value; false: the field is left out without a word; not given: it is left out, and noted."}}},
-                {"type": "object", "required": ["value"], "additionalProperties": false, "properties": {
-                    "value": {"description": "A fixed value."}}}
-            ]
-        })
-    }
-}
-
-/// Where a field of a step's output goes. In files a bare text is the path.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct OutputMapping {
-    /// A path in the run's data.
-    pub to: DataPath,
-    /// `true`: an output without the field is fine. Default: the attempt fails with `OUTPUT_FIELD_MISSING`.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub optional: bool,
-}
-
-impl<'de> Deserialize<'de> for OutputMapping {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Whole {
-            to: DataPath,
-            #[serde(default)]
-            optional: bool,
-        }
-        Ok(match text_or::<Whole, D>(deserializer)? {
-            Ok(to) => Self { to, optional: false },
-            Err(Whole { to, optional }) => Self { to, optional },
-        })
-    }
-}
-
-impl JsonSchema for OutputMapping {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "OutputMapping".into()
-    }
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let path = generator.subschema_for::<DataPath>();
-        schemars::json_schema!({
-            "description": "Where a field of the step's output goes: a path in the run's data.",
-            "anyOf": [
-                path,
-                {"type": "object", "required": ["to"], "additionalProperties": false, "properties": {
-                    "to": path,
-                    "optional": {"type": "boolean", "description": "true: an output without the field is fine."}}}
-            ]
-        })
-    }
-}
-
-/// A field of a step's output, or all of it (`*`).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(from = "String", into = "String")]
-#[schemars(with = "String")]
-pub enum OutputField {
-    /// The whole output.
-    Whole,
-    /// One member of it. An output that is no object counts as this member.
-    Member(String),
-}
-
-impl From<String> for OutputField {
-    fn from(name: String) -> Self {
-        if name == "*" { Self::Whole } else { Self::Member(name) }
-    }
-}
-
-impl From<OutputField> for String {
-    fn from(field: OutputField) -> Self {
-        field.to_string()
-    }
-}
-
-impl fmt::Display for OutputField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole => f.write_str("*"),
-            Self::Member(name) => f.write_str(name),
-        }
-    }
 }
 
 impl Workflow {
@@ -390,30 +265,26 @@ impl Workflow {
         serde_json::from_slice(bytes).map_err(|e| e.to_string())
     }
 
+    /// True if it says something of failures or waits that readers before format 5 do not know.
+    #[must_use]
+    pub fn recovers(&self) -> bool {
+        let known = |on_error: Option<OnError>| matches!(on_error, None | Some(OnError::Fail | OnError::Continue));
+        let known_step = |step: &Step| {
+            step.capability.is_some()
+                && step.on_error.is_none()
+                && step.compensate.is_none()
+                && step.checkpoint.is_none()
+                && step.total_timeout.is_none()
+                && !step.retry.is_unsafe
+        };
+        !known(self.on_error) || !is_default_recoveries(&self.recoveries) || !self.steps.iter().all(known_step)
+    }
+
     /// The title, or the id if there is none.
     #[must_use]
     pub fn title(&self) -> &str {
         if self.name.is_empty() { self.id.as_str() } else { &self.name }
     }
-}
-
-/// Reads a bare text as a path (`Ok`), anything else as the whole form (`Err`).
-fn text_or<'de, T: serde::de::DeserializeOwned, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Result<DataPath, T>, D::Error> {
-    use serde::de::Error;
-    let raw = Box::<RawValue>::deserialize(deserializer)?;
-    let strip = |e: serde_json::Error| D::Error::custom(super::problem::without_position(&e));
-    if raw.get().starts_with('"') {
-        serde_json::from_str(raw.get()).map(Ok).map_err(strip)
-    } else {
-        serde_json::from_str(raw.get()).map(Err).map_err(strip)
-    }
-}
-
-/// Keeps a `null` that was written as a value, apart from a field that is not there.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
-    Json::deserialize(deserializer).map(Some)
 }
 
 const fn yes() -> bool {
@@ -425,24 +296,13 @@ const fn default_width() -> u32 {
 const fn default_threshold() -> u32 {
     limits::DEFAULT_PARALLEL_THRESHOLD
 }
-const fn default_timeout() -> Span {
-    Span(limits::DEFAULT_TIMEOUT)
+const fn default_recoveries() -> u32 {
+    limits::DEFAULT_RECOVERIES
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+const fn is_default_recoveries(recoveries: &u32) -> bool {
+    *recoveries == limits::DEFAULT_RECOVERIES
 }
 const fn default_run_timeout() -> Span {
     Span(limits::DEFAULT_RUN_TIMEOUT)
-}
-const fn default_attempts() -> u32 {
-    limits::DEFAULT_ATTEMPTS
-}
-const fn default_backoff() -> Span {
-    Span(limits::DEFAULT_BACKOFF)
-}
-const fn default_factor() -> f64 {
-    limits::DEFAULT_BACKOFF_FACTOR
-}
-const fn default_max_backoff() -> Span {
-    Span(limits::DEFAULT_MAX_BACKOFF)
-}
-const fn default_jitter() -> f64 {
-    limits::DEFAULT_JITTER
 }

@@ -6,22 +6,28 @@ mod definition;
 mod document;
 mod graph;
 mod inputs;
+mod mapping;
 mod problem;
+mod recovery;
 mod source;
 mod topology;
+mod undo;
 mod validate;
+mod wait;
 
 pub use dataflow::{Binding, DataFlow, Source};
 pub use decode::{Parsed, parse};
-pub use definition::{
-    Executor, InputMapping, InputSpec, OnError, OutputField, OutputMapping, Priority, RetryPolicy, Step, Workflow,
-};
+pub use definition::{Executor, InputSpec, Priority, Step, Workflow};
 pub use document::Document;
 pub(crate) use graph::graph;
 pub use inputs::{SESSION, initial_data, with_session};
+pub use mapping::{InputMapping, OutputField, OutputMapping};
 pub use problem::{Position, Problem, Severity};
+pub use recovery::{Compensation, OnError, RetryPolicy};
 pub use topology::{StepIndex, Topology};
+pub(crate) use undo::with_undos;
 pub use validate::validate;
+pub use wait::{Approval, AwaitedSignal, Overdue, StepKind};
 
 /// The JSON Schema (draft 2020-12) of workflow files.
 #[must_use]

@@ -3,14 +3,21 @@
 use std::collections::HashSet;
 
 use super::dataflow::{Binding, DataFlow};
-use super::definition::{InputMapping, OutputField, RetryPolicy, Step, Workflow};
+use super::definition::{Step, Workflow};
 use super::graph::examine;
 use super::inputs::SESSION;
+use super::mapping::{InputMapping, OutputField};
 use super::problem::Problem;
+use super::recovery::{Compensation, RetryPolicy};
 use super::topology::Topology;
+use super::undo::with_undos;
+use super::wait::Overdue;
 use crate::limits;
 use crate::time::Span;
 use crate::value::DataPath;
+
+/// What the names of checkpoints begin with that are made by themselves.
+const AUTOMATIC: &str = "before:";
 
 /// Checks a workflow: ids, numbers, the graph, and who reads and writes the run's data. Linear in steps and edges.
 #[must_use]
@@ -47,6 +54,10 @@ fn check_workflow(workflow: &Workflow, problems: &mut Vec<Problem>) {
         let reason = format!("is {width}; must be 1 to {}", limits::MAX_WIDTH);
         problems.push(Problem::error("max_concurrent_tasks", reason));
     }
+    if !(1..=limits::MAX_ATTEMPTS).contains(&workflow.recoveries) {
+        let reason = format!("is {}; must be 1 to {}", workflow.recoveries, limits::MAX_ATTEMPTS);
+        problems.push(Problem::error("recoveries", reason));
+    }
     if workflow.parallel_threshold == 0 {
         problems.push(Problem::error("parallel_threshold", "is 0; must be at least 1"));
     }
@@ -73,7 +84,21 @@ fn check_step(index: usize, step: &Step, problems: &mut Vec<Problem>) {
     if let Some(reason) = step.estimated_duration.and_then(bad_span) {
         report("estimated_duration", reason);
     }
-    check_retry(&step.retry, &mut report);
+    if let Some(reason) = step.total_timeout.and_then(bad_span) {
+        report("total_timeout", reason);
+    }
+    check_retry("", &step.retry, &mut report);
+    check_kind(step, &mut report);
+    if let Some(how) = &step.compensate {
+        check_compensation(how, &mut report);
+    }
+    if let Some(name) = &step.checkpoint {
+        if let Some(reason) = bad_label(name) {
+            report("checkpoint", reason);
+        } else if name.starts_with(AUTOMATIC) {
+            report("checkpoint", format!("begins with \"{AUTOMATIC}\", as those do that are made by themselves"));
+        }
+    }
     for (field, text) in [("type", &step.task_type), ("action", &step.action), ("stage", &step.stage)] {
         if let Some(reason) = text.as_deref().and_then(bad_label) {
             report(field, reason);
@@ -93,7 +118,67 @@ fn check_step(index: usize, step: &Step, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_retry(retry: &RetryPolicy, report: &mut impl FnMut(&str, String)) {
+/// A step that waits has nothing that is for agents, and what it needs to know for how long.
+fn check_kind(step: &Step, report: &mut impl FnMut(&str, String)) {
+    if step.capability.is_none() {
+        let for_agents = [
+            ("action", step.action.is_some()),
+            ("agent", step.agent.is_some()),
+            ("compensate", step.compensate.is_some()),
+            ("total_timeout", step.total_timeout.is_some()),
+            ("retry", step.retry != RetryPolicy::default()),
+        ];
+        for (field, _) in for_agents.iter().filter(|(_, is_there)| *is_there) {
+            report(field, format!("is for steps that ask an agent; this one is of kind {}", step.does()));
+        }
+    }
+    let mut wait = |field: &str, span: Option<Span>| {
+        if let Some(reason) = span.and_then(bad_span) {
+            report(field, reason);
+        }
+    };
+    wait("sleep", step.sleep);
+    wait("signal.due", step.signal.as_ref().and_then(|signal| signal.due));
+    wait("approval.due", step.approval.as_ref().and_then(|approval| approval.due));
+    if let Some(field) = &step.wait_until
+        && !step.input.contains_key(field)
+    {
+        report(
+            "wait_until",
+            format!("names the field of the step's input that holds the moment; there is no \"{field}\""),
+        );
+    }
+    if let Some(approval) = &step.approval {
+        let escalates = approval.overdue == Overdue::Escalate;
+        if approval.due.is_none() && approval.overdue != Overdue::Fail {
+            report("approval.overdue", "needs `due`: nothing is overdue without it".into());
+        }
+        if escalates == approval.escalate_to.is_empty() {
+            report("approval.escalate_to", "belongs with `overdue: escalate`, and it with this".into());
+        }
+        if let Some(reason) = bad_text(&approval.message) {
+            report("approval.message", reason);
+        }
+    }
+}
+
+fn check_compensation(how: &Compensation, report: &mut impl FnMut(&str, String)) {
+    if let Some(reason) = bad_span(how.timeout) {
+        report("compensate.timeout", reason);
+    }
+    check_retry("compensate.", &how.retry, report);
+    if let Some(reason) = how.action.as_deref().and_then(bad_label) {
+        report("compensate.action", reason);
+    }
+    for name in how.input.keys() {
+        if let Some(reason) = bad_label(name) {
+            report(&format!("compensate.input.{name}"), reason);
+        }
+    }
+}
+
+fn check_retry(prefix: &str, retry: &RetryPolicy, report: &mut impl FnMut(&str, String)) {
+    let mut report = |field: &str, reason: String| report(&format!("{prefix}{field}"), reason);
     let attempts = retry.max_attempts;
     if !(1..=limits::MAX_ATTEMPTS).contains(&attempts) {
         report("retry.max_attempts", format!("is {attempts}; must be 1 to {}", limits::MAX_ATTEMPTS));
@@ -120,6 +205,11 @@ fn bad_span(span: Span) -> Option<String> {
     } else {
         None
     }
+}
+
+fn bad_text(text: &str) -> Option<String> {
+    let len = text.len();
+    (len > limits::MAX_MESSAGE_BYTES).then(|| format!("has {len} bytes; {} are allowed", limits::MAX_MESSAGE_BYTES))
 }
 
 fn bad_label(text: &str) -> Option<String> {
@@ -177,6 +267,12 @@ fn check_rules(workflow: &Workflow, problems: &mut Vec<Problem>) {
 
 /// Who writes and who reads the run's data.
 fn check_data(workflow: &Workflow, topology: &Topology, problems: &mut Vec<Problem>) {
+    let extended = with_undos(workflow, topology);
+    let own = workflow.steps.len();
+    let (workflow, topology, undone) = match &extended {
+        Some((workflow, topology, undone)) => (workflow, topology, undone.as_slice()),
+        None => (workflow, topology, &[][..]),
+    };
     let flow = match DataFlow::new(workflow, topology) {
         Ok(flow) => flow,
         Err(conflicts) => {
@@ -186,9 +282,12 @@ fn check_data(workflow: &Workflow, topology: &Topology, problems: &mut Vec<Probl
     };
     for (index, step) in workflow.steps.iter().enumerate() {
         for (name, mapping) in &step.input {
-            if let Some(problem) = check_read(workflow, &flow, index, step, name, mapping) {
-                problems.push(problem);
+            let Some(mut problem) = check_read(workflow, &flow, index, step, name, mapping) else { continue };
+            if let Some(undone) = index.checked_sub(own).and_then(|at| undone.get(at)) {
+                problem.step_index = Some(*undone as usize);
+                problem.field = format!("compensate.{}", problem.field);
             }
+            problems.push(problem);
         }
     }
 }

@@ -13,9 +13,12 @@ use tutti_core::ports::agent::{
 };
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::StoreError;
+use tutti_core::report::parse_rfc3339;
 use tutti_core::run::ArtifactRecorded;
+use tutti_core::time::{Span, Timestamp};
 use tutti_core::trace::{RunTrace, attempt_span};
-use tutti_core::value::{Json, Payload};
+use tutti_core::value::{Json, Payload, member};
+use tutti_core::workflow::StepKind;
 
 /// Time beyond an attempt's own timeout in which a transport must have returned.
 const GRACE: Duration = Duration::from_secs(2);
@@ -45,6 +48,8 @@ pub struct AttemptSpec {
     pub endpoint: Option<AgentEndpoint>,
     /// The agent's id of the task, if it was recorded.
     pub task: Option<String>,
+    /// How long it may take.
+    pub timeout: Duration,
     /// The last answer to what the agent asked, and which one it is.
     pub answer: Option<(u32, Payload)>,
     /// Whether a message may be with the agent already.
@@ -86,6 +91,10 @@ pub enum AttemptEnd {
         need: Need,
         /// What the agent asks.
         message: String,
+        /// The moment that the step waits for, if its input holds it.
+        until: Option<Timestamp>,
+        /// What a person is shown to decide by.
+        shown: Option<Payload>,
     },
     /// It failed.
     Failed(AgentError),
@@ -127,23 +136,24 @@ pub(crate) async fn run_attempt(context: &AttemptContext, spec: AttemptSpec, upd
 async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn UpdateSink) -> Result<AttemptEnd, Fault> {
     let (input, missing_inputs) = prepare(context, spec).await?;
     let step = spec.plan.step(spec.step);
+    let StepKind::Call(capability) = step.kind() else { return wait(context, spec, input).await };
     let agent = spec.endpoint.clone().ok_or_else(|| {
         AgentError::new(AgentErrorKind::Unavailable, "the agent that was asked is not known any more")
     })?;
     let call = AgentCall {
         agent,
         key: spec.key.clone(),
-        capability: step.capability.clone(),
+        capability: capability.clone(),
         action: step.action.clone(),
         priority: step.priority,
         input,
-        timeout: step.timeout.0,
+        timeout: spec.timeout,
         task: spec.task.clone(),
         trace_parent: Some(spec.trace.context(attempt_span(&spec.key))),
     };
     let answer = match tokio::time::timeout(call.timeout + GRACE, ask(context, &call, spec, updates)).await {
         Ok(answer) => answer?,
-        Err(_) => Err(AgentError::new(AgentErrorKind::Timeout, format!("no answer within {}", step.timeout))),
+        Err(_) => Err(AgentError::new(AgentErrorKind::Timeout, format!("no answer within {}", Span(spec.timeout)))),
     };
     match answer {
         Ok(Answer::Completed { output, artifacts }) => {
@@ -152,15 +162,48 @@ async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn Upd
             let artifacts = store_artifacts(context, &spec.key, artifacts).await?;
             Ok(AttemptEnd::Completed { output, artifacts, missing_inputs })
         }
-        Ok(Answer::Suspended { need, message }) => Ok(AttemptEnd::Suspended { need, message }),
+        Ok(Answer::Suspended { need, message }) => {
+            Ok(AttemptEnd::Suspended { need, message, until: None, shown: None })
+        }
         Err(error) => {
             // An agent does not notice that nobody listens any more (a passed deadline, a dropped stream).
             if matches!(error.kind, AgentErrorKind::Timeout | AgentErrorKind::InvalidAnswer) {
                 cancel(context, &call).await;
             }
-            Err(error.into())
+            // An earlier owner of the run may have sent the message that this one could not.
+            let unsent = error.unsent && spec.mode == CallMode::Fresh;
+            Err(AgentError { unsent, ..error }.into())
         }
     }
+}
+
+/// What a step waits for that asks no agent: the run's state knows for how long.
+async fn wait(context: &AttemptContext, spec: &AttemptSpec, input: Json) -> Result<AttemptEnd, Fault> {
+    let step = spec.plan.step(spec.step);
+    let (message, until) = match step.kind() {
+        StepKind::Approval(approval) => (approval.message.clone(), None),
+        StepKind::Signal(signal) => (signal.message.clone(), None),
+        StepKind::Sleep(span) => (format!("for {span}"), None),
+        StepKind::WaitUntil(field) => (String::new(), Some(moment(&input, field)?)),
+        StepKind::Call(_) => (String::new(), None),
+    };
+    let need = match step.kind() {
+        StepKind::Approval(_) => Need::Approval,
+        StepKind::Signal(_) => Need::Signal,
+        _ => Need::Time,
+    };
+    let shown = if step.input.is_empty() { None } else { Some(store_value(context, &spec.key, &input).await?) };
+    Ok(AttemptEnd::Suspended { need, message, until, shown })
+}
+
+/// The moment that a field of the input holds.
+fn moment(input: &Json, field: &str) -> Result<Timestamp, AgentError> {
+    let text = member(input, field).and_then(|value| serde_json::from_str::<String>(value.as_str()).ok());
+    let moment = text.as_deref().and_then(parse_rfc3339);
+    moment.ok_or_else(|| {
+        let message = format!("field \"{field}\" of the input must hold a moment, such as \"2026-12-01T08:00:00Z\"");
+        AgentError::new(AgentErrorKind::InvalidInput, message)
+    })
 }
 
 /// Stops a task at its agent, as well as that can be done.
@@ -184,6 +227,11 @@ async fn ask(
     }
     if spec.mode == CallMode::Reattach {
         match context.transport.reattach(call, updates).await {
+            // Whether the message was never there, or the agent forgot it, nobody can tell.
+            Ok(None) if spec.plan.step(spec.step).retry.is_unsafe => {
+                let message = "the agent knows nothing of the task; whether it was done is not known";
+                return Ok(Err(AgentError::new(AgentErrorKind::Unavailable, message)));
+            }
             Ok(None) => {}
             Ok(Some(answer)) => return Ok(Ok(answer)),
             Err(error) => return Ok(Err(error)),

@@ -1,6 +1,9 @@
 //! What is queued is decided, and what is admitted is started in the same commit.
 
-use tutti_core::ids::{RequestId, RunId};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tutti_core::ids::{AgentId, RequestId, RunId};
 use tutti_core::limits::DEFER;
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::agent::{AgentError, AgentErrorKind};
@@ -10,7 +13,7 @@ use tutti_core::schedule::admit_past;
 use tutti_core::time::Timestamp;
 
 use super::intake::chance;
-use super::live::{Live, LiveCall, Stage};
+use super::live::Live;
 use super::{Asker, DriveError, Driver, Effect};
 use crate::dispatcher::{Choice, Grant};
 
@@ -18,7 +21,13 @@ impl Driver {
     pub(super) fn pump_run(&mut self, run: RunId, now: Timestamp, random: &mut dyn FnMut() -> u128) {
         let Some(mut live) = self.runs.remove(&run) else { return };
         if !live.busy {
-            live.busy = self.decide(&mut live, now, random);
+            match catch_unwind(AssertUnwindSafe(|| self.decide(&mut live, now, random))) {
+                Ok(is_busy) => live.busy = is_busy,
+                Err(panic) => {
+                    self.runs.insert(run, live);
+                    return self.set_aside(run, &*panic, now);
+                }
+            }
             self.return_held(&mut live, now);
         }
         let rests = live.rests(now, self.options.rest);
@@ -37,6 +46,10 @@ impl Driver {
     pub(super) fn decide(&mut self, live: &mut Live, now: Timestamp, random: &mut dyn FnMut() -> u128) -> bool {
         if live.state.status().is_open() && now >= live.state.deadline() {
             live.queue.push_back((Input::ExpireRun, Asker::Nobody));
+        }
+        if live.state.status().is_open() {
+            let due = live.state.waits_due(now).map(|step| live.state.plan().path(step));
+            live.queue.extend(due.map(|step| (Input::ExpireWait { step }, Asker::Nobody)));
         }
         let may_wait = live.queue.iter().all(|(input, _)| input.is_deferrable());
         if may_wait && !live.queue.is_empty() && Self::is_idle(live, now) {
@@ -91,8 +104,12 @@ impl Driver {
                     }
                     return;
                 }
+                if live.state.plan().step(step).capability.is_none() {
+                    self.start(live, step, None, applied, now);
+                    continue;
+                }
                 match self.choose(live, step, now) {
-                    Choice::Agent(place) => self.start(live, step, place, applied, now),
+                    Choice::Agent(place) => self.start(live, step, Some(place), applied, now),
                     Choice::Later(_) => {}
                     Choice::Nobody => refuse(live, step, applied, now, chance(random)),
                 }
@@ -103,24 +120,37 @@ impl Driver {
         }
     }
 
-    /// Begins an attempt of a step, or goes on with the one whose question was answered.
-    fn start(&mut self, live: &mut Live, step: StepIndex, place: Grant, applied: &mut Applied, now: Timestamp) {
+    /// Begins an attempt of a step, or goes on with the one whose question was answered. A step that asks no agent holds no
+    /// place.
+    fn start(&mut self, live: &mut Live, step: StepIndex, place: Option<Grant>, applied: &mut Applied, now: Timestamp) {
         let path = live.state.plan().path(step);
+        let agent = place.as_ref().map_or_else(AgentId::engine, |place| place.agent.clone());
         let input = match live.state.open_attempt(step) {
             Some(_) => Input::ContinueAttempt { step: path },
-            None => Input::StartAttempt { step: path, agent: place.agent.clone() },
+            None => Input::StartAttempt { step: path, agent },
         };
         if let Err(rejection) = apply(&mut live.state, &input, now, applied) {
             tracing::error!(run = %live.state.run(), step, %rejection, "an admitted step was refused");
-            self.registry.give_back(place, now);
-            self.gave_back = true;
+            if let Some(place) = place {
+                self.registry.give_back(place, now);
+                self.gave_back = true;
+            }
             return;
         }
         let Some(open) = live.state.open_attempt(step) else { return };
-        let (attempt, agent, task) = (live.state.step(step).attempts, open.agent.clone(), open.task.clone());
-        self.free -= 1;
-        let call = LiveCall { attempt, agent, task, stage: Stage::Decided, place: Some(place) };
-        live.calls.insert(step, call);
+        let (agent, task) = (open.agent.clone(), open.task.clone());
+        self.free -= usize::from(place.is_some());
+        live.decide_call(step, agent, task, place);
+    }
+
+    /// A panic in the handling of one run harms no other: the run is let go of and set aside. What was decided of it last is not
+    /// written.
+    pub(super) fn set_aside(&mut self, run: RunId, panic: &(dyn Any + Send), now: Timestamp) {
+        let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+        let reason = format!("its handling panicked: {}", text.unwrap_or("without a word"));
+        tracing::error!(%run, reason, "the run is set aside");
+        self.drop_run(run, false, now);
+        self.effects.push(Effect::Quarantine(run, reason));
     }
 }
 
@@ -145,6 +175,6 @@ fn outcome(request: RequestId, answer: &Result<(), Rejection>, at: Timestamp) ->
 fn nobody(step: &tutti_core::workflow::Step) -> String {
     match &step.agent {
         Some(agent) => format!("agent \"{agent}\" is not registered"),
-        None => format!("no registered agent has the capability \"{}\"", step.capability),
+        None => format!("no registered agent has the capability \"{}\"", step.does()),
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tutti_core::ids::{AttemptKey, RunId};
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::store::{Creation, KeyClaim, NewRun, StoreError};
-use tutti_core::run::{Applied, Input, RunCreated, RunStatus, create, format_of_run, min_reader};
+use tutti_core::run::{Applied, Input, RunCreated, RunStatus, apply, create, format_of_run, min_reader};
 use tutti_core::time::Timestamp;
 
 use super::live::{self, Live, Stage};
@@ -43,6 +43,12 @@ impl Driver {
         let (state, first) = create(new.plan.clone(), created, now);
         let mut live = Live::new(state, 1);
         let mut applied = Applied { events: vec![first], touched: vec![] };
+        if let Some(forked) = new.forked
+            && let Err(rejection) = apply(&mut live.state, &Input::ForkRun(forked), now, &mut applied)
+        {
+            self.effects.push(Effect::ReplyCreated(reply, Err(DriveError::Rejected(rejection))));
+            return;
+        }
         self.admit(&mut live, &mut applied, now, random);
         let needed = format_of_run(new.plan.workflow(), &live.state.created().origin);
         let min_reader = min_reader(&applied.events).max(needed);
@@ -93,7 +99,7 @@ impl Driver {
             (None, Asker::Inbox(_) | Asker::Nobody) => {}
         }
         // One that was set aside or has ended starts nothing before the command is durable.
-        let goes_on = live.state.status().takes_results();
+        let goes_on = live.state.follows_work();
         let open = live.state.open_attempts().filter(|_| goes_on).map(|(step, _)| step);
         let open: Vec<StepIndex> = open.collect();
         self.runs.insert(run, live);
@@ -108,7 +114,7 @@ impl Driver {
             Some(live) => {
                 if let Input::NoteTask { key, task } = &input
                     && let Some(call) = live.state.plan().find(&key.path).and_then(|step| live.calls.get_mut(&step))
-                    && call.attempt == key.attempt
+                    && call.is(key)
                 {
                     call.task = Some(task.clone());
                 }
@@ -133,7 +139,15 @@ impl Driver {
     ) {
         // An attempt that was stopped meanwhile has given its place back already.
         let Some(live) = self.runs.get_mut(&key.run) else { return };
-        let Some(call) = live.calls.get_mut(&step).filter(|call| call.attempt == key.attempt) else { return };
+        let Some(call) = live.calls.get_mut(&step).filter(|call| call.is(key)) else {
+            // A result of an attempt that was stopped: it is recorded as discarded, if the run was rolled back.
+            if let AttemptEnd::Completed { output, artifacts, missing_inputs } = end {
+                let late = Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs };
+                live.queue.push_back((late, Asker::Nobody));
+                self.dirty.push(key.run);
+            }
+            return;
+        };
         if call.stage != Stage::Running {
             return;
         }
@@ -153,7 +167,9 @@ impl Driver {
                 Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs }
             }
             AttemptEnd::Damaged(reason) => Input::QuarantineRun { reason },
-            AttemptEnd::Suspended { need, message } => Input::SuspendAttempt { key: key.clone(), need, message },
+            AttemptEnd::Suspended { need, message, until, shown } => {
+                Input::SuspendAttempt { key: key.clone(), need, message, until, shown }
+            }
             AttemptEnd::Failed(error) => {
                 let other_agent = has_another(&self.registry, &live.state, step, &error, now);
                 Input::FailAttempt { key: key.clone(), error, other_agent, chance: chance(random) }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tutti_core::ids::AgentId;
+use tutti_core::ids::{AgentId, AttemptKey};
 use tutti_core::limits::SNAPSHOT_EVENTS;
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::inbox::Consumed;
@@ -26,6 +26,8 @@ pub(super) struct Live {
     pub(super) busy: bool,
     /// By step in order, so that whatever is done to all of them is done in one order.
     pub(super) calls: BTreeMap<StepIndex, LiveCall>,
+    /// Calls in whose place another attempt was decided; they are stopped once that is durable.
+    pub(super) replaced: Vec<(StepIndex, LiveCall)>,
     /// Until when inputs that may wait do wait.
     pub(super) defer_until: Option<Timestamp>,
     /// The moment this run is listed for in the driver's timers.
@@ -47,12 +49,20 @@ pub(super) struct Live {
 
 /// An attempt that this driver has decided, carries out, or knows to be suspended.
 pub(super) struct LiveCall {
+    pub(super) generation: u32,
     pub(super) attempt: u32,
     pub(super) agent: AgentId,
     pub(super) task: Option<String>,
     pub(super) stage: Stage,
     /// What it holds at its agent; nothing while it rests.
     pub(super) place: Option<Grant>,
+}
+
+impl LiveCall {
+    /// True if it is the call of this attempt of its step.
+    pub(super) fn is(&self, key: &AttemptKey) -> bool {
+        (self.generation, self.attempt) == (key.generation, key.attempt)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,6 +105,7 @@ impl Live {
             queue: VecDeque::new(),
             busy: false,
             calls: BTreeMap::new(),
+            replaced: Vec::new(),
             defer_until: None,
             timer: None,
             tail: Tail::default(),
@@ -112,7 +123,8 @@ impl Live {
         if !self.state.status().is_open() {
             return None;
         }
-        let moments = [Some(self.state.deadline()), self.state.frontier().next_due_after(now), self.defer_until];
+        let wait = self.state.next_wait().map(|(due, _)| due);
+        let moments = [Some(self.state.deadline()), self.state.frontier().next_due_after(now), self.defer_until, wait];
         moments.into_iter().flatten().min()
     }
 
@@ -134,7 +146,17 @@ impl Live {
 
     /// Calls that hold a place.
     pub(super) fn places(&self) -> usize {
-        self.calls.values().filter(|call| call.stage != Stage::Resting).count()
+        let replaced = self.replaced.iter().map(|(_, call)| call);
+        self.calls.values().chain(replaced).filter(|call| call.stage != Stage::Resting).count()
+    }
+
+    /// The attempt of a step is decided. One that was under way before is of an abandoned line of the history.
+    pub(super) fn decide_call(&mut self, step: StepIndex, agent: AgentId, task: Option<String>, place: Option<Grant>) {
+        let key = self.state.attempt_key(step);
+        let (generation, attempt, stage) = (key.generation, key.attempt, Stage::Decided);
+        let call = LiveCall { generation, attempt, agent, task, stage, place };
+        let before = self.calls.insert(step, call);
+        self.replaced.extend(before.filter(|before| !before.is(&key)).map(|before| (step, before)));
     }
 
     /// The commit of what was just decided on the state.

@@ -10,7 +10,7 @@ use tutti_core::ids::{AttemptKey, Namespace, RequestId, RunId};
 use tutti_core::plan::{Plan, StepIndex};
 use tutti_core::ports::agent::AgentEndpoint;
 use tutti_core::ports::store::{Commit, CommitOutcome, Creation, NewRun, Snapshot, StoreError};
-use tutti_core::run::{Command, Input, Order, Origin, Recorded, Rejection, RunState};
+use tutti_core::run::{Command, Input, Order, Origin, Recorded, Rejection, RunForked, RunState};
 use tutti_core::schedule::{Policy, StrategyDecision};
 use tutti_core::time::Timestamp;
 use tutti_core::value::Payload;
@@ -76,6 +76,8 @@ pub enum Effect {
         /// True if it has ended, false if it goes on elsewhere or later.
         ended: bool,
     },
+    /// A run's handling panicked: it is to be set aside, so that it takes nobody else down.
+    Quarantine(RunId, String),
     /// Keep a snapshot.
     SaveSnapshot(RunId, Snapshot),
     /// Answer a caller.
@@ -144,6 +146,8 @@ pub struct CreateRun {
     pub key_from: Option<RunId>,
     /// Its place in the queue, if there is no room for it now: it is created and let go of.
     pub turn: Option<Timestamp>,
+    /// Where it begins, if it begins where another run stood.
+    pub forked: Option<Box<RunForked>>,
 }
 
 /// A run that was claimed and loaded.

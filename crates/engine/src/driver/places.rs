@@ -13,7 +13,7 @@ use crate::dispatcher::{Choice, Ending, Grant, Opening, Registry, Want};
 impl Driver {
     /// The place for a step that was admitted: the one that is held for it, or that of the best agent now; else it waits.
     pub(super) fn choose(&mut self, live: &mut Live, step: StepIndex, now: Timestamp) -> Choice {
-        let want = want(&live.state, step);
+        let Some(want) = want(&live.state, step) else { return Choice::Nobody };
         if let Some((_, ticket)) = live.waits.iter().find(|(waits, _)| *waits == want) {
             return Choice::Later(*ticket);
         }
@@ -96,8 +96,7 @@ impl Live {
     /// Whether a step waits for an agent.
     pub(super) fn waits_for(&self, step: StepIndex) -> bool {
         !self.waits.is_empty() && {
-            let want = want(&self.state, step);
-            self.waits.iter().any(|(waits, _)| *waits == want)
+            want(&self.state, step).is_some_and(|want| self.waits.iter().any(|(waits, _)| *waits == want))
         }
     }
 }
@@ -111,25 +110,26 @@ pub(super) fn has_another(
     error: &AgentError,
     now: Timestamp,
 ) -> bool {
-    match registry.outlook(&fresh(state, step), now) {
+    let Some(fresh) = fresh(state, step) else { return false };
+    match registry.outlook(&fresh, now) {
         Some(Opening::Now | Opening::OnEnd) => true,
         Some(Opening::At(_)) => error.kind.retry() == Retry::Elsewhere,
         None => false,
     }
 }
 
-/// What a step wants of an agent now.
-fn want(state: &RunState, step: StepIndex) -> Want {
-    let fresh = fresh(state, step);
-    match state.open_attempt(step) {
+/// What a step wants of an agent now; none if it asks nobody.
+fn want(state: &RunState, step: StepIndex) -> Option<Want> {
+    let fresh = fresh(state, step)?;
+    Some(match state.open_attempt(step) {
         Some(open) => Want { pinned: Some(open.agent.clone()), asked: Vec::new(), ..fresh },
         None => fresh,
-    }
+    })
 }
 
-/// What the next attempt of a step wants of an agent.
-fn fresh(state: &RunState, step: StepIndex) -> Want {
+/// What the next attempt of a step wants of an agent; none if it asks nobody.
+fn fresh(state: &RunState, step: StepIndex) -> Option<Want> {
     let (namespace, definition) = (state.created().namespace.clone(), state.plan().step(step));
-    let (capability, pinned) = (definition.capability.clone(), definition.agent.clone());
-    Want { namespace, capability, pinned, asked: state.step(step).tried.clone() }
+    let (capability, pinned) = (definition.capability.clone()?, definition.agent.clone());
+    Some(Want { namespace, capability, pinned, asked: state.step(step).tried.clone() })
 }

@@ -45,6 +45,9 @@ impl Driver {
             live.tail.cut(snapshot.blob.len());
             self.effects.push(Effect::SaveSnapshot(run, snapshot));
         }
+        for (step, call) in std::mem::take(&mut live.replaced) {
+            self.stop(run, step, call, true, now);
+        }
         self.reconcile(run, &release.touched, now);
         match self.runs.get(&run) {
             Some(live) if live.state.status().takes_results() => {
@@ -64,20 +67,24 @@ impl Driver {
         for &step in steps {
             let Some(live) = self.runs.get_mut(&run) else { return };
             let key = live.state.attempt_key(step);
+            let follows = live.state.follows_work();
             match (live.state.open_attempt(step), live.calls.get_mut(&step)) {
-                (Some(open), Some(call)) if call.attempt == key.attempt => {
+                // The run is held, and its work is left to the agents.
+                (Some(open), Some(_)) if !follows && open.suspended.is_none() => self.abort(run, step, false, now),
+                (Some(open), Some(call)) if call.is(&key) => {
                     if call.stage == Stage::Decided && open.suspended.is_none() {
                         call.stage = Stage::Running;
                         let mode = if open.answer.is_some() { CallMode::Answer } else { CallMode::Fresh };
                         self.call(run, step, mode);
                     }
                 }
-                (Some(open), None) if open.suspended.is_none() => {
+                (Some(open), None) if follows && open.suspended.is_none() => {
                     let (agent, task) = (open.agent.clone(), open.task.clone());
-                    let place = self.registry.go_on(agent.clone(), live.state.plan().step(step).capability.clone());
-                    self.free = self.free.saturating_sub(1);
-                    let place = Some(place);
-                    let call = LiveCall { attempt: key.attempt, agent, task, stage: Stage::Running, place };
+                    let capability = live.state.plan().step(step).capability.clone();
+                    let place = capability.map(|capability| self.registry.go_on(agent.clone(), capability));
+                    self.free = self.free.saturating_sub(usize::from(place.is_some()));
+                    let (generation, attempt) = (key.generation, key.attempt);
+                    let call = LiveCall { generation, attempt, agent, task, stage: Stage::Running, place };
                     let mode = if open.answer.is_some() { CallMode::Answer } else { CallMode::Reattach };
                     live.calls.insert(step, call);
                     self.call(run, step, mode);
@@ -103,6 +110,7 @@ impl Driver {
             step,
             endpoint: self.registry.endpoint(&call.agent),
             task: call.task.clone(),
+            timeout: state.attempt_timeout(step),
             answer: state.open_attempt(step).and_then(|open| Some((open.answers, open.answer.clone()?))),
             mode,
             trace: state.trace(),
@@ -113,9 +121,16 @@ impl Driver {
 
     /// Forgets a call, and stops it if it runs; `for_good` asks the agent to stop too.
     pub(super) fn abort(&mut self, run: RunId, step: StepIndex, for_good: bool, now: Timestamp) {
-        let Some(live) = self.runs.get_mut(&run) else { return };
-        let Some(call) = live.calls.remove(&step) else { return };
-        let key = AttemptKey { attempt: call.attempt, ..live.state.attempt_key(step) };
+        let call = self.runs.get_mut(&run).and_then(|live| live.calls.remove(&step));
+        if let Some(call) = call {
+            self.stop(run, step, call, for_good, now);
+        }
+    }
+
+    pub(super) fn stop(&mut self, run: RunId, step: StepIndex, call: LiveCall, for_good: bool, now: Timestamp) {
+        let Some(live) = self.runs.get(&run) else { return };
+        let (generation, attempt) = (call.generation, call.attempt);
+        let key = AttemptKey { generation, attempt, ..live.state.attempt_key(step) };
         if call.stage != Stage::Decided {
             let agent = self.registry.endpoint(&call.agent).filter(|_| for_good);
             self.effects.push(Effect::Abort { key, agent, task: call.task });

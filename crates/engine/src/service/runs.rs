@@ -47,7 +47,14 @@ impl Runs for RunService {
             Command::Pause => Some(RunStatus::Paused),
             Command::Cancel => Some(RunStatus::Cancelled),
             Command::Terminate => Some(RunStatus::Terminated),
-            Command::Resume | Command::Retry | Command::Signal { .. } => None,
+            Command::Resume
+            | Command::Retry
+            | Command::PauseWork { .. }
+            | Command::Checkpoint { .. }
+            | Command::Rollback { .. }
+            | Command::Decide { .. }
+            | Command::Approve { .. }
+            | Command::Signal { .. } => None,
         };
         if wanted == Some(status) {
             return Ok(true);

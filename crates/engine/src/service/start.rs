@@ -60,7 +60,18 @@ pub(super) fn prepare(
         trace_parent: options.trace_parent,
     };
     let (namespace, request) = (request.namespace, request.request);
-    Ok(StartRun { namespace, request, plan, data, policy, strategy, origin, key_from: None })
+    Ok(StartRun {
+        namespace,
+        request,
+        plan,
+        data,
+        policy,
+        strategy,
+        origin,
+        key_from: None,
+        start_at: None,
+        fork: None,
+    })
 }
 
 /// Whether a workflow file says itself from how many independent steps on it is parallel.

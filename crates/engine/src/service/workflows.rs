@@ -213,14 +213,19 @@ impl Workflows for WorkflowService {
             };
             let mut problems = parsed.warnings;
             for (index, step) in parsed.workflow.steps.iter().enumerate() {
-                let (capability, pinned) = (step.capability.clone(), step.agent.clone());
-                let want = Want { namespace: namespace.clone(), capability, pinned, asked: Vec::new() };
-                if registry.outlook(&want, now).is_none() {
-                    let reason = match &step.agent {
+                let undo = step.compensate.as_ref().map(|how| ("compensate.capability", &how.capability, &how.agent));
+                let own = step.capability.as_ref().map(|capability| ("capability", capability, &step.agent));
+                for (field, capability, agent) in own.into_iter().chain(undo) {
+                    let (namespace, pinned) = (namespace.clone(), agent.clone());
+                    let want = Want { namespace, capability: capability.clone(), pinned, asked: Vec::new() };
+                    if registry.outlook(&want, now).is_some() {
+                        continue;
+                    }
+                    let reason = match agent {
                         Some(agent) => format!("agent \"{agent}\" is not registered here"),
-                        None => format!("no agent that is registered here has the capability \"{}\"", step.capability),
+                        None => format!("no agent that is registered here has the capability \"{capability}\""),
                     };
-                    problems.push(Problem::in_step(index, &step.id, "capability", reason).warning());
+                    problems.push(Problem::in_step(index, &step.id, field, reason).warning());
                 }
             }
             Ok(problems)

@@ -5,6 +5,7 @@
 mod faults;
 mod fleet;
 mod places;
+mod recovery;
 mod residency;
 mod running;
 mod service;

@@ -236,6 +236,8 @@ pub fn start(plan: &Arc<Plan>) -> StartRun {
         strategy: decision,
         origin: Origin::default(),
         key_from: None,
+        start_at: None,
+        fork: None,
     }
 }
 

@@ -25,7 +25,7 @@ pub fn mermaid(report: &PlanReport) -> String {
     let nodes: HashMap<&str, usize> = report.tasks.iter().zip(0..).map(|(task, at)| (task.id.as_str(), at)).collect();
     let node = |text: &mut String, indent: &str, at: usize| {
         let task = &report.tasks[at];
-        _ = writeln!(text, "{indent}n{at}[\"{}<br/>{}\"]", escape(task.id.as_str()), escape(task.capability.as_str()));
+        _ = writeln!(text, "{indent}n{at}[\"{}<br/>{}\"]", escape(task.id.as_str()), escape(&task.capability));
     };
     for (at, _) in report.tasks.iter().enumerate().filter(|(_, task)| task.stage.is_none()) {
         node(&mut text, "  ", at);

@@ -31,7 +31,7 @@ use serde_json::value::RawValue;
 use tutti_core::ids::{AgentId, Capability};
 use tutti_core::ports::agent::{AgentAccess, AgentTls, CallLimits, Credentials, Rate};
 use tutti_core::time::Span;
-use tutti_core::workflow::{Document, Problem, Workflow};
+use tutti_core::workflow::{Document, Problem, Step, Workflow};
 
 use crate::exit::{Failure, Result};
 
@@ -181,26 +181,36 @@ impl AgentsFile {
     /// that tell their capabilities by their cards alone may offer anything.
     pub fn unmet(&self, workflow: &Workflow, source: &Document) -> Vec<Problem> {
         let by_name: HashMap<&str, &AgentEntry> = self.agents.iter().map(|a| (a.name.as_str(), a)).collect();
-        let offers = |agent: &AgentEntry, wanted| agent.capabilities.as_ref().is_none_or(|list| list.contains(wanted));
+        let offers = |agent: &AgentEntry, wanted: &Capability| {
+            agent.capabilities.as_ref().is_none_or(|list| list.contains(wanted))
+        };
         let mut problems = Vec::new();
-        for (index, step) in workflow.steps.iter().enumerate() {
-            let (field, reason) = match &step.agent {
+        let own = |step: &'_ Step| step.capability.clone().map(|capability| ("", capability, step.agent.clone()));
+        let undo = |step: &'_ Step| step.compensate.clone().map(|how| ("compensate.", how.capability, how.agent));
+        let calls = workflow
+            .steps
+            .iter()
+            .enumerate()
+            .flat_map(|(index, step)| own(step).into_iter().chain(undo(step)).map(move |call| (index, step, call)));
+        for (index, step, (prefix, capability, agent)) in calls {
+            let (field, reason) = match &agent {
                 Some(name) => match by_name.get(name.as_str()) {
                     None => ("agent", format!("no agent is called \"{name}\" in {}", self.path.display())),
-                    Some(agent) if !offers(agent, &step.capability) => {
-                        ("agent", format!("agent \"{name}\" does not offer \"{}\"", step.capability))
+                    Some(agent) if !offers(agent, &capability) => {
+                        ("agent", format!("agent \"{name}\" does not offer \"{capability}\""))
                     }
                     Some(_) => continue,
                 },
-                None if self.agents.iter().any(|agent| offers(agent, &step.capability)) => continue,
+                None if self.agents.iter().any(|agent| offers(agent, &capability)) => continue,
                 None => {
                     let file = self.path.display();
-                    ("capability", format!("no agent in {file} offers \"{}\"", step.capability))
+                    ("capability", format!("no agent in {file} offers \"{capability}\""))
                 }
             };
+            let field = format!("{prefix}{field}");
             let mut problem = source.problem(format!("steps[{index}].{field}"), reason);
             problem.step = Some(step.id.to_string());
-            problem.field = field.to_owned();
+            problem.field = field;
             problems.push(problem);
         }
         problems

@@ -258,7 +258,10 @@ fn is_for(command: &Command, status: RunStatus) -> bool {
         Command::Resume => matches!(status, RunStatus::Paused | RunStatus::Quarantined),
         Command::Cancel | Command::Terminate => !status.is_ended(),
         Command::Retry => status == RunStatus::Failed,
-        Command::Signal { .. } => status == RunStatus::Waiting,
+        Command::Signal { .. } | Command::Approve { .. } => status == RunStatus::Waiting,
+        Command::PauseWork { .. } | Command::Checkpoint { .. } => status.takes_results(),
+        Command::Rollback { .. } => status.takes_results() || status == RunStatus::Failed,
+        Command::Decide { .. } => matches!(status, RunStatus::Waiting | RunStatus::Stuck),
     }
 }
 
@@ -271,10 +274,17 @@ fn ask(command: &Command, runs: &[RunSummary], by_filter: bool, counts: Counts) 
         Command::Terminate => "terminate",
         Command::Retry => "retry",
         Command::Signal { .. } => "answer",
+        Command::PauseWork { .. } => "pause",
+        Command::Checkpoint { .. } => "mark a checkpoint in",
+        Command::Rollback { .. } => "roll back",
+        Command::Decide { .. } => "decide a step of",
+        Command::Approve { .. } => "decide an approval of",
     };
     match runs {
         [run] if !by_filter => match command {
-            Command::Cancel | Command::Terminate => confirm(&format!("{verb} run {}?", run.run)),
+            Command::Cancel | Command::Terminate | Command::Rollback { .. } => {
+                confirm(&format!("{verb} run {}?", run.run))
+            }
             _ => Ok(()),
         },
         _ => {
@@ -296,6 +306,10 @@ const fn done(command: &Command) -> &'static str {
         Command::Terminate => "is terminated",
         Command::Retry => "is open again",
         Command::Signal { .. } => "has the answer",
+        Command::PauseWork { .. } => "is paused",
+        Command::Checkpoint { .. } => "has the checkpoint",
+        Command::Rollback { .. } => "is rolled back",
+        Command::Decide { .. } | Command::Approve { .. } => "has the decision",
     }
 }
 
@@ -307,6 +321,10 @@ const fn participle(command: &Command) -> &'static str {
         Command::Terminate => "terminated",
         Command::Retry => "retried",
         Command::Signal { .. } => "answered",
+        Command::PauseWork { .. } => "paused",
+        Command::Checkpoint { .. } => "marked",
+        Command::Rollback { .. } => "rolled back",
+        Command::Decide { .. } | Command::Approve { .. } => "decided",
     }
 }
 

@@ -106,6 +106,8 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
         strategy,
         origin: Origin::default(),
         key_from: None,
+        start_at: None,
+        fork: None,
     };
     let show = Show::of(&args.show, global.log.is_some());
     let conductor = Conductor::open(&global).await?;

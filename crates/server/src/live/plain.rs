@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tutti_core::report::{RunView, human_seconds, printable, rfc3339};
+use tutti_core::ids::StepPath;
+use tutti_core::report::{RunView, human_seconds, printable, recovery_news, rfc3339};
 use tutti_core::run::{Event, Recorded, StepStatus};
 use tutti_core::time::Timestamp;
 
@@ -50,8 +51,8 @@ fn line(recorded: &Recorded, view: &RunView) -> Option<String> {
         from.map(|from| format!(" took={}", human_seconds(recorded.at.since(from).as_secs_f64()).replace(' ', "")))
             .unwrap_or_default()
     };
-    let of_step = |path: &tutti_core::ids::StepPath| view.plan().find(path).map(|index| view.step(index));
-    let (subject, what) = match &recorded.event {
+    let of_step = |path: &StepPath| view.plan().find(path).map(|index| view.step(index));
+    let (subject, what): (Option<&StepPath>, String) = match &recorded.event {
         Event::RunCreated(created) => {
             let steps = view.plan().len();
             let executor = serde_json::to_value(created.strategy.executor).unwrap_or_default();
@@ -107,6 +108,10 @@ fn line(recorded: &Recorded, view: &RunView) -> Option<String> {
         Event::StepFailed(failed) => {
             let tries = of_step(&failed.step).map_or(0, |step| step.attempts.len());
             (Some(&failed.step), format!("failed tries={tries} error={}", quoted(&failed.error.to_string())))
+        }
+        event => {
+            let (step, what) = recovery_news(event)?;
+            (step, printable(&what).into_owned())
         }
     };
     let subject = subject.map_or("-", |step| step.as_str());

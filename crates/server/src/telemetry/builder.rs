@@ -122,6 +122,18 @@ impl SpanBuilder {
             Event::RunResumed(_) => note(&mut self.moments, ("resumed", at)),
             Event::RunQuarantined(_) => note(&mut self.moments, ("quarantined", at)),
             Event::SignalReceived(_) => note(&mut self.moments, ("signal received", at)),
+            Event::RunStuck(_) => note(&mut self.moments, ("stuck", at)),
+            Event::UndoStarted(_) => note(&mut self.moments, ("undo started", at)),
+            Event::WaitOverdue(_) => note(&mut self.moments, ("overdue", at)),
+            Event::StepDecided(_) => note(&mut self.moments, ("decided", at)),
+            Event::StepHeld(held) => {
+                let failure = Outcome::Failed(held.error.clone());
+                ended.extend(self.end_attempt(&held.step, failure, at));
+            }
+            Event::RunRewound(rewound) => {
+                self.end(RunStatus::Cancelled, Outcome::Cancelled, at, &mut ended);
+                self.reopen(rewound.generation, at);
+            }
             Event::RunReopened(reopened) => self.reopen(reopened.generation, at),
             Event::RunCompleted(_) => self.end(RunStatus::Completed, Outcome::Completed, at, &mut ended),
             Event::RunFailed(failed) => {
@@ -129,7 +141,12 @@ impl SpanBuilder {
             }
             Event::RunCancelled(_) => self.end(RunStatus::Cancelled, Outcome::Cancelled, at, &mut ended),
             Event::RunTerminated(_) => self.end(RunStatus::Terminated, Outcome::Cancelled, at, &mut ended),
-            Event::RunCreated(_) | Event::CheckpointCreated(_) | Event::ArtifactRecorded(_) => {}
+            Event::RunCreated(_)
+            | Event::RunForked(_)
+            | Event::ResultDiscarded(_)
+            | Event::StepRecovered(_)
+            | Event::CheckpointCreated(_)
+            | Event::ArtifactRecorded(_) => {}
         }
         ended
     }
@@ -341,7 +358,7 @@ impl SpanBuilder {
 
     fn capability(&self, path: &StepPath) -> Option<Capability> {
         let plan = self.plan.as_ref()?;
-        Some(plan.step(plan.find(path)?).capability.clone())
+        plan.step(plan.find(path)?).capability.clone()
     }
 }
 

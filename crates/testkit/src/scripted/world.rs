@@ -152,6 +152,7 @@ impl<'a> World<'a> {
                 Effect::Create(decided) => self.pending.push(Pending::Create(decided)),
                 Effect::Commit(decided) => self.pending.push(Pending::Commit(decided)),
                 Effect::Call(spec) => self.call(spec).await,
+                Effect::Quarantine(run, reason) => panic!("{run}: {reason}"),
                 Effect::SaveSnapshot(run, snapshot) => {
                     self.stores().runs.save_snapshot(run, snapshot).await.expect("the store keeps snapshots");
                 }

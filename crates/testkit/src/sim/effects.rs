@@ -35,6 +35,9 @@ impl World {
             Effect::Call(spec) => self.call(id, &spec)?,
             Effect::Abort { key, .. } => self.log(|| format!("abort {}", key.message_id())),
             Effect::Publish(run, event) => self.publish(id, run, &event)?,
+            Effect::Quarantine(run, reason) => {
+                return Err(Violation { invariant: "no_run_panics", detail: format!("{run}: {reason}") });
+            }
             Effect::SaveSnapshot(run, snapshot) => {
                 let _ = self.store.save_snapshot(run, snapshot).now_or_never();
             }
@@ -215,7 +218,12 @@ impl World {
                 AttemptEnd::Completed { output: payload, artifacts, missing_inputs: vec![] }
             }
             Outcome::Failed(error) => AttemptEnd::Failed(error.clone()),
-            Outcome::Asks => AttemptEnd::Suspended { need: tutti_core::ports::agent::Need::Input, message: "?".into() },
+            Outcome::Asks => AttemptEnd::Suspended {
+                need: tutti_core::ports::agent::Need::Input,
+                message: "?".into(),
+                until: None,
+                shown: None,
+            },
         };
         let note = Input::NoteTask { key: spec.key.clone(), task: format!("task of {}", spec.key.message_id()) };
         // News of a task may come late, even after its end.

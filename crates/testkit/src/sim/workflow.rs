@@ -105,6 +105,7 @@ impl Case {
             origin: Origin::default(),
             key_from: None,
             turn: None,
+            forked: None,
         }
     }
 

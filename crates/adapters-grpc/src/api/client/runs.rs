@@ -94,6 +94,13 @@ impl ApiClient {
             Command::Signal { answer: Payload::Stored(_), .. } => {
                 return Err(ApiError::Refused("the answer of a signal is sent whole".to_owned()));
             }
+            Command::PauseWork { .. }
+            | Command::Checkpoint { .. }
+            | Command::Rollback { .. }
+            | Command::Decide { .. }
+            | Command::Approve { .. } => {
+                return Err(ApiError::Refused("the server does not take this command".to_owned()));
+            }
         })
     }
 

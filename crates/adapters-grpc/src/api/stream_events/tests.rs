@@ -174,7 +174,13 @@ fn orders_questions_and_ends_are_told() {
     let key = run.key("a");
     run.input(&Input::NoteTask { key: key.clone(), task: "t-1".to_owned() });
     assert_eq!(run.last(), ["Working a task t-1"]);
-    run.input(&Input::SuspendAttempt { key, need: Need::Input, message: "which?".to_owned() });
+    run.input(&Input::SuspendAttempt {
+        key,
+        need: Need::Input,
+        message: "which?".to_owned(),
+        until: None,
+        shown: None,
+    });
     assert_eq!(run.last(), ["Waiting a which?"]);
     let answer = Payload::Inline(Json::null());
     run.command(Command::Signal { step: "a".to_owned(), answer });

@@ -1,13 +1,13 @@
 //! Attempts: begun, named by their agent, suspended, ended.
 
-use super::retry;
+use super::{command, retry, wait};
 use crate::ids::{AgentId, AttemptKey, StepPath};
 use crate::limits::MAX_RUN_BYTES;
 use crate::plan::StepIndex;
 use crate::ports::agent::{AgentError, AgentErrorKind, Need};
 use crate::run::event::{
-    ArtifactRecorded, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, StepCompleted,
-    TaskAssigned, shorten,
+    ArtifactRecorded, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, ResultDiscarded,
+    StepCompleted, TaskAssigned, shorten,
 };
 use crate::run::input::Rejection;
 use crate::run::state::{OpenAttempt, Phase, RunState};
@@ -26,7 +26,7 @@ pub(super) fn start(
     let attempt = state.step(index).attempts + 1;
     let mut events = Vec::new();
     if state.plan().step(index).critical && attempt == 1 {
-        events.push(Event::CheckpointCreated(CheckpointCreated { name: format!("before:{step}") }));
+        events.push(Event::CheckpointCreated(CheckpointCreated { name: format!("before:{step}"), order: None }));
     }
     events.push(Event::AttemptStarted(AttemptStarted { step: step.clone(), attempt, agent: agent.clone() }));
     Ok(events)
@@ -55,13 +55,25 @@ pub(super) fn note_task(state: &RunState, key: &AttemptKey, task: &str) -> Resul
 }
 
 /// The agent's task waits for somebody.
-pub(super) fn suspend(state: &RunState, key: &AttemptKey, need: Need, message: &str) -> Result<Vec<Event>, Rejection> {
-    let (_, open) = under_way(state, key)?;
+pub(super) fn suspend(
+    state: &RunState,
+    key: &AttemptKey,
+    (need, message): (Need, &str),
+    until: Option<Timestamp>,
+    shown: Option<&Payload>,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let (index, open) = under_way(state, key)?;
     if open.suspended.is_some() {
         return Ok(vec![]);
     }
-    let message = shorten(message);
-    let suspended = AttemptSuspended { step: key.path.clone(), attempt: key.attempt, need, message };
+    if state.undoing().is_some() {
+        let error = AgentError::new(AgentErrorKind::Cancelled, "it asks for an answer while the run is undone");
+        return Ok(retry::after_failure(state, index, key.attempt, &error, false, 0.0, now));
+    }
+    let due = wait::due(state, index, until, now);
+    let (step, attempt, message) = (key.path.clone(), key.attempt, shorten(message));
+    let suspended = AttemptSuspended { step, attempt, need, message, due, shown: shown.cloned() };
     Ok(vec![Event::AttemptSuspended(suspended)])
 }
 
@@ -89,7 +101,13 @@ pub(super) fn complete(
     missing_inputs: &[String],
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
-    let (index, _) = under_way(state, key)?;
+    let (index, _) = match under_way(state, key) {
+        Err(Rejection::NotUnderWay(_)) if is_of_before(state, key) => {
+            let (step, generation, attempt) = (key.path.clone(), key.generation, key.attempt);
+            return Ok(vec![Event::ResultDiscarded(ResultDiscarded { step, generation, attempt })]);
+        }
+        found => found?,
+    };
     let more = artifacts.iter().map(|artifact| artifact.content.len).fold(output.len(), u64::saturating_add);
     let bytes = state.bytes().saturating_add(more);
     if bytes > MAX_RUN_BYTES {
@@ -104,7 +122,10 @@ pub(super) fn complete(
         missing_inputs: missing_inputs.to_vec(),
     };
     let artifacts = artifacts.iter().cloned().map(Event::ArtifactRecorded);
-    Ok(artifacts.chain([Event::StepCompleted(completed)]).collect())
+    let checkpoint = state.plan().step(index).checkpoint.as_ref().filter(|_| command::may_checkpoint(state));
+    let checkpoint = checkpoint.map(|name| CheckpointCreated { name: name.clone(), order: None });
+    let checkpoint = checkpoint.map(Event::CheckpointCreated);
+    Ok(artifacts.chain([Event::StepCompleted(completed)]).chain(checkpoint).collect())
 }
 
 /// The attempt failed.
@@ -118,6 +139,11 @@ pub(super) fn fail(
 ) -> Result<Vec<Event>, Rejection> {
     let (index, _) = under_way(state, key)?;
     Ok(retry::after_failure(state, index, key.attempt, error, other_agent, chance, now))
+}
+
+/// True for an attempt of a step that was abandoned: it was under way when the run was rolled back, or began to be undone.
+fn is_of_before(state: &RunState, key: &AttemptKey) -> bool {
+    key.generation < state.generation() || (key.generation == state.generation() && state.undoing().is_some())
 }
 
 fn startable(state: &RunState, step: &StepPath, now: Timestamp) -> Result<StepIndex, Rejection> {
@@ -215,7 +241,13 @@ mod tests {
     fn a_suspended_attempt_holds_no_place_and_lets_the_run_wait() {
         let mut run = Given::steps(CHAIN);
         run.start("a", "x").unwrap();
-        let suspend = Input::SuspendAttempt { key: run.key("a"), need: Need::Input, message: "which?".into() };
+        let suspend = Input::SuspendAttempt {
+            key: run.key("a"),
+            need: Need::Input,
+            message: "which?".into(),
+            until: None,
+            shown: None,
+        };
         run.when(&suspend).unwrap();
         assert_eq!((run.state.in_flight(), run.state.status()), (0, RunStatus::Waiting));
         assert_eq!(run.state.step(0).status(), StepStatus::Waiting);

@@ -1,10 +1,15 @@
 //! What operators and clients want of a run.
 
+use super::{hold, undo, wait};
+use crate::limits::MAX_CHECKPOINTS;
+use crate::plan::StepIndex;
+use crate::ports::agent::AgentErrorKind;
 use crate::run::event::{
-    Event, RunCancelled, RunPaused, RunReopened, RunResumed, RunTerminated, SignalReceived, shorten,
+    CheckpointCreated, Event, Failure, RunCancelled, RunPaused, RunReopened, RunResumed, RunTerminated, SignalReceived,
+    StepHeld, shorten,
 };
-use crate::run::input::{Command, Order, Rejection};
-use crate::run::state::RunState;
+use crate::run::input::{Command, Order, Rejection, Verdict, Work};
+use crate::run::state::{OpenAttempt, RunState};
 use crate::run::status::RunStatus;
 use crate::value::Payload;
 
@@ -18,12 +23,35 @@ pub(super) fn decide(state: &RunState, command: &Command, order: &Order) -> Resu
     let allowed = |allowed: bool, event: Event| if allowed { Ok(vec![event]) } else { Err(Rejection::RunIs(status)) };
     match command {
         Command::Pause if status == RunStatus::Paused => Ok(Vec::new()),
-        Command::Pause => allowed(status.is_open(), Event::RunPaused(RunPaused { order })),
+        Command::Pause => allowed(status.is_open(), Event::RunPaused(RunPaused { order, work: Work::Finish })),
+        Command::PauseWork { work } => {
+            let is_wanted = status == RunStatus::Paused && state.in_flight() == 0;
+            if is_wanted { Ok(Vec::new()) } else { pause_work(state, *work, order) }
+        }
         Command::Resume => allowed(is_live(status), Event::RunResumed(RunResumed { order })),
         Command::Cancel if status == RunStatus::Cancelled => Ok(Vec::new()),
+        Command::Cancel if state.undoing().is_some() => Err(Rejection::Undoing),
         Command::Cancel => allowed(is_live(status), Event::RunCancelled(RunCancelled { order })),
         Command::Terminate if status == RunStatus::Terminated => Ok(Vec::new()),
-        Command::Terminate => allowed(is_live(status), Event::RunTerminated(RunTerminated { order })),
+        Command::Terminate => {
+            allowed(is_live(status) || status == RunStatus::Stuck, Event::RunTerminated(RunTerminated { order }))
+        }
+        Command::Checkpoint { name } => {
+            if !may_checkpoint(state) {
+                return Err(Rejection::TooManyCheckpoints(MAX_CHECKPOINTS));
+            }
+            let checkpoint = CheckpointCreated { name: shorten(name), order: Some(order) };
+            allowed(status.takes_results() && state.undoing().is_none(), Event::CheckpointCreated(checkpoint))
+        }
+        Command::Rollback { to, compensate } => undo::rollback(state, to, *compensate, order),
+        Command::Decide { step, verdict, output } => {
+            if !(status.takes_results() || status == RunStatus::Stuck) {
+                return Err(Rejection::RunIs(status));
+            }
+            hold::decide(state, step, *verdict, output.as_ref(), order)
+        }
+        Command::Approve { step, approved, data } => wait::approve(state, step, *approved, data.as_ref(), order),
+        Command::Retry if status == RunStatus::Stuck => hold::decide(state, "", Verdict::Retry, None, order),
         Command::Retry => {
             let generation = state.generation() + 1;
             allowed(status == RunStatus::Failed, Event::RunReopened(RunReopened { order, generation }))
@@ -32,9 +60,34 @@ pub(super) fn decide(state: &RunState, command: &Command, order: &Order) -> Resu
     }
 }
 
+/// True if the run may have one more checkpoint.
+pub(super) fn may_checkpoint(state: &RunState) -> bool {
+    state.checkpoints().len() < MAX_CHECKPOINTS
+}
+
 /// True for a run that has not ended, held and set aside ones included.
 const fn is_live(status: RunStatus) -> bool {
     status.takes_results() || matches!(status, RunStatus::Quarantined)
+}
+
+/// The run is held, and what is under way does not come to its end. An attempt that must not be made twice is held with it:
+/// nobody will know how it ended.
+fn pause_work(state: &RunState, work: Work, order: Order) -> Result<Vec<Event>, Rejection> {
+    if !state.status().takes_results() {
+        return Err(Rejection::RunIs(state.status()));
+    }
+    if state.undoing().is_some() && work == Work::Cancel {
+        return Err(Rejection::Undoing);
+    }
+    let is_unsafe = |(index, open): &(StepIndex, &OpenAttempt)| {
+        open.suspended.is_none() && state.plan().step(*index).retry.is_unsafe && work == Work::Cancel
+    };
+    let error = Failure { kind: AgentErrorKind::Cancelled, message: "its agent was asked to stop".into() };
+    let held = state.open_attempts().filter(is_unsafe).map(|(index, _)| {
+        let (step, attempt) = (state.plan().path(index), state.step(index).attempts);
+        Event::StepHeld(StepHeld { step, attempt, error: error.clone(), outcome_unknown: true })
+    });
+    Ok(held.chain([Event::RunPaused(RunPaused { order, work })]).collect())
 }
 
 /// Somebody answers a step that waits.
@@ -48,7 +101,7 @@ fn signal(state: &RunState, step: &str, answer: &Payload, order: Order) -> Resul
         return Err(Rejection::NotWaiting { step: step.to_owned(), waiting });
     };
     let (step, attempt) = (state.plan().path(index), state.step(index).attempts);
-    Ok(vec![Event::SignalReceived(SignalReceived { order, step, attempt, answer: answer.clone() })])
+    wait::signalled(state, index, SignalReceived { order, step, attempt, answer: answer.clone() })
 }
 
 #[cfg(test)]
@@ -69,7 +122,13 @@ mod tests {
     }
 
     fn suspend(run: &mut Given, step: &str) {
-        let input = Input::SuspendAttempt { key: run.key(step), need: Need::Input, message: "which?".into() };
+        let input = Input::SuspendAttempt {
+            key: run.key(step),
+            need: Need::Input,
+            message: "which?".into(),
+            until: None,
+            shown: None,
+        };
         run.when(&input).unwrap();
     }
 

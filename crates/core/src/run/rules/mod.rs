@@ -2,9 +2,12 @@
 
 mod attempt;
 mod command;
+mod hold;
 mod retry;
 mod run;
 mod settle;
+mod undo;
+mod wait;
 
 use super::event::Event;
 use super::input::{Input, Rejection};
@@ -19,7 +22,10 @@ pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<
         Input::StartAttempt { step, agent } => attempt::start(state, step, agent, now),
         Input::RefuseAttempt { step, error, chance } => attempt::refuse(state, step, error, *chance, now),
         Input::NoteTask { key, task } => attempt::note_task(state, key, task),
-        Input::SuspendAttempt { key, need, message } => attempt::suspend(state, key, *need, message),
+        Input::SuspendAttempt { key, need, message, until, shown } => {
+            attempt::suspend(state, key, (*need, message), *until, shown.as_ref(), now)
+        }
+        Input::ExpireWait { step } => wait::expire(state, step, now),
         Input::CompleteAttempt { key, output, artifacts, missing_inputs } => {
             attempt::complete(state, key, output, artifacts, missing_inputs, now)
         }
@@ -27,6 +33,7 @@ pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<
             attempt::fail(state, key, error, *other_agent, *chance, now)
         }
         Input::ContinueAttempt { step } => attempt::resume(state, step),
+        Input::ForkRun(forked) => run::fork(state, forked),
         Input::AdmitRun => run::admit(state),
         Input::ExpireRun => run::expire(state, now),
         Input::Command { command, order } => command::decide(state, command, order),
@@ -88,6 +95,11 @@ pub(super) mod testing {
             Self { state, history: vec![first], now }
         }
 
+        /// The same run, to try something on.
+        pub fn clone_for_try(&self) -> Self {
+            Self { state: self.state.clone(), history: self.history.clone(), now: self.now }
+        }
+
         pub fn when(&mut self, input: &Input) -> Result<Vec<Event>, Rejection> {
             let before = self.state.clone();
             let mut applied = Applied::default();
@@ -106,7 +118,10 @@ pub(super) mod testing {
         }
 
         pub fn index(&self, step: &str) -> u32 {
-            self.state.plan().find(&crate::ids::StepPath::from(&step.parse::<crate::ids::StepId>().unwrap())).unwrap()
+            let (id, undoes) = step.strip_suffix("~undo").map_or((step, false), |id| (id, true));
+            let id: crate::ids::StepId = id.parse().unwrap();
+            let path = if undoes { crate::ids::StepPath::undo_of(&id) } else { crate::ids::StepPath::from(&id) };
+            self.state.plan().find(&path).unwrap()
         }
 
         pub fn key(&self, step: &str) -> AttemptKey {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::plan::StepIndex;
 use crate::ports::agent::{AgentError, Retry};
-use crate::run::event::{AttemptFailed, Event, Failure, StepFailed};
+use crate::run::event::{AttemptFailed, Event, Failure, StepFailed, StepHeld, StepRecovered};
 use crate::run::state::RunState;
 use crate::time::Timestamp;
-use crate::workflow::RetryPolicy;
+use crate::workflow::{OnError, RetryPolicy};
 
 /// The events after attempt number `attempt` of a step failed.
 pub(super) fn after_failure(
@@ -21,8 +21,17 @@ pub(super) fn after_failure(
 ) -> Vec<Event> {
     let policy = &state.plan().step(index).retry;
     let step = state.plan().path(index);
+    let undoes = state.plan().undone_by(index).is_some();
+    let is_under_way = state.open_attempt(index).is_some();
+    if policy.is_unsafe && is_under_way && error.leaves_open() {
+        let error = Failure::from(error);
+        return vec![Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: true })];
+    }
+    let counted = attempt - state.step(index).uncounted;
     let (retry_at, new_round) = match error.kind.retry() {
-        _ if attempt >= policy.max_attempts => (None, false),
+        _ if counted >= policy.max_attempts => (None, false),
+        // What comes of it is still of use; another try is not.
+        _ if state.undoing().is_some() && !undoes => (None, false),
         Retry::Never => (None, false),
         Retry::Again | Retry::Elsewhere if other_agent => (Some(now), false),
         Retry::Elsewhere => (None, false),
@@ -31,13 +40,38 @@ pub(super) fn after_failure(
             (Some(now.plus(wait.max(error.retry_after.unwrap_or_default()))), true)
         }
     };
+    let too_late = |at: Timestamp| time_is_up(state, index).is_some_and(|end| at >= end);
+    let (retry_at, new_round) = if retry_at.is_some_and(too_late) { (None, false) } else { (retry_at, new_round) };
     let failure = Failure::from(error);
     let failed = AttemptFailed { step: step.clone(), attempt, error: failure.clone(), retry_at, new_round };
     let mut events = vec![Event::AttemptFailed(failed)];
     if retry_at.is_none() {
-        events.push(Event::StepFailed(StepFailed { step, error: failure }));
+        events.push(for_good(state, index, attempt, failure, now));
     }
     events
+}
+
+/// What follows when no attempt is left.
+fn for_good(state: &RunState, index: StepIndex, attempt: u32, error: Failure, now: Timestamp) -> Event {
+    let step = state.plan().path(index);
+    let undoes = state.plan().undone_by(index).is_some();
+    let recovery = state.step(index).recoveries + 1;
+    match state.on_error(index) {
+        _ if undoes => Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: false }),
+        _ if state.undoing().is_some() => Event::StepFailed(StepFailed { step, error }),
+        OnError::Escalate => Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: false }),
+        OnError::Retry if recovery <= state.plan().workflow().recoveries => {
+            let at = now.plus(state.plan().step(index).retry.max_backoff.0);
+            Event::StepRecovered(StepRecovered { step, recovery, at })
+        }
+        _ => Event::StepFailed(StepFailed { step, error }),
+    }
+}
+
+/// When the time of all attempts of a step together is up.
+fn time_is_up(state: &RunState, index: StepIndex) -> Option<Timestamp> {
+    let total = state.plan().step(index).total_timeout?;
+    Some(state.step(index).began_at?.plus(total.0))
 }
 
 /// The wait after `rounds` earlier rounds and one more: exponential, capped, and a share of it drawn by chance.
@@ -119,6 +153,7 @@ mod tests {
             backoff_factor: 100.0,
             max_backoff: Span(Duration::from_secs(30)),
             jitter: 0.5,
+            is_unsafe: false,
         };
         assert_eq!(backoff(&policy, 0, 0.0), Duration::from_secs(1));
         assert_eq!(backoff(&policy, 0, 1.0), Duration::from_millis(500));

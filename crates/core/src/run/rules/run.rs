@@ -1,7 +1,8 @@
 //! What time and faults do to a run as a whole.
 
+use super::undo;
 use crate::ports::agent::AgentErrorKind;
-use crate::run::event::{Event, Failure, RunAdmitted, RunFailed, RunQuarantined, shorten};
+use crate::run::event::{Event, Failure, RunAdmitted, RunForked, RunQuarantined, shorten};
 use crate::run::input::Rejection;
 use crate::run::state::RunState;
 use crate::run::status::RunStatus;
@@ -14,6 +15,16 @@ pub(super) fn admit(state: &RunState) -> Result<Vec<Event>, Rejection> {
     Ok(if queued { vec![Event::RunAdmitted(RunAdmitted {})] } else { Vec::new() })
 }
 
+/// The run begins where another one stood.
+pub(super) fn fork(state: &RunState, forked: &RunForked) -> Result<Vec<Event>, Rejection> {
+    let unknown = forked.completed.iter().find(|done| state.plan().find(&done.step).is_none());
+    match unknown {
+        Some(done) => Err(Rejection::NoSuchStep(done.step.clone())),
+        None if state.seq() > 1 => Err(Rejection::RunIs(state.status())),
+        None => Ok(vec![Event::RunForked(Box::new(forked.clone()))]),
+    }
+}
+
 /// The run's time is up.
 pub(super) fn expire(state: &RunState, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     open(state)?;
@@ -22,7 +33,7 @@ pub(super) fn expire(state: &RunState, now: Timestamp) -> Result<Vec<Event>, Rej
     }
     let message = format!("the run did not end within {}", state.timeout());
     let error = Failure { kind: AgentErrorKind::Timeout, message };
-    Ok(vec![Event::RunFailed(RunFailed { step: None, error })])
+    Ok(vec![undo::after_failure(state, state.policy().on_error, None, error)])
 }
 
 /// The run is set aside.
@@ -57,6 +68,29 @@ mod tests {
         run.now = run.now.plus(Duration::from_secs(3600));
         run.when(&Input::ExpireRun).unwrap();
         assert_eq!(run.state.status(), RunStatus::Failed);
+    }
+
+    #[test]
+    fn a_fork_has_what_was_complete_and_undoes_nothing_of_the_other_run() {
+        use crate::run::{ForkedStep, RunForked};
+        use crate::value::{Json, Payload};
+        let steps = "- {id: a, capability: c, compensate: {capability: u}}\n- {id: b, capability: c, depends_on: [a]}";
+        let fork = |run: &mut Given, steps: &[&str]| {
+            let output = Payload::Inline(Json::parse("{\"x\":1}").unwrap());
+            let completed = steps.iter().map(|step| ForkedStep { step: run.key(step).path, output: output.clone() });
+            let forked = RunForked { from: run.state.run(), seq: 9, completed: completed.collect(), changed: vec![] };
+            run.when(&Input::ForkRun(Box::new(forked)))
+        };
+        let mut run = Given::with(steps, crate::schedule::Width::One, crate::workflow::OnError::Compensate);
+        fork(&mut run, &["a"]).unwrap();
+        assert_eq!((run.state.completed(), run.state.forked().unwrap().1), (1, 9));
+        assert!(fork(&mut run, &["a"]).is_err(), "once, at the beginning");
+        run.start("b", "x").unwrap();
+        run.fail("b", crate::ports::agent::AgentErrorKind::InvalidInput, false).unwrap();
+        assert_eq!(run.state.status(), RunStatus::Failed, "what the other run did is the other run's to undo");
+        let mut run = Given::steps(steps);
+        fork(&mut run, &["a", "b"]).unwrap();
+        assert_eq!(run.state.status(), RunStatus::Completed, "of a run that was at its end");
     }
 
     #[test]

@@ -1,25 +1,31 @@
 //! What follows from a state by itself: the end of the run.
 
-use crate::run::event::{Event, RunCompleted, RunFailed};
+use super::undo;
+use crate::run::event::{Event, RunCompleted};
 use crate::run::state::{Phase, RunState};
 use crate::workflow::OnError;
 
-/// The event that ends the run, once nothing is left to do or the policy says that a failure ends it.
+/// The event that ends the run, or begins to undo it, once nothing is left to do or the policy says that a failure ends it.
 pub(in crate::run) fn settle(state: &RunState) -> Option<Event> {
     if !state.status().is_open() {
         return None;
     }
-    let over = state.remaining() == 0 || (state.failed() > 0 && state.policy().on_error == OnError::Fail);
-    if !over {
+    if let Some(undo) = state.undoing() {
+        return undo::settle(state, undo);
+    }
+    if state.remaining() > 0 && state.ends_by().is_none() {
         return None;
     }
+    let policy = state.ends_by().unwrap_or(OnError::Continue);
     // The first failed step in dependency order stands for the run's failure.
     let failed = state.plan().topology().order().iter().find_map(|index| match &state.step(*index).phase {
-        Phase::Failed(error) => Some((state.plan().path(*index), error.clone())),
+        Phase::Failed(error) if policy == OnError::Continue || state.on_error(*index) == policy => {
+            Some((state.plan().path(*index), error.clone()))
+        }
         _ => None,
     });
     Some(match failed {
-        Some((step, error)) => Event::RunFailed(RunFailed { step: Some(step), error }),
+        Some((step, error)) => undo::after_failure(state, policy, Some(step), error),
         None => Event::RunCompleted(RunCompleted {}),
     })
 }

@@ -138,19 +138,20 @@ impl<'l> Checker<'l> {
 
     /// Whether the values that an event keeps beside the history are there.
     async fn values(&self, run: RunId, recorded: &Recorded, verdict: &mut Verdict) -> Result<(), StoreError> {
-        let Some(at) = payload(&recorded.event) else { return Ok(()) };
-        let why = match self.reader.payloads.get(run, at).await {
-            Ok(Some(content)) if content.len() as u64 == at.len => {
-                verdict.payloads += 1;
-                return Ok(());
-            }
-            Ok(Some(content)) => format!("has {} bytes instead of {}", content.len(), at.len),
-            Ok(None) => "is not in the store".to_owned(),
-            Err(StoreError::Corrupt(why)) => why,
-            Err(error) => return Err(error),
-        };
-        let detail = format!("payload {} of event {} {why}", at.hash, recorded.seq);
-        verdict.violations.push(Violation { invariant: "payloads_are_kept", detail });
+        for at in payloads(&recorded.event) {
+            let why = match self.reader.payloads.get(run, at).await {
+                Ok(Some(content)) if content.len() as u64 == at.len => {
+                    verdict.payloads += 1;
+                    continue;
+                }
+                Ok(Some(content)) => format!("has {} bytes instead of {}", content.len(), at.len),
+                Ok(None) => "is not in the store".to_owned(),
+                Err(StoreError::Corrupt(why)) => why,
+                Err(error) => return Err(error),
+            };
+            let detail = format!("payload {} of event {} {why}", at.hash, recorded.seq);
+            verdict.violations.push(Violation { invariant: "payloads_are_kept", detail });
+        }
         Ok(())
     }
 }
@@ -217,16 +218,19 @@ fn late(state: &RunState) -> Option<String> {
 }
 
 /// What an event keeps beside the history.
-fn payload(event: &Event) -> Option<PayloadRef> {
+fn payloads(event: &Event) -> Vec<PayloadRef> {
     let of = |payload: &Payload| match payload {
         Payload::Stored(at) => Some(*at),
         Payload::Inline(_) => None,
     };
-    match event {
+    let one = match event {
         Event::RunCreated(created) => of(&created.data),
+        Event::RunForked(forked) => return forked.completed.iter().filter_map(|step| of(&step.output)).collect(),
+        Event::AttemptSuspended(suspended) => suspended.shown.as_ref().and_then(of),
         Event::SignalReceived(signal) => of(&signal.answer),
         Event::StepCompleted(completed) => of(&completed.output),
         Event::ArtifactRecorded(artifact) => Some(artifact.content),
         _ => None,
-    }
+    };
+    one.into_iter().collect()
 }

@@ -78,7 +78,7 @@ fn a_reopened_run_has_a_span_of_its_own_below_the_first_and_other_steps() {
         .start("a", 1)
         .fail("a", 1)
         .and(Event::StepFailed(StepFailed { step: path("a"), error: failure() }))
-        .and(Event::RunFailed(RunFailed { step: Some(path("a")), error: failure() }))
+        .and(Event::RunFailed(RunFailed { step: Some(path("a")), error: failure(), undone: None }))
         .and(Event::RunReopened(RunReopened { order: Order::new("ops", ""), generation: 1 }))
         .start("a", 1)
         .complete("a", 1)
@@ -102,6 +102,8 @@ fn attempts_that_wait_are_not_in_flight_and_nothing_is_open_at_the_end() {
         attempt: 1,
         need: tutti_core::ports::agent::Need::Input,
         message: "which?".to_owned(),
+        due: None,
+        shown: None,
     };
     let history = History::new(None)
         .start("a", 1)

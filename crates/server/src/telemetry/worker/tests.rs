@@ -150,7 +150,7 @@ async fn what_the_queue_has_no_room_for_is_read_from_the_store() {
 async fn of_a_reopened_run_only_what_is_new_is_told() {
     let failed = History::new(None).start("a", 1).fail("a", 1);
     let failed = failed.and(Event::StepFailed(StepFailed { step: path("a"), error: failure() }));
-    let failed = failed.and(Event::RunFailed(RunFailed { step: Some(path("a")), error: failure() }));
+    let failed = failed.and(Event::RunFailed(RunFailed { step: Some(path("a")), error: failure(), undone: None }));
     let reopened = RunReopened { order: Order::new("ops", "again"), generation: 1 };
     let history = failed.and(Event::RunReopened(reopened)).start("a", 1).complete("a", 1);
     let history = history.and(Event::RunCompleted(RunCompleted {}));

@@ -8,8 +8,15 @@ use crate::schedule::{Policy, StrategyDecision};
 use crate::time::Timestamp;
 use crate::value::{Digest, Payload};
 
-use super::input::Order;
+use super::input::{Order, Work};
 use super::origin::Origin;
+
+mod recovery;
+
+pub use recovery::{
+    Afterwards, ForkedStep, ResultDiscarded, RunForked, RunRewound, RunStuck, StepDecided, StepHeld, StepRecovered,
+    UndoStarted, Undone, WaitOverdue,
+};
 
 /// An event with its place in the run.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +52,14 @@ pub enum Event {
     RunReopened(RunReopened),
     /// The run was set aside because it takes its server down.
     RunQuarantined(RunQuarantined),
+    /// What was done is being undone: nothing else is started until it is.
+    UndoStarted(Box<UndoStarted>),
+    /// The run's steps stand again as after an earlier event: a new generation.
+    RunRewound(RunRewound),
+    /// Something could not be undone: a person must decide.
+    RunStuck(RunStuck),
+    /// The run begins where another one stood.
+    RunForked(Box<RunForked>),
     /// A named point to which the run can be rolled back.
     CheckpointCreated(CheckpointCreated),
     /// An agent is about to be called.
@@ -59,6 +74,16 @@ pub enum Event {
     AttemptResumed(AttemptResumed),
     /// An attempt failed.
     AttemptFailed(AttemptFailed),
+    /// The step waits until a person decides what becomes of it.
+    StepHeld(StepHeld),
+    /// A person decided what becomes of a step.
+    StepDecided(StepDecided),
+    /// What a step waits for is overdue.
+    WaitOverdue(WaitOverdue),
+    /// A result came that nothing waits for any more: it is not applied.
+    ResultDiscarded(ResultDiscarded),
+    /// A step that failed for good begins anew, as the run's policy wants it.
+    StepRecovered(StepRecovered),
     /// An artifact came with a result.
     ArtifactRecorded(ArtifactRecorded),
     /// A step is complete; its successors are released.
@@ -115,6 +140,9 @@ pub struct RunPaused {
     /// Who, and why.
     #[serde(flatten)]
     pub order: Order,
+    /// What becomes of attempts that are under way.
+    #[serde(default, skip_serializing_if = "Work::is_default")]
+    pub work: Work,
 }
 
 /// See [`Event::RunTerminated`].
@@ -147,6 +175,9 @@ pub struct RunFailed {
     pub step: Option<StepPath>,
     /// Why.
     pub error: Failure,
+    /// How it was undone, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<Undone>,
 }
 
 /// See [`Event::RunCancelled`].
@@ -169,6 +200,9 @@ pub struct RunQuarantined {
 pub struct CheckpointCreated {
     /// Its name; `before:STEP` for the automatic ones.
     pub name: String,
+    /// Who wanted it, if somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
 }
 
 /// See [`Event::AttemptStarted`].
@@ -204,6 +238,12 @@ pub struct AttemptSuspended {
     pub need: Need,
     /// What the agent asks.
     pub message: String,
+    /// When it is overdue, or over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// What a person is shown to decide by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Payload>,
 }
 
 /// See [`Event::SignalReceived`].
@@ -309,11 +349,14 @@ impl Event {
     pub const fn order(&self) -> Option<&Order> {
         match self {
             Self::RunResumed(RunResumed { order })
-            | Self::RunPaused(RunPaused { order })
+            | Self::RunPaused(RunPaused { order, .. })
             | Self::RunCancelled(RunCancelled { order })
             | Self::RunTerminated(RunTerminated { order })
             | Self::RunReopened(RunReopened { order, .. })
+            | Self::StepDecided(StepDecided { order, .. })
             | Self::SignalReceived(SignalReceived { order, .. }) => Some(order),
+            Self::UndoStarted(undo) => undo.order.as_ref(),
+            Self::CheckpointCreated(CheckpointCreated { order, .. }) => order.as_ref(),
             _ => None,
         }
     }

@@ -3,14 +3,20 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+mod undo;
+
 use super::event::{AttemptFailed, Event, Recorded, RunCreated};
-use super::state::{Facts, OpenAttempt, Phase, RunState, StepState};
+use super::input::Work;
+use super::state::{Facts, Held, OpenAttempt, Phase, RunState, StepState};
 use super::status::RunStatus;
 use crate::ids::StepPath;
 use crate::limits::REMEMBERED_REQUESTS;
 use crate::plan::{Plan, StepIndex};
+use crate::ports::agent::Need;
 use crate::schedule::Frontier;
 use crate::time::Timestamp;
+use crate::value::Payload;
+use crate::workflow::OnError;
 
 /// Applies an event and adds to `touched` the steps whose open work may have changed.
 pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepIndex>) {
@@ -24,7 +30,21 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
         }
     }
     match &recorded.event {
-        Event::RunCreated(_) | Event::CheckpointCreated(_) => {}
+        Event::RunCreated(_) | Event::ResultDiscarded(_) => {}
+        Event::CheckpointCreated(checkpoint) => {
+            state.facts.checkpoints.push((checkpoint.name.clone(), recorded.seq));
+        }
+        Event::UndoStarted(undo) => undo::start(state, undo, at, touched),
+        Event::RunRewound(rewound) => undo::rewind(state, rewound, recorded.seq, at),
+        Event::RunStuck(_) => state.facts.status = RunStatus::Stuck,
+        Event::RunForked(forked) => {
+            state.facts.forked = Some((forked.from, forked.seq));
+            for step in &forked.completed {
+                with_step(state, &step.step, touched, |state, index| {
+                    complete(state, index, &step.output, recorded.seq);
+                });
+            }
+        }
         Event::ArtifactRecorded(artifact) => state.facts.bytes += artifact.content.len,
         Event::RunAdmitted(_) => {
             state.facts.clock_from = at;
@@ -34,15 +54,18 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
             state.facts.clock_from = at;
             if matches!(state.facts.status, RunStatus::Quarantined | RunStatus::Paused | RunStatus::Pending) {
                 state.facts.status = RunStatus::Running;
+                state.facts.left = false;
                 touched.extend(state.facts.open.iter().copied());
             }
         }
-        Event::RunPaused(_) => state.facts.status = RunStatus::Paused,
+        Event::RunPaused(paused) => pause(state, paused.work, touched),
         Event::RunReopened(reopened) => reopen(state, reopened.generation, at),
         Event::RunTerminated(_) => end(state, RunStatus::Terminated, at, touched),
         Event::RunCompleted(_) => end(state, RunStatus::Completed, at, touched),
         Event::RunFailed(failed) => {
             state.facts.failure = Some((failed.step.clone(), failed.error.clone()));
+            // Without the data of before the steps would go on from what is undone.
+            state.facts.undone_to = state.facts.undo.as_ref().filter(|undo| !undo.rewind).map(|undo| undo.to);
             end(state, RunStatus::Failed, at, touched);
         }
         Event::RunCancelled(_) => end(state, RunStatus::Cancelled, at, touched),
@@ -56,9 +79,14 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
         | Event::SignalReceived(_)
         | Event::AttemptResumed(_)
         | Event::AttemptFailed(_)
+        | Event::StepHeld(_)
+        | Event::StepDecided(_)
+        | Event::WaitOverdue(_)
+        | Event::StepRecovered(_)
         | Event::StepCompleted(_)
-        | Event::StepFailed(_)) => evolve_step(state, event, at, touched),
+        | Event::StepFailed(_)) => evolve_step(state, event, recorded, touched),
     }
+    undo::advance(state);
     follow_status(state);
     if state.facts.status != before {
         state.facts.updated_at = at;
@@ -66,7 +94,8 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
 }
 
 /// What an event does to the step that it is about.
-fn evolve_step(state: &mut RunState, event: &Event, at: Timestamp, touched: &mut Vec<StepIndex>) {
+fn evolve_step(state: &mut RunState, event: &Event, recorded: &Recorded, touched: &mut Vec<StepIndex>) {
+    let at = recorded.at;
     match event {
         Event::AttemptStarted(started) => {
             with_step(state, &started.step, touched, |state, index| {
@@ -75,6 +104,7 @@ fn evolve_step(state: &mut RunState, event: &Event, at: Timestamp, touched: &mut
                 state.facts.open.insert(index);
                 let step = &mut state.facts.steps[index as usize];
                 step.attempts = started.attempt;
+                step.began_at.get_or_insert(at);
                 step.tried.push(started.agent.clone());
                 step.phase = Phase::Open(attempt);
             });
@@ -86,10 +116,23 @@ fn evolve_step(state: &mut RunState, event: &Event, at: Timestamp, touched: &mut
             with_open(state, &suspended.step, |open| {
                 open.suspended = Some(suspended.need);
                 open.answer = None;
+                open.due = suspended.due;
             });
+            if let (Some(due), Some(index)) = (suspended.due, state.plan.find(&suspended.step)) {
+                state.facts.due.insert((due, index));
+            }
             state.facts.suspended += 1;
         }
+        Event::WaitOverdue(overdue) => with_step(state, &overdue.step, touched, |state, index| {
+            forget_due(state, index);
+            with_open(state, &overdue.step, |open| {
+                open.due = Some(overdue.due);
+                open.overdue = overdue.times;
+            });
+            state.facts.due.insert((overdue.due, index));
+        }),
         Event::SignalReceived(signal) => with_step(state, &signal.step, touched, |state, index| {
+            forget_due(state, index);
             with_open(state, &signal.step, |open| {
                 open.answer = Some(signal.answer.clone());
                 open.answers += 1;
@@ -105,20 +148,41 @@ fn evolve_step(state: &mut RunState, event: &Event, at: Timestamp, touched: &mut
             state.facts.suspended -= 1;
         }),
         Event::AttemptFailed(failed) => attempt_failed(state, failed, touched),
-        Event::StepCompleted(completed) => with_step(state, &completed.step, touched, |state, index| {
+        Event::StepHeld(held) => with_step(state, &held.step, touched, |state, index| {
             close(state, index);
-            state.facts.steps[index as usize].phase = Phase::Completed(completed.output.clone());
-            state.facts.completed += 1;
-            state.facts.bytes += completed.output.len();
-            state.facts.remaining -= 1;
-            release_successors(state, index);
+            let unknown = match &state.facts.steps[index as usize].phase {
+                Phase::Open(open) if held.outcome_unknown => Some(OpenAttempt { suspended: None, ..open.clone() }),
+                _ => None,
+            };
+            let step = &mut state.facts.steps[index as usize];
+            step.attempts = held.attempt;
+            step.phase = Phase::Held(Held { error: held.error.clone(), unknown });
+            state.facts.held += 1;
+        }),
+        Event::StepDecided(decided) => with_step(state, &decided.step, touched, |state, index| {
+            undo::decided(state, index, decided.verdict);
+        }),
+        Event::StepRecovered(recovered) => with_step(state, &recovered.step, touched, |state, index| {
+            close(state, index);
+            begin_anew(state, index, Some(recovered.at));
+            state.facts.steps[index as usize].recoveries = recovered.recovery;
+        }),
+        Event::StepCompleted(completed) => with_step(state, &completed.step, touched, |state, index| {
+            complete(state, index, &completed.output, recorded.seq);
         }),
         Event::StepFailed(failed) => with_step(state, &failed.step, touched, |state, index| {
             close(state, index);
-            state.facts.steps[index as usize].phase = Phase::Failed(failed.error.clone());
-            state.facts.failed += 1;
-            state.facts.remaining -= 1;
-            skip_dependents(state, index);
+            let step = &mut state.facts.steps[index as usize];
+            step.phase = Phase::Failed(failed.error.clone());
+            if state.plan.undone_by(index).is_none() {
+                state.facts.failed += 1;
+                state.facts.remaining -= 1;
+                let means = state.on_error(index);
+                if state.facts.ends_by.is_none() && means != OnError::Continue {
+                    state.facts.ends_by = Some(means);
+                }
+                skip_dependents(state, index);
+            }
         }),
         // Events of the run as a whole are told apart before.
         _ => {}
@@ -128,11 +192,15 @@ fn evolve_step(state: &mut RunState, event: &Event, at: Timestamp, touched: &mut
 /// The state after a run's first event.
 pub(super) fn begin(plan: Arc<Plan>, created: RunCreated, at: Timestamp) -> RunState {
     let count = plan.len();
-    let steps = (0..count as StepIndex)
+    let steps = plan
+        .indexes()
         .map(|index| {
-            let waiting = plan.topology().dependencies(index).len() as u32;
-            let phase = if waiting == 0 { Phase::Ready(None) } else { Phase::Blocked(waiting) };
-            StepState { phase, attempts: 0, rounds: 0, tried: Vec::new() }
+            let waiting = plan.undone_by(index).is_none().then(|| plan.topology().dependencies(index).len() as u32);
+            StepState::new(match waiting {
+                None => Phase::Idle,
+                Some(0) => Phase::Ready(None),
+                Some(waiting) => Phase::Blocked(waiting),
+            })
         })
         .collect::<Vec<_>>();
     let mut frontier = Frontier::default();
@@ -162,6 +230,15 @@ pub(super) fn begin(plan: Arc<Plan>, created: RunCreated, at: Timestamp) -> RunS
         failed: 0,
         remaining: count as u32,
         bytes: 0,
+        held: 0,
+        due: BTreeSet::new(),
+        left: false,
+        ends_by: None,
+        undo: None,
+        undone_to: None,
+        checkpoints: Vec::new(),
+        abandoned: Vec::new(),
+        forked: None,
     };
     RunState { plan, facts }
 }
@@ -230,8 +307,12 @@ fn close(state: &mut RunState, index: StepIndex) {
                     state.facts.frontier.remove(index);
                 }
             }
+            if let Some(due) = open.due {
+                state.facts.due.remove(&(due, index));
+            }
             state.facts.open.remove(&index);
         }
+        Phase::Held(_) => state.facts.held -= 1,
         Phase::Ready(_) => state.facts.frontier.remove(index),
         _ => {}
     }
@@ -268,13 +349,17 @@ fn end(state: &mut RunState, status: RunStatus, at: Timestamp, touched: &mut Vec
     touched.extend(state.facts.open.iter().copied());
     for step in &mut state.facts.steps {
         match step.phase {
-            Phase::Open(_) => step.phase = Phase::Cancelled,
+            Phase::Open(_) | Phase::Held(_) => step.phase = Phase::Cancelled,
             Phase::Blocked(_) | Phase::Ready(_) if status != RunStatus::Failed => step.phase = Phase::Cancelled,
             Phase::Blocked(_) | Phase::Ready(_) => step.phase = Phase::Skipped,
             _ => {}
         }
     }
     state.facts.open.clear();
+    state.facts.due.clear();
+    state.facts.undo = None;
+    state.facts.left = false;
+    state.facts.held = 0;
     state.facts.suspended = 0;
     state.facts.answered = 0;
     state.facts.frontier.clear();
@@ -283,28 +368,73 @@ fn end(state: &mut RunState, status: RunStatus, at: Timestamp, touched: &mut Vec
     state.facts.ended_at = Some(at);
 }
 
-/// Every step that is not complete begins anew, with a new generation of attempts.
+/// Every step that is not complete begins anew, with a new generation of attempts; so does what was undone.
 fn reopen(state: &mut RunState, generation: u32, at: Timestamp) {
-    let facts = &mut state.facts;
-    facts.generation = generation;
-    facts.status = RunStatus::Running;
-    facts.clock_from = at;
-    facts.ended_at = None;
-    facts.failure = None;
-    facts.failed = 0;
-    facts.remaining = facts.steps.len() as u32 - facts.completed;
-    for index in 0..facts.steps.len() as StepIndex {
-        if matches!(facts.steps[index as usize].phase, Phase::Completed(_)) {
-            continue;
+    state.facts.generation = generation;
+    go_on(state, at);
+    let undone_to = state.facts.undone_to.take();
+    undo::stand_as_at(state, undone_to.unwrap_or(u64::MAX));
+}
+
+/// The run is not at its end any more; its time starts anew.
+fn go_on(state: &mut RunState, at: Timestamp) {
+    state.facts.status = RunStatus::Running;
+    state.facts.clock_from = at;
+    state.facts.ended_at = None;
+    state.facts.failure = None;
+}
+
+/// The run is held.
+fn pause(state: &mut RunState, work: Work, touched: &mut Vec<StepIndex>) {
+    state.facts.status = RunStatus::Paused;
+    state.facts.left = work == Work::Leave;
+    if work == Work::Finish {
+        return;
+    }
+    let under_way: Vec<StepIndex> =
+        state.open_attempts().filter(|(_, open)| open.suspended.is_none()).map(|(index, _)| index).collect();
+    touched.extend(&under_way);
+    if work == Work::Cancel {
+        for index in under_way {
+            close(state, index);
+            begin_anew(state, index, None);
         }
-        let done = |on: &&StepIndex| matches!(facts.steps[**on as usize].phase, Phase::Completed(_));
-        let dependencies = state.plan.topology().dependencies(index);
-        let waiting = (dependencies.len() - dependencies.iter().filter(done).count()) as u32;
-        let phase = if waiting == 0 { Phase::Ready(None) } else { Phase::Blocked(waiting) };
-        if waiting == 0 {
-            facts.frontier.push(index, state.plan.step(index).priority);
-        }
-        facts.steps[index as usize] = StepState { phase, attempts: 0, rounds: 0, tried: Vec::new() };
+    }
+}
+
+/// A step has its output, and its successors are released.
+fn complete(state: &mut RunState, index: StepIndex, output: &Payload, seq: u64) {
+    close(state, index);
+    let step = &mut state.facts.steps[index as usize];
+    step.phase = Phase::Completed(output.clone());
+    step.completed_seq = seq;
+    state.facts.bytes += output.len();
+    if state.plan.undone_by(index).is_none() {
+        state.facts.completed += 1;
+        state.facts.remaining -= 1;
+        release_successors(state, index);
+    }
+}
+
+/// A step that has no attempt under way begins anew: what was tried before does not count.
+fn begin_anew(state: &mut RunState, index: StepIndex, not_before: Option<Timestamp>) {
+    let step = &mut state.facts.steps[index as usize];
+    step.uncounted = step.attempts;
+    step.began_at = None;
+    step.rounds = 0;
+    step.tried.clear();
+    step.phase = Phase::Ready(not_before);
+    let priority = state.plan.step(index).priority;
+    match not_before {
+        Some(at) => state.facts.frontier.push_delayed(index, priority, at),
+        None => state.facts.frontier.push(index, priority),
+    }
+}
+
+/// What a step waits for is not due any more.
+fn forget_due(state: &mut RunState, index: StepIndex) {
+    if let Some(due) = state.open_attempt(index).and_then(|open| open.due) {
+        state.facts.due.remove(&(due, index));
     }
 }
 
@@ -314,5 +444,11 @@ fn follow_status(state: &mut RunState) {
         return;
     }
     let idle = state.in_flight() == 0 && state.frontier().ready() == 0 && state.frontier().delayed() == 0;
-    state.facts.status = if idle && state.facts.suspended > 0 { RunStatus::Waiting } else { RunStatus::Running };
+    state.facts.status = if idle && waits_for_somebody(state) { RunStatus::Waiting } else { RunStatus::Running };
+}
+
+/// True if somebody has to answer or to decide; time passes by itself.
+fn waits_for_somebody(state: &RunState) -> bool {
+    let asks = |open: &OpenAttempt| open.suspended.is_some_and(|need| need != Need::Time);
+    state.facts.held > 0 || (state.facts.suspended > 0 && state.open_attempts().any(|(_, open)| asks(open)))
 }

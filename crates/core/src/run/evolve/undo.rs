@@ -1,0 +1,165 @@
+//! How a run is undone: what still counts is waited for, what was done is undone newest first, one at a time, and then the
+//! steps may stand again as they did.
+
+use super::super::event::{Afterwards, RunRewound, UndoStarted};
+use super::super::input::Verdict;
+use super::super::state::{Held, OpenAttempt, Phase, RunState, StepState, Undo};
+use super::super::status::RunStatus;
+use super::{begin_anew, close, go_on};
+use crate::plan::StepIndex;
+use crate::time::Timestamp;
+
+/// Nothing goes forward any more. Attempts whose effect could be undone are waited for: only their result tells whether there is
+/// anything to undo.
+pub(super) fn start(state: &mut RunState, started: &UndoStarted, at: Timestamp, touched: &mut Vec<StepIndex>) {
+    if state.facts.status == RunStatus::Failed {
+        go_on(state, at);
+    }
+    state.facts.status = RunStatus::Running;
+    state.facts.left = false;
+    touched.extend(state.facts.open.iter().copied());
+    for index in 0..state.plan.len() as StepIndex {
+        let phase = match &state.facts.steps[index as usize].phase {
+            // Nobody knows yet whether there is anything to undo.
+            Phase::Held(Held { unknown: Some(_), .. }) if started.compensate && can_be_undone(state, index) => continue,
+            Phase::Blocked(_) | Phase::Ready(_) | Phase::Held(_) => Phase::Skipped,
+            Phase::Open(open) if started.compensate && is_awaited(state, index, open) => continue,
+            Phase::Open(_) => Phase::Cancelled,
+            _ => continue,
+        };
+        close(state, index);
+        state.facts.steps[index as usize].phase = phase;
+        state.facts.remaining -= 1;
+    }
+    state.facts.undo = Some(Undo {
+        to: started.to,
+        compensate: started.compensate,
+        rewind: started.rewind,
+        then: started.then,
+        failed: started.failed.clone(),
+        pending: None,
+        current: None,
+        rewound: false,
+    });
+}
+
+/// What is released next follows from what is undone already.
+pub(super) fn advance(state: &mut RunState) {
+    let Some(undo) = &state.facts.undo else { return };
+    if undo.rewound {
+        return;
+    }
+    if let Some(current) = undo.current {
+        let is_over = matches!(state.facts.steps[current as usize].phase, Phase::Completed(_) | Phase::Skipped);
+        if !is_over {
+            return;
+        }
+    } else if !state.facts.open.is_empty() || state.facts.held > 0 {
+        return;
+    }
+    let (to, compensate) = (undo.to, undo.compensate);
+    let mut pending = undo.pending.clone().unwrap_or_else(|| if compensate { to_undo(state, to) } else { Vec::new() });
+    let next = pending.pop();
+    if let Some(next) = next {
+        state.facts.steps[next as usize].phase = Phase::Ready(None);
+        state.facts.frontier.push(next, state.plan.step(next).priority);
+    }
+    if let Some(undo) = &mut state.facts.undo {
+        (undo.current, undo.pending) = (next, Some(pending));
+    }
+}
+
+/// The steps stand again as they did; what comes of the old generation is not applied.
+pub(super) fn rewind(state: &mut RunState, rewound: &RunRewound, seq: u64, at: Timestamp) {
+    let facts = &mut state.facts;
+    facts.generation = rewound.generation;
+    facts.abandoned.push((rewound.to, seq));
+    facts.checkpoints.retain(|(_, at)| *at <= rewound.to);
+    facts.frontier.clear();
+    stand_as_at(state, rewound.to);
+    let then = state.facts.undo.as_ref().map_or(Afterwards::GoOn, |undo| undo.then);
+    match (then, &mut state.facts.undo) {
+        // The failure that led here ends the run with the next event.
+        (Afterwards::Fail, Some(undo)) => undo.rewound = true,
+        _ => {
+            state.facts.undo = None;
+            go_on(state, at);
+            if then == Afterwards::Pause {
+                state.facts.status = RunStatus::Paused;
+            }
+        }
+    }
+}
+
+/// Steps that were complete at an event stay so; all others begin anew.
+pub(super) fn stand_as_at(state: &mut RunState, seq: u64) {
+    let plan = state.plan.clone();
+    let stays = |step: &StepState| matches!(step.phase, Phase::Completed(_)) && step.completed_seq <= seq;
+    let complete: Vec<bool> = state.facts.steps[..plan.len()].iter().map(stays).collect();
+    state.facts.completed = complete.iter().filter(|complete| **complete).count() as u32;
+    state.facts.remaining = plan.len() as u32 - state.facts.completed;
+    state.facts.failed = 0;
+    state.facts.ends_by = None;
+    for index in 0..plan.len() as StepIndex {
+        if complete[index as usize] {
+            continue;
+        }
+        let waiting = plan.topology().dependencies(index).iter().filter(|on| !complete[**on as usize]).count() as u32;
+        let phase = if waiting == 0 { Phase::Ready(None) } else { Phase::Blocked(waiting) };
+        if waiting == 0 {
+            state.facts.frontier.push(index, plan.step(index).priority);
+        }
+        state.facts.steps[index as usize] = StepState::new(phase);
+        if let Some(undo) = plan.undo_of(index) {
+            state.facts.steps[undo as usize] = StepState::new(Phase::Idle);
+        }
+    }
+}
+
+/// A person decided what becomes of a step. Where another event follows, it says the rest.
+pub(super) fn decided(state: &mut RunState, index: StepIndex, verdict: Verdict) {
+    if state.facts.status == RunStatus::Stuck {
+        state.facts.status = RunStatus::Running;
+    }
+    let undoes = state.plan.undone_by(index).is_some();
+    match verdict {
+        Verdict::Retry => {
+            close(state, index);
+            begin_anew(state, index, None);
+        }
+        Verdict::Ask => {
+            if let Phase::Held(held) = &state.facts.steps[index as usize].phase
+                && let Some(open) = held.unknown.clone()
+            {
+                close(state, index);
+                state.facts.steps[index as usize].phase = Phase::Open(open);
+                state.facts.open.insert(index);
+            }
+        }
+        Verdict::Skip if undoes => {
+            close(state, index);
+            state.facts.steps[index as usize].phase = Phase::Skipped;
+        }
+        Verdict::Skip | Verdict::Done | Verdict::Fail => {}
+    }
+}
+
+/// A result is worth waiting for if there is a way to undo it, and nobody has to be asked for it.
+fn is_awaited(state: &RunState, index: StepIndex, open: &OpenAttempt) -> bool {
+    open.suspended.is_none() && can_be_undone(state, index)
+}
+
+fn can_be_undone(state: &RunState, index: StepIndex) -> bool {
+    state.plan.undo_of(index).is_some()
+}
+
+/// What undoes the steps that were completed after an event, oldest first.
+fn to_undo(state: &RunState, to: u64) -> Vec<StepIndex> {
+    let mut done: Vec<(u64, StepIndex)> = (0..)
+        .zip(state.steps())
+        .filter(|(_, step)| matches!(step.phase, Phase::Completed(_)) && step.completed_seq > to)
+        .filter_map(|(index, step)| Some((step.completed_seq, state.plan.undo_of(index)?)))
+        .collect();
+    done.sort_unstable();
+    done.into_iter().map(|(_, undo)| undo).collect()
+}

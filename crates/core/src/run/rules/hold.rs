@@ -1,0 +1,187 @@
+//! Steps that are held until a person decides what becomes of them.
+
+use crate::ids::StepPath;
+use crate::plan::StepIndex;
+use crate::run::event::{AttemptFailed, Event, StepCompleted, StepDecided, StepFailed};
+use crate::run::input::{Order, Rejection, Verdict};
+use crate::run::state::{Held, RunState};
+use crate::value::{Json, Payload};
+
+/// A person says what becomes of a step.
+pub(super) fn decide(
+    state: &RunState,
+    step: &str,
+    verdict: Verdict,
+    output: Option<&Payload>,
+    order: Order,
+) -> Result<Vec<Event>, Rejection> {
+    let (index, held) = find(state, step)?;
+    let path = state.plan().path(index);
+    let undoes = state.plan().undone_by(index).is_some();
+    let bad = |why| Err(Rejection::BadVerdict(path.clone(), why));
+    match verdict {
+        Verdict::Fail if undoes => return bad("what undoes a step is tried again, left out, or done by hand"),
+        Verdict::Ask if held.unknown.is_none() => return bad("its agent has answered"),
+        Verdict::Done if !undoes && output.is_none() => return bad("a step that is done has an output"),
+        _ => {}
+    }
+    let attempt = state.step(index).attempts;
+    let decided = Event::StepDecided(StepDecided { order, step: path.clone(), verdict });
+    let completed = |output: Payload| {
+        let missing_inputs = Vec::new();
+        Event::StepCompleted(StepCompleted { step: path.clone(), attempt, output, missing_inputs })
+    };
+    let nothing = || Payload::Inline(Json::null());
+    Ok(match verdict {
+        Verdict::Done => vec![decided, completed(output.cloned().unwrap_or_else(nothing))],
+        Verdict::Skip if !undoes => vec![decided, completed(nothing())],
+        Verdict::Fail => {
+            let error = held.error.clone();
+            vec![decided, Event::StepFailed(StepFailed { step: path.clone(), error })]
+        }
+        // The attempt is over: it did not happen.
+        Verdict::Retry if held.unknown.is_some() => {
+            let error = held.error.clone();
+            let failed = AttemptFailed { step: path.clone(), attempt, error, retry_at: None, new_round: true };
+            vec![Event::AttemptFailed(failed), decided]
+        }
+        Verdict::Retry | Verdict::Skip | Verdict::Ask => vec![decided],
+    })
+}
+
+fn find<'s>(state: &'s RunState, step: &str) -> Result<(StepIndex, &'s Held), Rejection> {
+    // What undoes a step is meant by the step's own name too: while it is held the step itself is complete.
+    let is_meant = |path: &StepPath| step.is_empty() || path.as_str() == step || path.undone() == Some(step);
+    let mut held = state.held().filter(|(index, _)| is_meant(&state.plan().path(*index)));
+    match (held.next(), held.next()) {
+        (Some(found), None) => Ok(found),
+        _ => {
+            let held = state.held().map(|(index, _)| state.plan().path(index)).collect();
+            Err(Rejection::NotHeld { step: step.to_owned(), held })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Given;
+    use super::*;
+    use crate::ports::agent::AgentErrorKind::{Failed, InvalidInput, RateLimited, Unavailable};
+    use crate::run::{Command, RunStatus, StepStatus, Work};
+    use crate::schedule::admit;
+
+    fn decide(verdict: Verdict, output: Option<&str>) -> Command {
+        let output = output.map(|text| Payload::Inline(Json::parse(text.to_owned()).unwrap()));
+        Command::Decide { step: String::new(), verdict, output }
+    }
+
+    #[test]
+    fn a_step_that_must_not_be_done_twice_waits_for_a_word_when_no_answer_is_known() {
+        let steps = "- {id: pay, capability: c, retry: unsafe}\n- {id: mail, capability: c, depends_on: [pay]}";
+        for (verdict, output, status) in [
+            (Verdict::Done, Some(r#"{"paid":true}"#), StepStatus::Completed),
+            (Verdict::Skip, None, StepStatus::Completed),
+            (Verdict::Retry, None, StepStatus::Pending),
+            (Verdict::Ask, None, StepStatus::Running),
+            (Verdict::Fail, None, StepStatus::Failed),
+        ] {
+            let mut run = Given::steps(steps);
+            run.start("pay", "x").unwrap();
+            let events = run.fail("pay", Unavailable, true).unwrap();
+            assert!(matches!(&events[..], [Event::StepHeld(held)] if held.outcome_unknown));
+            assert_eq!(run.state.step(0).status(), StepStatus::OutcomeUnknown);
+            assert_eq!((run.state.status(), run.state.in_flight()), (RunStatus::Waiting, 0));
+            assert!(admit(&run.state, run.now).is_empty());
+            assert!(run.command(decide(Verdict::Done, None)).is_err(), "without an output it is not done");
+            run.command(decide(verdict, output)).unwrap();
+            assert_eq!(run.state.step(0).status(), status, "{verdict:?}");
+            assert!(matches!(
+                run.command(decide(verdict, output)),
+                Err(Rejection::NotHeld { .. } | Rejection::RunIs(_))
+            ));
+            match verdict {
+                Verdict::Retry => assert_eq!(run.start("pay", "y").unwrap().len(), 1),
+                Verdict::Ask => assert!(run.complete("pay").is_ok()),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_says_it_did_not_happen_is_an_answer() {
+        for (kind, tries) in [(Failed, true), (RateLimited, true), (InvalidInput, false)] {
+            let mut run = Given::steps("- {id: pay, capability: c, retry: unsafe}");
+            run.start("pay", "x").unwrap();
+            run.fail("pay", kind, true).unwrap();
+            assert_eq!(admit(&run.state, run.now).len(), usize::from(tries));
+        }
+    }
+
+    #[test]
+    fn an_escalated_step_waits_for_a_person_and_may_begin_anew_with_all_its_attempts() {
+        let mut run = Given::steps(
+            "- {id: a, capability: c, on_error: escalate, retry: {max_attempts: 1}}\n- {id: b, capability: c}",
+        );
+        run.start("a", "x").unwrap();
+        run.fail("a", Unavailable, true).unwrap();
+        assert_eq!((run.state.step(0).status(), run.state.status()), (StepStatus::Waiting, RunStatus::Running));
+        run.start("b", "x").unwrap();
+        run.complete("b").unwrap();
+        assert_eq!(run.state.status(), RunStatus::Waiting);
+        assert!(run.command(decide(Verdict::Ask, None)).is_err());
+        run.command(decide(Verdict::Retry, None)).unwrap();
+        run.start("a", "x").unwrap();
+        assert_eq!(run.key("a").attempt, 2, "numbers go on: they are names");
+        run.fail("a", Unavailable, true).unwrap();
+        run.command(decide(Verdict::Fail, None)).unwrap();
+        assert_eq!(run.state.status(), RunStatus::Failed);
+    }
+
+    #[test]
+    fn a_step_begins_anew_as_often_as_the_policy_says_and_then_the_run_fails() {
+        let step = "- {id: a, capability: c, on_error: retry, retry: {max_attempts: 1, max_backoff: 1s}}";
+        let mut run = Given::steps(step);
+        for recovery in 1..=3 {
+            run.start("a", "x").unwrap();
+            let events = run.fail("a", Failed, true).unwrap();
+            assert!(matches!(&events[1], Event::StepRecovered(anew) if anew.recovery == recovery));
+            assert!(run.start("a", "x").is_err(), "after a wait");
+            run.now = run.now.plus(std::time::Duration::from_secs(1));
+        }
+        run.start("a", "x").unwrap();
+        run.fail("a", Failed, true).unwrap();
+        assert_eq!(run.state.status(), RunStatus::Failed);
+    }
+
+    #[test]
+    fn all_attempts_together_have_their_time() {
+        let mut run = Given::steps("- {id: a, capability: c, total_timeout: 3s, retry: {max_attempts: 9, jitter: 0}}");
+        for _ in 0..2 {
+            run.start("a", "x").unwrap();
+            run.fail("a", Unavailable, false).unwrap();
+            run.now = run.now.plus(std::time::Duration::from_secs(2));
+        }
+        assert_eq!(run.state.status(), RunStatus::Failed, "a third one would begin after the time is up");
+    }
+
+    #[test]
+    fn a_held_run_leaves_its_work_or_begins_it_anew() {
+        let steps = "- {id: a, capability: c}\n- {id: pay, capability: c, retry: unsafe}";
+        for work in [Work::Leave, Work::Cancel] {
+            let mut run = Given::steps(steps);
+            run.start("a", "x").unwrap();
+            run.start("pay", "x").unwrap();
+            run.command(Command::PauseWork { work }).unwrap();
+            assert_eq!((run.state.status(), run.state.follows_work()), (RunStatus::Paused, work == Work::Cancel));
+            run.command(Command::Resume).unwrap();
+            if work == Work::Cancel {
+                assert_eq!(run.state.step(1).status(), StepStatus::OutcomeUnknown);
+                assert_eq!(admit(&run.state, run.now), [0]);
+                run.start("a", "x").unwrap();
+            } else {
+                assert_eq!((run.state.in_flight(), run.state.follows_work()), (2, true));
+            }
+            run.complete("a").unwrap();
+        }
+    }
+}
