@@ -268,53 +268,6 @@ impl RunView {
             Event::CheckpointCreated(checkpoint) => {
                 self.checkpoints.push(Checkpoint { name: checkpoint.name.clone(), seq: recorded.seq, at });
             }
-            Event::AttemptStarted(started) => {
-                self.started_at.get_or_insert(at);
-                if let Some((_, track)) = self.track(&started.step) {
-                    track.attempts.push(AttemptView::new(started.attempt, Some(started.agent.clone()), at));
-                }
-            }
-            Event::TaskAssigned(assigned) => {
-                if let Some((_, track)) = self.track(&assigned.step) {
-                    track.attempt(assigned.attempt, at).task = Some(assigned.task.clone());
-                }
-            }
-            Event::AttemptSuspended(suspended) => {
-                if let Some((_, track)) = self.track(&suspended.step) {
-                    let attempt = track.attempt(suspended.attempt, at);
-                    attempt.outcome = Outcome::Suspended;
-                    attempt.suspended = Some((suspended.need, suspended.message.clone()));
-                }
-            }
-            Event::StepHeld(held) => {
-                if let Some((_, track)) = self.track(&held.step) {
-                    let attempt = track.attempt(held.attempt, at);
-                    if held.outcome_unknown {
-                        attempt.close(Outcome::Unknown, at);
-                        attempt.error = Some(held.error.clone());
-                    }
-                }
-            }
-            Event::StepDecided(decided) => {
-                if let (Verdict::Ask, Some((_, track))) = (decided.verdict, self.track(&decided.step))
-                    && let Some(attempt) = track.attempts.last_mut()
-                {
-                    (attempt.outcome, attempt.ended_at, attempt.error) = (Outcome::Running, None, None);
-                }
-            }
-            Event::SignalReceived(_) | Event::WaitOverdue(_) | Event::ResultDiscarded(_) | Event::StepRecovered(_) => {}
-            Event::AttemptResumed(resumed) => {
-                if let Some((_, track)) = self.track(&resumed.step) {
-                    track.attempt(resumed.attempt, at).outcome = Outcome::Running;
-                }
-            }
-            Event::AttemptFailed(failed) => {
-                if let Some((_, track)) = self.track(&failed.step) {
-                    let attempt = track.attempt(failed.attempt, at);
-                    attempt.close(Outcome::Failed, at);
-                    attempt.error = Some(failed.error.clone());
-                }
-            }
             Event::ArtifactRecorded(artifact) => {
                 if let Some((_, track)) = self.track(&artifact.step) {
                     track.artifacts.push(artifact.clone());
@@ -335,6 +288,60 @@ impl RunView {
                     track.ended_at = Some(at);
                 }
             }
+            event => self.record_attempt(event, at),
+        }
+    }
+
+    /// What happens to attempts.
+    fn record_attempt(&mut self, event: &Event, at: Timestamp) {
+        match event {
+            Event::AttemptStarted(started) => {
+                self.started_at.get_or_insert(at);
+                if let Some((_, track)) = self.track(&started.step) {
+                    track.attempts.push(AttemptView::new(started.attempt, Some(started.agent.clone()), at));
+                }
+            }
+            Event::TaskAssigned(assigned) => {
+                if let Some((_, track)) = self.track(&assigned.step) {
+                    track.attempt(assigned.attempt, at).task = Some(assigned.task.clone());
+                }
+            }
+            Event::AttemptSuspended(suspended) => {
+                if let Some((_, track)) = self.track(&suspended.step) {
+                    let attempt = track.attempt(suspended.attempt, at);
+                    attempt.outcome = Outcome::Suspended;
+                    attempt.suspended = Some((suspended.need, suspended.message.clone()));
+                }
+            }
+            Event::AttemptResumed(resumed) => {
+                if let Some((_, track)) = self.track(&resumed.step) {
+                    track.attempt(resumed.attempt, at).outcome = Outcome::Running;
+                }
+            }
+            Event::AttemptFailed(failed) => {
+                if let Some((_, track)) = self.track(&failed.step) {
+                    let attempt = track.attempt(failed.attempt, at);
+                    attempt.close(Outcome::Failed, at);
+                    attempt.error = Some(failed.error.clone());
+                }
+            }
+            Event::StepHeld(held) => {
+                if let Some((_, track)) = self.track(&held.step) {
+                    let attempt = track.attempt(held.attempt, at);
+                    if held.outcome_unknown {
+                        attempt.close(Outcome::Unknown, at);
+                        attempt.error = Some(held.error.clone());
+                    }
+                }
+            }
+            Event::StepDecided(decided) => {
+                if let (Verdict::Ask, Some((_, track))) = (decided.verdict, self.track(&decided.step))
+                    && let Some(attempt) = track.attempts.last_mut()
+                {
+                    (attempt.outcome, attempt.ended_at, attempt.error) = (Outcome::Running, None, None);
+                }
+            }
+            _ => {}
         }
     }
 

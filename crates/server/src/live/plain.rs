@@ -47,10 +47,7 @@ pub(super) fn notice(text: &str, view: &RunView, now: Timestamp) {
 
 /// The line of an event; some are of no interest here.
 fn line(recorded: &Recorded, view: &RunView) -> Option<String> {
-    let took = |from: Option<Timestamp>| {
-        from.map(|from| format!(" took={}", human_seconds(recorded.at.since(from).as_secs_f64()).replace(' ', "")))
-            .unwrap_or_default()
-    };
+    let took = |from: Option<Timestamp>| from.map(|from| took(from, recorded.at)).unwrap_or_default();
     let of_step = |path: &StepPath| view.plan().find(path).map(|index| view.step(index));
     let (subject, what): (Option<&StepPath>, String) = match &recorded.event {
         Event::RunCreated(created) => {
@@ -116,6 +113,10 @@ fn line(recorded: &Recorded, view: &RunView) -> Option<String> {
     };
     let subject = subject.map_or("-", |step| step.as_str());
     Some(format!("{} {} {subject} {what}", time(recorded.at), short(view)))
+}
+
+fn took(from: Timestamp, to: Timestamp) -> String {
+    format!(" took={}", human_seconds(to.since(from).as_secs_f64()).replace(' ', ""))
 }
 
 /// Time of day, in UTC.

@@ -93,6 +93,8 @@ fn start(plan: &Arc<Plan>) -> StartRun {
         strategy,
         origin: Origin::default(),
         key_from: None,
+        start_at: None,
+        fork: None,
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+mod step;
 mod undo;
 
-use super::event::{AttemptFailed, Event, Recorded, RunCreated};
+use super::event::{Event, Recorded, RunCreated};
 use super::input::Work;
-use super::state::{Facts, Held, OpenAttempt, Phase, RunState, StepState};
+use super::state::{Facts, OpenAttempt, Phase, RunState, StepState};
 use super::status::RunStatus;
 use crate::ids::StepPath;
 use crate::limits::REMEMBERED_REQUESTS;
@@ -15,20 +16,13 @@ use crate::plan::{Plan, StepIndex};
 use crate::ports::agent::Need;
 use crate::schedule::Frontier;
 use crate::time::Timestamp;
-use crate::value::Payload;
-use crate::workflow::OnError;
 
 /// Applies an event and adds to `touched` the steps whose open work may have changed.
 pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepIndex>) {
     state.facts.seq = recorded.seq;
     let at = recorded.at;
     let before = state.facts.status;
-    if let Some(request) = recorded.event.order().and_then(|order| order.request) {
-        state.facts.requests.push_back(request);
-        if state.facts.requests.len() > REMEMBERED_REQUESTS {
-            state.facts.requests.pop_front();
-        }
-    }
+    remember_request(state, &recorded.event);
     match &recorded.event {
         Event::RunCreated(_) | Event::ResultDiscarded(_) => {}
         Event::CheckpointCreated(checkpoint) => {
@@ -41,7 +35,7 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
             state.facts.forked = Some((forked.from, forked.seq));
             for step in &forked.completed {
                 with_step(state, &step.step, touched, |state, index| {
-                    complete(state, index, &step.output, recorded.seq);
+                    step::complete(state, index, &step.output, recorded.seq);
                 });
             }
         }
@@ -78,13 +72,13 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
         | Event::AttemptSuspended(_)
         | Event::SignalReceived(_)
         | Event::AttemptResumed(_)
-        | Event::AttemptFailed(_)
-        | Event::StepHeld(_)
-        | Event::StepDecided(_)
         | Event::WaitOverdue(_)
+        | Event::AttemptFailed(_)) => step::evolve_attempt(state, event, at, touched),
+        event @ (Event::StepHeld(_)
+        | Event::StepDecided(_)
         | Event::StepRecovered(_)
         | Event::StepCompleted(_)
-        | Event::StepFailed(_)) => evolve_step(state, event, recorded, touched),
+        | Event::StepFailed(_)) => step::evolve_step(state, event, recorded.seq, touched),
     }
     undo::advance(state);
     follow_status(state);
@@ -93,99 +87,13 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
     }
 }
 
-/// What an event does to the step that it is about.
-fn evolve_step(state: &mut RunState, event: &Event, recorded: &Recorded, touched: &mut Vec<StepIndex>) {
-    let at = recorded.at;
-    match event {
-        Event::AttemptStarted(started) => {
-            with_step(state, &started.step, touched, |state, index| {
-                let attempt = OpenAttempt::new(started.agent.clone(), at);
-                state.facts.frontier.remove(index);
-                state.facts.open.insert(index);
-                let step = &mut state.facts.steps[index as usize];
-                step.attempts = started.attempt;
-                step.began_at.get_or_insert(at);
-                step.tried.push(started.agent.clone());
-                step.phase = Phase::Open(attempt);
-            });
+/// A request is applied once, as long as it is remembered.
+fn remember_request(state: &mut RunState, event: &Event) {
+    if let Some(request) = event.order().and_then(|order| order.request) {
+        state.facts.requests.push_back(request);
+        if state.facts.requests.len() > REMEMBERED_REQUESTS {
+            state.facts.requests.pop_front();
         }
-        Event::TaskAssigned(assigned) => {
-            with_open(state, &assigned.step, |open| open.task = Some(assigned.task.clone()));
-        }
-        Event::AttemptSuspended(suspended) => {
-            with_open(state, &suspended.step, |open| {
-                open.suspended = Some(suspended.need);
-                open.answer = None;
-                open.due = suspended.due;
-            });
-            if let (Some(due), Some(index)) = (suspended.due, state.plan.find(&suspended.step)) {
-                state.facts.due.insert((due, index));
-            }
-            state.facts.suspended += 1;
-        }
-        Event::WaitOverdue(overdue) => with_step(state, &overdue.step, touched, |state, index| {
-            forget_due(state, index);
-            with_open(state, &overdue.step, |open| {
-                open.due = Some(overdue.due);
-                open.overdue = overdue.times;
-            });
-            state.facts.due.insert((overdue.due, index));
-        }),
-        Event::SignalReceived(signal) => with_step(state, &signal.step, touched, |state, index| {
-            forget_due(state, index);
-            with_open(state, &signal.step, |open| {
-                open.answer = Some(signal.answer.clone());
-                open.answers += 1;
-            });
-            state.facts.answered += 1;
-            // It waits for its turn like any step that could start.
-            state.facts.frontier.push(index, state.plan.step(index).priority);
-        }),
-        Event::AttemptResumed(resumed) => with_step(state, &resumed.step, touched, |state, index| {
-            state.facts.frontier.remove(index);
-            with_open(state, &resumed.step, |open| open.suspended = None);
-            state.facts.answered -= 1;
-            state.facts.suspended -= 1;
-        }),
-        Event::AttemptFailed(failed) => attempt_failed(state, failed, touched),
-        Event::StepHeld(held) => with_step(state, &held.step, touched, |state, index| {
-            close(state, index);
-            let unknown = match &state.facts.steps[index as usize].phase {
-                Phase::Open(open) if held.outcome_unknown => Some(OpenAttempt { suspended: None, ..open.clone() }),
-                _ => None,
-            };
-            let step = &mut state.facts.steps[index as usize];
-            step.attempts = held.attempt;
-            step.phase = Phase::Held(Held { error: held.error.clone(), unknown });
-            state.facts.held += 1;
-        }),
-        Event::StepDecided(decided) => with_step(state, &decided.step, touched, |state, index| {
-            undo::decided(state, index, decided.verdict);
-        }),
-        Event::StepRecovered(recovered) => with_step(state, &recovered.step, touched, |state, index| {
-            close(state, index);
-            begin_anew(state, index, Some(recovered.at));
-            state.facts.steps[index as usize].recoveries = recovered.recovery;
-        }),
-        Event::StepCompleted(completed) => with_step(state, &completed.step, touched, |state, index| {
-            complete(state, index, &completed.output, recorded.seq);
-        }),
-        Event::StepFailed(failed) => with_step(state, &failed.step, touched, |state, index| {
-            close(state, index);
-            let step = &mut state.facts.steps[index as usize];
-            step.phase = Phase::Failed(failed.error.clone());
-            if state.plan.undone_by(index).is_none() {
-                state.facts.failed += 1;
-                state.facts.remaining -= 1;
-                let means = state.on_error(index);
-                if state.facts.ends_by.is_none() && means != OnError::Continue {
-                    state.facts.ends_by = Some(means);
-                }
-                skip_dependents(state, index);
-            }
-        }),
-        // Events of the run as a whole are told apart before.
-        _ => {}
     }
 }
 
@@ -278,24 +186,6 @@ fn with_open(state: &mut RunState, path: &StepPath, change: impl FnOnce(&mut Ope
     }
 }
 
-fn attempt_failed(state: &mut RunState, failed: &AttemptFailed, touched: &mut Vec<StepIndex>) {
-    with_step(state, &failed.step, touched, |state, index| {
-        close(state, index);
-        let priority = state.plan.step(index).priority;
-        let step = &mut state.facts.steps[index as usize];
-        step.attempts = failed.attempt;
-        if failed.new_round {
-            step.rounds += 1;
-            step.tried.clear();
-        }
-        // Without a moment to try again the step's own failure follows in the same commit.
-        step.phase = Phase::Ready(failed.retry_at);
-        if let Some(at) = failed.retry_at {
-            state.facts.frontier.push_delayed(index, priority, at);
-        }
-    });
-}
-
 /// Takes a step out of the frontier and of the open attempts.
 fn close(state: &mut RunState, index: StepIndex) {
     match &state.facts.steps[index as usize].phase {
@@ -315,33 +205,6 @@ fn close(state: &mut RunState, index: StepIndex) {
         Phase::Held(_) => state.facts.held -= 1,
         Phase::Ready(_) => state.facts.frontier.remove(index),
         _ => {}
-    }
-}
-
-fn release_successors(state: &mut RunState, index: StepIndex) {
-    for &next in state.plan.topology().successors(index) {
-        let step = &mut state.facts.steps[next as usize];
-        if let Phase::Blocked(waiting) = &mut step.phase {
-            *waiting -= 1;
-            if *waiting == 0 {
-                step.phase = Phase::Ready(None);
-                state.facts.frontier.push(next, state.plan.step(next).priority);
-            }
-        }
-    }
-}
-
-fn skip_dependents(state: &mut RunState, index: StepIndex) {
-    let mut open = vec![index];
-    while let Some(index) = open.pop() {
-        for &next in state.plan.topology().successors(index) {
-            let step = &mut state.facts.steps[next as usize];
-            if matches!(step.phase, Phase::Blocked(_)) {
-                step.phase = Phase::Skipped;
-                state.facts.remaining -= 1;
-                open.push(next);
-            }
-        }
     }
 }
 
@@ -397,44 +260,8 @@ fn pause(state: &mut RunState, work: Work, touched: &mut Vec<StepIndex>) {
     if work == Work::Cancel {
         for index in under_way {
             close(state, index);
-            begin_anew(state, index, None);
+            step::begin_anew(state, index, None);
         }
-    }
-}
-
-/// A step has its output, and its successors are released.
-fn complete(state: &mut RunState, index: StepIndex, output: &Payload, seq: u64) {
-    close(state, index);
-    let step = &mut state.facts.steps[index as usize];
-    step.phase = Phase::Completed(output.clone());
-    step.completed_seq = seq;
-    state.facts.bytes += output.len();
-    if state.plan.undone_by(index).is_none() {
-        state.facts.completed += 1;
-        state.facts.remaining -= 1;
-        release_successors(state, index);
-    }
-}
-
-/// A step that has no attempt under way begins anew: what was tried before does not count.
-fn begin_anew(state: &mut RunState, index: StepIndex, not_before: Option<Timestamp>) {
-    let step = &mut state.facts.steps[index as usize];
-    step.uncounted = step.attempts;
-    step.began_at = None;
-    step.rounds = 0;
-    step.tried.clear();
-    step.phase = Phase::Ready(not_before);
-    let priority = state.plan.step(index).priority;
-    match not_before {
-        Some(at) => state.facts.frontier.push_delayed(index, priority, at),
-        None => state.facts.frontier.push(index, priority),
-    }
-}
-
-/// What a step waits for is not due any more.
-fn forget_due(state: &mut RunState, index: StepIndex) {
-    if let Some(due) = state.open_attempt(index).and_then(|open| open.due) {
-        state.facts.due.remove(&(due, index));
     }
 }
 

@@ -5,7 +5,8 @@ use super::super::event::{Afterwards, RunRewound, UndoStarted};
 use super::super::input::Verdict;
 use super::super::state::{Held, OpenAttempt, Phase, RunState, StepState, Undo};
 use super::super::status::RunStatus;
-use super::{begin_anew, close, go_on};
+use super::step::begin_anew;
+use super::{close, go_on};
 use crate::plan::StepIndex;
 use crate::time::Timestamp;
 

@@ -1,0 +1,193 @@
+//! What events do to steps and their attempts.
+
+use super::super::event::{AttemptFailed, Event};
+use super::super::state::{Held, OpenAttempt, Phase, RunState};
+use super::{close, undo, with_open, with_step};
+use crate::plan::StepIndex;
+use crate::time::Timestamp;
+use crate::value::Payload;
+use crate::workflow::OnError;
+
+/// What an event does to the attempt that it is about.
+pub(super) fn evolve_attempt(state: &mut RunState, event: &Event, at: Timestamp, touched: &mut Vec<StepIndex>) {
+    match event {
+        Event::AttemptStarted(started) => {
+            with_step(state, &started.step, touched, |state, index| {
+                let attempt = OpenAttempt::new(started.agent.clone(), at);
+                state.facts.frontier.remove(index);
+                state.facts.open.insert(index);
+                let step = &mut state.facts.steps[index as usize];
+                step.attempts = started.attempt;
+                step.began_at.get_or_insert(at);
+                step.tried.push(started.agent.clone());
+                step.phase = Phase::Open(attempt);
+            });
+        }
+        Event::TaskAssigned(assigned) => {
+            with_open(state, &assigned.step, |open| open.task = Some(assigned.task.clone()));
+        }
+        Event::AttemptSuspended(suspended) => {
+            with_open(state, &suspended.step, |open| {
+                open.suspended = Some(suspended.need);
+                open.answer = None;
+                open.due = suspended.due;
+            });
+            if let (Some(due), Some(index)) = (suspended.due, state.plan.find(&suspended.step)) {
+                state.facts.due.insert((due, index));
+            }
+            state.facts.suspended += 1;
+        }
+        Event::WaitOverdue(overdue) => with_step(state, &overdue.step, touched, |state, index| {
+            forget_due(state, index);
+            with_open(state, &overdue.step, |open| {
+                open.due = Some(overdue.due);
+                open.overdue = overdue.times;
+            });
+            state.facts.due.insert((overdue.due, index));
+        }),
+        Event::SignalReceived(signal) => with_step(state, &signal.step, touched, |state, index| {
+            forget_due(state, index);
+            with_open(state, &signal.step, |open| {
+                open.answer = Some(signal.answer.clone());
+                open.answers += 1;
+            });
+            state.facts.answered += 1;
+            // It waits for its turn like any step that could start.
+            state.facts.frontier.push(index, state.plan.step(index).priority);
+        }),
+        Event::AttemptResumed(resumed) => with_step(state, &resumed.step, touched, |state, index| {
+            state.facts.frontier.remove(index);
+            with_open(state, &resumed.step, |open| open.suspended = None);
+            state.facts.answered -= 1;
+            state.facts.suspended -= 1;
+        }),
+        Event::AttemptFailed(failed) => attempt_failed(state, failed, touched),
+        // Told apart before.
+        _ => {}
+    }
+}
+
+/// What an event does to the step that it is about.
+pub(super) fn evolve_step(state: &mut RunState, event: &Event, seq: u64, touched: &mut Vec<StepIndex>) {
+    match event {
+        Event::StepHeld(held) => with_step(state, &held.step, touched, |state, index| {
+            close(state, index);
+            let unknown = match &state.facts.steps[index as usize].phase {
+                Phase::Open(open) if held.outcome_unknown => Some(OpenAttempt { suspended: None, ..open.clone() }),
+                _ => None,
+            };
+            let step = &mut state.facts.steps[index as usize];
+            step.attempts = held.attempt;
+            step.phase = Phase::Held(Held { error: held.error.clone(), unknown });
+            state.facts.held += 1;
+        }),
+        Event::StepDecided(decided) => with_step(state, &decided.step, touched, |state, index| {
+            undo::decided(state, index, decided.verdict);
+        }),
+        Event::StepRecovered(recovered) => with_step(state, &recovered.step, touched, |state, index| {
+            close(state, index);
+            begin_anew(state, index, Some(recovered.at));
+            state.facts.steps[index as usize].recoveries = recovered.recovery;
+        }),
+        Event::StepCompleted(completed) => with_step(state, &completed.step, touched, |state, index| {
+            complete(state, index, &completed.output, seq);
+        }),
+        Event::StepFailed(failed) => with_step(state, &failed.step, touched, |state, index| {
+            close(state, index);
+            let step = &mut state.facts.steps[index as usize];
+            step.phase = Phase::Failed(failed.error.clone());
+            if state.plan.undone_by(index).is_none() {
+                state.facts.failed += 1;
+                state.facts.remaining -= 1;
+                let means = state.on_error(index);
+                if state.facts.ends_by.is_none() && means != OnError::Continue {
+                    state.facts.ends_by = Some(means);
+                }
+                skip_dependents(state, index);
+            }
+        }),
+        // Told apart before.
+        _ => {}
+    }
+}
+
+/// A step has its output, and its successors are released.
+pub(super) fn complete(state: &mut RunState, index: StepIndex, output: &Payload, seq: u64) {
+    close(state, index);
+    let step = &mut state.facts.steps[index as usize];
+    step.phase = Phase::Completed(output.clone());
+    step.completed_seq = seq;
+    state.facts.bytes += output.len();
+    if state.plan.undone_by(index).is_none() {
+        state.facts.completed += 1;
+        state.facts.remaining -= 1;
+        release_successors(state, index);
+    }
+}
+
+/// A step that has no attempt under way begins anew: what was tried before does not count.
+pub(super) fn begin_anew(state: &mut RunState, index: StepIndex, not_before: Option<Timestamp>) {
+    let step = &mut state.facts.steps[index as usize];
+    step.uncounted = step.attempts;
+    step.began_at = None;
+    step.rounds = 0;
+    step.tried.clear();
+    step.phase = Phase::Ready(not_before);
+    let priority = state.plan.step(index).priority;
+    match not_before {
+        Some(at) => state.facts.frontier.push_delayed(index, priority, at),
+        None => state.facts.frontier.push(index, priority),
+    }
+}
+
+/// What a step waits for is not due any more.
+fn forget_due(state: &mut RunState, index: StepIndex) {
+    if let Some(due) = state.open_attempt(index).and_then(|open| open.due) {
+        state.facts.due.remove(&(due, index));
+    }
+}
+
+fn attempt_failed(state: &mut RunState, failed: &AttemptFailed, touched: &mut Vec<StepIndex>) {
+    with_step(state, &failed.step, touched, |state, index| {
+        close(state, index);
+        let priority = state.plan.step(index).priority;
+        let step = &mut state.facts.steps[index as usize];
+        step.attempts = failed.attempt;
+        if failed.new_round {
+            step.rounds += 1;
+            step.tried.clear();
+        }
+        // Without a moment to try again the step's own failure follows in the same commit.
+        step.phase = Phase::Ready(failed.retry_at);
+        if let Some(at) = failed.retry_at {
+            state.facts.frontier.push_delayed(index, priority, at);
+        }
+    });
+}
+
+fn release_successors(state: &mut RunState, index: StepIndex) {
+    for &next in state.plan.topology().successors(index) {
+        let step = &mut state.facts.steps[next as usize];
+        if let Phase::Blocked(waiting) = &mut step.phase {
+            *waiting -= 1;
+            if *waiting == 0 {
+                step.phase = Phase::Ready(None);
+                state.facts.frontier.push(next, state.plan.step(next).priority);
+            }
+        }
+    }
+}
+
+fn skip_dependents(state: &mut RunState, index: StepIndex) {
+    let mut open = vec![index];
+    while let Some(index) = open.pop() {
+        for &next in state.plan.topology().successors(index) {
+            let step = &mut state.facts.steps[next as usize];
+            if matches!(step.phase, Phase::Blocked(_)) {
+                step.phase = Phase::Skipped;
+                state.facts.remaining -= 1;
+                open.push(next);
+            }
+        }
+    }
+}
