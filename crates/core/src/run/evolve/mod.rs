@@ -53,7 +53,7 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
             }
         }
         Event::RunPaused(paused) => pause(state, paused.work, touched),
-        Event::RunReopened(reopened) => reopen(state, reopened.generation, at),
+        Event::RunReopened(reopened) => reopen(state, reopened.generation, recorded.seq, at),
         Event::RunTerminated(_) => end(state, RunStatus::Terminated, at, touched),
         Event::RunCompleted(_) => end(state, RunStatus::Completed, at, touched),
         Event::RunFailed(failed) => {
@@ -232,11 +232,13 @@ fn end(state: &mut RunState, status: RunStatus, at: Timestamp, touched: &mut Vec
 }
 
 /// Every step that is not complete begins anew, with a new generation of attempts; so does what was undone.
-fn reopen(state: &mut RunState, generation: u32, at: Timestamp) {
+fn reopen(state: &mut RunState, generation: u32, seq: u64, at: Timestamp) {
     state.facts.generation = generation;
     go_on(state, at);
-    let undone_to = state.facts.undone_to.take();
-    undo::stand_as_at(state, undone_to.unwrap_or(u64::MAX));
+    match state.facts.undone_to.take() {
+        Some(to) => undo::abandon(state, to, seq),
+        None => undo::stand_as_at(state, u64::MAX),
+    }
 }
 
 /// The run is not at its end any more; its time starts anew.
@@ -251,13 +253,10 @@ fn go_on(state: &mut RunState, at: Timestamp) {
 fn pause(state: &mut RunState, work: Work, touched: &mut Vec<StepIndex>) {
     state.facts.status = RunStatus::Paused;
     state.facts.left = work == Work::Leave;
-    if work == Work::Finish {
-        return;
-    }
-    let under_way: Vec<StepIndex> =
-        state.open_attempts().filter(|(_, open)| open.suspended.is_none()).map(|(index, _)| index).collect();
-    touched.extend(&under_way);
+    touched.extend(state.facts.open.iter().copied());
     if work == Work::Cancel {
+        let is_under_way = |(_, open): &(StepIndex, &OpenAttempt)| open.suspended.is_none();
+        let under_way: Vec<StepIndex> = state.open_attempts().filter(is_under_way).map(|(index, _)| index).collect();
         for index in under_way {
             close(state, index);
             step::begin_anew(state, index, None);

@@ -74,10 +74,9 @@ pub(super) fn advance(state: &mut RunState) {
 pub(super) fn rewind(state: &mut RunState, rewound: &RunRewound, seq: u64, at: Timestamp) {
     let facts = &mut state.facts;
     facts.generation = rewound.generation;
-    facts.abandoned.push((rewound.to, seq));
-    facts.checkpoints.retain(|(_, at)| *at <= rewound.to);
+    facts.undone_to = None;
     facts.frontier.clear();
-    stand_as_at(state, rewound.to);
+    abandon(state, rewound.to, seq);
     let then = state.facts.undo.as_ref().map_or(Afterwards::GoOn, |undo| undo.then);
     match (then, &mut state.facts.undo) {
         // The failure that led here ends the run with the next event.
@@ -90,6 +89,13 @@ pub(super) fn rewind(state: &mut RunState, rewound: &RunRewound, seq: u64, at: T
             }
         }
     }
+}
+
+/// What came after one event and before another one does not count any more.
+pub(super) fn abandon(state: &mut RunState, to: u64, seq: u64) {
+    state.facts.abandoned.push((to, seq));
+    state.facts.checkpoints.retain(|(_, at)| *at <= to);
+    stand_as_at(state, to);
 }
 
 /// Steps that were complete at an event stay so; all others begin anew.
@@ -124,6 +130,12 @@ pub(super) fn decided(state: &mut RunState, index: StepIndex, verdict: Verdict) 
     }
     let undoes = state.plan.undone_by(index).is_some();
     match verdict {
+        // Nothing goes forward: what did not happen need not be undone.
+        Verdict::Retry if !undoes && state.facts.undo.is_some() => {
+            close(state, index);
+            state.facts.steps[index as usize].phase = Phase::Skipped;
+            state.facts.remaining -= 1;
+        }
         Verdict::Retry => {
             close(state, index);
             begin_anew(state, index, None);
@@ -141,7 +153,13 @@ pub(super) fn decided(state: &mut RunState, index: StepIndex, verdict: Verdict) 
             close(state, index);
             state.facts.steps[index as usize].phase = Phase::Skipped;
         }
-        Verdict::Skip | Verdict::Done | Verdict::Fail => {}
+        // What is left out was not done.
+        Verdict::Skip => {
+            if let Some(undo) = state.plan.undo_of(index) {
+                state.facts.steps[undo as usize].phase = Phase::Skipped;
+            }
+        }
+        Verdict::Done | Verdict::Fail => {}
     }
 }
 
@@ -154,12 +172,13 @@ fn can_be_undone(state: &RunState, index: StepIndex) -> bool {
     state.plan.undo_of(index).is_some()
 }
 
-/// What undoes the steps that were completed after an event, oldest first.
+/// What undoes the steps that were completed after an event, oldest first; without those that were undone already, or left out.
 fn to_undo(state: &RunState, to: u64) -> Vec<StepIndex> {
     let mut done: Vec<(u64, StepIndex)> = (0..)
         .zip(state.steps())
         .filter(|(_, step)| matches!(step.phase, Phase::Completed(_)) && step.completed_seq > to)
         .filter_map(|(index, step)| Some((step.completed_seq, state.plan.undo_of(index)?)))
+        .filter(|(_, undo)| matches!(state.step(*undo).phase, Phase::Idle))
         .collect();
     done.sort_unstable();
     done.into_iter().map(|(_, undo)| undo).collect()

@@ -115,17 +115,23 @@ pub(super) fn complete(
         let error = AgentError::new(AgentErrorKind::TooLarge, message);
         return Ok(retry::after_failure(state, index, key.attempt, &error, false, 0.0, now));
     }
-    let completed = StepCompleted {
-        step: key.path.clone(),
-        attempt: key.attempt,
-        output: output.clone(),
-        missing_inputs: missing_inputs.to_vec(),
-    };
     let artifacts = artifacts.iter().cloned().map(Event::ArtifactRecorded);
-    let checkpoint = state.plan().step(index).checkpoint.as_ref().filter(|_| command::may_checkpoint(state));
-    let checkpoint = checkpoint.map(|name| CheckpointCreated { name: name.clone(), order: None });
-    let checkpoint = checkpoint.map(Event::CheckpointCreated);
-    Ok(artifacts.chain([Event::StepCompleted(completed)]).chain(checkpoint).collect())
+    Ok(artifacts.chain(completed(state, index, output.clone(), missing_inputs.to_vec())).collect())
+}
+
+/// A step has its output; its checkpoint stands after it.
+pub(super) fn completed(
+    state: &RunState,
+    index: StepIndex,
+    output: Payload,
+    missing_inputs: Vec<String>,
+) -> impl Iterator<Item = Event> {
+    let (step, attempt) = (state.plan().path(index), state.step(index).attempts);
+    let completed = StepCompleted { step, attempt, output, missing_inputs };
+    let may_checkpoint = command::may_checkpoint(state) && state.undoing().is_none();
+    let checkpoint = state.plan().step(index).checkpoint.clone().filter(|_| may_checkpoint);
+    let checkpoint = checkpoint.map(|name| Event::CheckpointCreated(CheckpointCreated { name, order: None }));
+    std::iter::once(Event::StepCompleted(completed)).chain(checkpoint)
 }
 
 /// The attempt failed.
@@ -143,7 +149,12 @@ pub(super) fn fail(
 
 /// True for an attempt of a step that was abandoned: it was under way when the run was rolled back, or began to be undone.
 fn is_of_before(state: &RunState, key: &AttemptKey) -> bool {
-    key.generation < state.generation() || (key.generation == state.generation() && state.undoing().is_some())
+    let is_stopped = |index| {
+        let step = state.step(index);
+        matches!(step.phase, Phase::Cancelled) && step.attempts == key.attempt
+    };
+    key.generation < state.generation()
+        || (key.generation == state.generation() && state.plan().find(&key.path).is_some_and(is_stopped))
 }
 
 fn startable(state: &RunState, step: &StepPath, now: Timestamp) -> Result<StepIndex, Rejection> {

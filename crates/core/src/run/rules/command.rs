@@ -117,6 +117,20 @@ mod tests {
 
     const TWO: &str = "- {id: a, capability: c}\n- {id: b, capability: c, depends_on: [a]}";
 
+    #[test]
+    fn what_was_left_to_its_agent_is_followed_again_once_it_is_to_come_to_its_end() {
+        let mut run = Given::steps(TWO);
+        run.start("a", "x").unwrap();
+        run.command(Command::PauseWork { work: Work::Leave }).unwrap();
+        assert!(!run.state.follows_work());
+        let mut applied = crate::run::Applied::default();
+        let command = Command::PauseWork { work: Work::Finish };
+        let input = Input::Command { command, order: Order::new("ana", "") };
+        crate::run::apply(&mut run.state, &input, run.now, &mut applied).unwrap();
+        assert!(run.state.follows_work());
+        assert_eq!(applied.touched, [0], "its open work is looked at");
+    }
+
     fn answer(step: &str) -> Command {
         Command::Signal { step: step.into(), answer: Payload::Inline(Json::parse("\"pdf\"").unwrap()) }
     }

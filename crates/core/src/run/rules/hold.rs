@@ -1,8 +1,9 @@
 //! Steps that are held until a person decides what becomes of them.
 
+use super::attempt::completed;
 use crate::ids::StepPath;
 use crate::plan::StepIndex;
-use crate::run::event::{AttemptFailed, Event, StepCompleted, StepDecided, StepFailed};
+use crate::run::event::{AttemptFailed, Event, StepDecided, StepFailed};
 use crate::run::input::{Order, Rejection, Verdict};
 use crate::run::state::{Held, RunState};
 use crate::value::{Json, Payload};
@@ -27,14 +28,11 @@ pub(super) fn decide(
     }
     let attempt = state.step(index).attempts;
     let decided = Event::StepDecided(StepDecided { order, step: path.clone(), verdict });
-    let completed = |output: Payload| {
-        let missing_inputs = Vec::new();
-        Event::StepCompleted(StepCompleted { step: path.clone(), attempt, output, missing_inputs })
-    };
+    let done = |decided, output| [decided].into_iter().chain(completed(state, index, output, Vec::new())).collect();
     let nothing = || Payload::Inline(Json::null());
     Ok(match verdict {
-        Verdict::Done => vec![decided, completed(output.cloned().unwrap_or_else(nothing))],
-        Verdict::Skip if !undoes => vec![decided, completed(nothing())],
+        Verdict::Done => done(decided, output.cloned().unwrap_or_else(nothing)),
+        Verdict::Skip if !undoes => done(decided, nothing()),
         Verdict::Fail => {
             let error = held.error.clone();
             vec![decided, Event::StepFailed(StepFailed { step: path.clone(), error })]

@@ -1,5 +1,7 @@
 //! What time and faults do to a run as a whole.
 
+use std::collections::HashSet;
+
 use super::undo;
 use crate::ports::agent::AgentErrorKind;
 use crate::run::event::{Event, Failure, RunAdmitted, RunForked, RunQuarantined, shorten};
@@ -15,10 +17,14 @@ pub(super) fn admit(state: &RunState) -> Result<Vec<Event>, Rejection> {
     Ok(if queued { vec![Event::RunAdmitted(RunAdmitted {})] } else { Vec::new() })
 }
 
-/// The run begins where another one stood.
+/// The run begins where another one stood: with steps of the workflow's own, each of them once.
 pub(super) fn fork(state: &RunState, forked: &RunForked) -> Result<Vec<Event>, Rejection> {
-    let unknown = forked.completed.iter().find(|done| state.plan().find(&done.step).is_none());
-    match unknown {
+    let mut known = HashSet::new();
+    let mut is_own = |step| {
+        let index = state.plan().find(step).filter(|index| state.plan().undone_by(*index).is_none());
+        index.is_some_and(|index| known.insert(index))
+    };
+    match forked.completed.iter().find(|done| !is_own(&done.step)) {
         Some(done) => Err(Rejection::NoSuchStep(done.step.clone())),
         None if state.seq() > 1 => Err(Rejection::RunIs(state.status())),
         None => Ok(vec![Event::RunForked(Box::new(forked.clone()))]),
@@ -89,6 +95,9 @@ mod tests {
         run.fail("b", crate::ports::agent::AgentErrorKind::InvalidInput, false).unwrap();
         assert_eq!(run.state.status(), RunStatus::Failed, "what the other run did is the other run's to undo");
         let mut run = Given::steps(steps);
+        for wrong in [["a", "a"].as_slice(), &["a~undo"]] {
+            assert!(fork(&mut run, wrong).is_err(), "each step once, and none that undoes another");
+        }
         fork(&mut run, &["a", "b"]).unwrap();
         assert_eq!(run.state.status(), RunStatus::Completed, "of a run that was at its end");
     }

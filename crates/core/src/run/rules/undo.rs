@@ -46,6 +46,7 @@ pub(super) fn rollback(
         return Err(Rejection::RunIs(status));
     }
     let (to, checkpoint) = find(state, point)?;
+    check_undone(state, to)?;
     if status != RunStatus::Failed && stands_at(state, to) {
         return Ok(Vec::new());
     }
@@ -88,6 +89,16 @@ fn find(state: &RunState, point: &Point) -> Result<(u64, Option<String>), Reject
             Err(none(format!("{seq}: that stretch was rolled back already; fork the run from there instead")))
         }
         Point::Seq(seq) => Ok((*seq, None)),
+    }
+}
+
+/// What was undone when the run failed does not stand at a point after which it was done.
+fn check_undone(state: &RunState, to: u64) -> Result<(), Rejection> {
+    match state.facts.undone_to {
+        Some(undone) if to > undone => Err(Rejection::NoSuchPoint(format!(
+            "{to}: what was done after {undone} was undone when the run failed; fork the run from there instead"
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -159,6 +170,74 @@ mod tests {
         // To try again is to do again what was undone.
         run.command(Command::Retry).unwrap();
         assert_eq!((run.state.completed(), run.state.remaining()), (0, 4));
+    }
+
+    fn compensated_trip() -> Given {
+        let mut run = failed_trip(OnError::Compensate);
+        for undo in ["flight~undo", "hotel~undo"] {
+            run.start(undo, "x").unwrap();
+            run.complete(undo).unwrap();
+        }
+        run
+    }
+
+    #[test]
+    fn what_was_undone_when_the_run_failed_is_not_undone_again_nor_counted_as_done() {
+        let mut run = compensated_trip();
+        let to = |seq| Command::Rollback { to: Point::Seq(seq), compensate: true };
+        let booked = run.state.step(run.index("flight")).completed_seq;
+        assert!(matches!(run.command(to(booked)), Err(Rejection::NoSuchPoint(why)) if why.contains("fork")));
+        let mut again = run.clone_for_try();
+        assert_eq!(names(&again.command(to(1)).unwrap()), ["UndoStarted", "RunRewound"], "nothing is left to undo");
+        again.start("flight", "x").unwrap();
+        again.complete("flight").unwrap();
+        let anew = again.state.seq();
+        again.start("hotel", "x").unwrap();
+        again.command(to(anew)).unwrap();
+        again.complete("hotel").unwrap();
+        again.start("hotel~undo", "x").unwrap();
+        again.complete("hotel~undo").unwrap();
+        assert_eq!(again.state.completed(), 1, "what was done since is undone, and no more");
+        // The same for a run that was reopened: what it was before does not stand any more.
+        run.command(Command::Retry).unwrap();
+        assert!(matches!(run.command(to(booked)), Err(Rejection::NoSuchPoint(_))));
+        let before = Point::Checkpoint("before:car".into());
+        assert!(run.command(Command::Rollback { to: before, compensate: true }).is_err());
+    }
+
+    #[test]
+    fn what_did_not_happen_is_not_begun_anew_while_the_run_is_undone_and_what_was_left_out_is_not_undone() {
+        let steps = concat!(
+            "- {id: pay, capability: c, retry: unsafe, compensate: {capability: undo}}\n",
+            "- {id: b, capability: c, retry: {max_attempts: 1}, compensate: {capability: undo}}",
+        );
+        for verdict in [Verdict::Retry, Verdict::Skip, Verdict::Done] {
+            let mut run = Given::with(steps, Width::Bounded(4), OnError::Compensate);
+            run.start("pay", "x").unwrap();
+            run.start("b", "x").unwrap();
+            run.fail("b", InvalidInput, false).unwrap();
+            run.fail("pay", Unavailable, true).unwrap();
+            assert_eq!(run.state.status(), RunStatus::Waiting, "nobody knows whether there is anything to undo");
+            let output = Some(crate::value::Payload::Inline(crate::value::Json::null()));
+            run.command(Command::Decide { step: String::new(), verdict, output }).unwrap();
+            assert!(run.start("pay", "x").is_err(), "nothing goes forward");
+            if verdict == Verdict::Done {
+                run.start("pay~undo", "x").unwrap();
+                run.complete("pay~undo").unwrap();
+            }
+            assert_eq!((run.state.status(), run.state.remaining()), (RunStatus::Failed, 0), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_result_that_was_applied_is_not_called_discarded_when_it_is_told_again() {
+        let mut run = failed_trip(OnError::Compensate);
+        run.start("flight~undo", "x").unwrap();
+        let key = run.key("flight~undo");
+        run.complete("flight~undo").unwrap();
+        let output = crate::value::Payload::Inline(crate::value::Json::null());
+        let again = Input::CompleteAttempt { key, output, artifacts: vec![], missing_inputs: vec![] };
+        assert!(matches!(run.when(&again), Err(Rejection::NotUnderWay(_))));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Steps that wait for a person or a moment.
 
+use super::attempt;
 use crate::ids::StepPath;
 use crate::plan::StepIndex;
 use crate::ports::agent::AgentErrorKind;
-use crate::run::event::{AttemptFailed, Event, Failure, SignalReceived, StepCompleted, StepFailed, WaitOverdue};
+use crate::run::event::{AttemptFailed, Event, Failure, SignalReceived, StepFailed, WaitOverdue};
 use crate::run::input::{Order, Rejection};
 use crate::run::state::{OpenAttempt, RunState};
 use crate::time::Timestamp;
@@ -31,7 +32,7 @@ pub(super) fn expire(state: &RunState, step: &StepPath, now: Timestamp) -> Resul
     let open = state.open_attempt(index).filter(|open| open.due.is_some_and(|due| due <= now));
     let open = open.ok_or(Rejection::NotExpired)?;
     Ok(match state.plan().step(index).kind() {
-        StepKind::Sleep(_) | StepKind::WaitUntil(_) => vec![completed(state, index, Json::empty_object())],
+        StepKind::Sleep(_) | StepKind::WaitUntil(_) => done(state, index, Json::empty_object()),
         StepKind::Approval(approval) => overdue(state, index, approval, open, now),
         StepKind::Signal(_) | StepKind::Call(_) => {
             failed(state, index, AgentErrorKind::Timeout, "no signal came in time")
@@ -67,7 +68,7 @@ pub(super) fn approve(
     let signal = SignalReceived { order, step, attempt, answer: Payload::Inline(answer.clone()) };
     let mut events = vec![Event::SignalReceived(signal)];
     if approved {
-        events.push(completed(state, index, answer));
+        events.extend(done(state, index, answer));
     } else {
         let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         events.extend(failed(state, index, AgentErrorKind::Rejected, &format!("{by} rejected it{why}")));
@@ -80,14 +81,13 @@ pub(super) fn signalled(state: &RunState, index: StepIndex, signal: SignalReceiv
     match state.plan().step(index).kind() {
         StepKind::Call(_) => Ok(vec![Event::SignalReceived(signal)]),
         StepKind::Signal(_) => {
-            let output = signal.answer.clone();
-            let (step, attempt) = (signal.step.clone(), signal.attempt);
-            let completed = StepCompleted { step, attempt, output, missing_inputs: Vec::new() };
-            Ok(vec![Event::SignalReceived(signal), Event::StepCompleted(completed)])
+            let completed = attempt::completed(state, index, signal.answer.clone(), Vec::new());
+            Ok([Event::SignalReceived(signal)].into_iter().chain(completed).collect())
         }
         StepKind::Approval(_) => Err(Rejection::BadVerdict(signal.step, "it is approved or rejected")),
         StepKind::Sleep(_) | StepKind::WaitUntil(_) => {
-            Ok(vec![Event::SignalReceived(signal), completed(state, index, Json::empty_object())])
+            let completed = done(state, index, Json::empty_object());
+            Ok([Event::SignalReceived(signal)].into_iter().chain(completed).collect())
         }
     }
 }
@@ -97,7 +97,7 @@ fn overdue(state: &RunState, index: StepIndex, approval: &Approval, open: &OpenA
     match approval.overdue {
         Overdue::Remind => {}
         Overdue::Escalate if open.overdue == 0 => {}
-        Overdue::Approve => return vec![completed(state, index, decision(true, "", "nobody decided in time", None))],
+        Overdue::Approve => return done(state, index, decision(true, "", "nobody decided in time", None)),
         Overdue::Reject => {
             return failed(state, index, AgentErrorKind::Rejected, "it counts as rejected: nobody decided in time");
         }
@@ -136,10 +136,8 @@ fn decision(approved: bool, by: &str, reason: &str, data: Option<&Json>) -> Json
     Json::parse(json).unwrap_or_else(|_| Json::null())
 }
 
-fn completed(state: &RunState, index: StepIndex, output: Json) -> Event {
-    let (step, attempt) = (state.plan().path(index), state.step(index).attempts);
-    let output = Payload::Inline(output);
-    Event::StepCompleted(StepCompleted { step, attempt, output, missing_inputs: Vec::new() })
+fn done(state: &RunState, index: StepIndex, output: Json) -> Vec<Event> {
+    attempt::completed(state, index, Payload::Inline(output), Vec::new()).collect()
 }
 
 /// What is waited for will not come: nothing of it is tried again.
@@ -195,6 +193,16 @@ mod tests {
         ask(&mut run, "a", Need::Approval);
         approve(&mut run, "ben", false).unwrap();
         assert_eq!((run.state.status(), run.state.step(1).status()), (RunStatus::Failed, StepStatus::Skipped));
+    }
+
+    #[test]
+    fn the_checkpoint_of_a_step_stands_after_it_whoever_completed_it() {
+        let steps = "- {id: a, approval: {message: 'may it?'}, checkpoint: approved}\n- {id: b, capability: c}";
+        let mut run = Given::steps(steps);
+        ask(&mut run, "a", Need::Approval);
+        let events = approve(&mut run, "ana", true).unwrap();
+        assert!(matches!(&events[..], [_, Event::StepCompleted(_), Event::CheckpointCreated(_)]), "{events:?}");
+        assert_eq!(run.state.checkpoints().len(), 1);
     }
 
     #[test]
