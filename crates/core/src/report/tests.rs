@@ -316,3 +316,18 @@ proptest! {
         prop_assert!((0.0..=100.0).contains(&monitor.progress_percentage));
     }
 }
+
+#[test]
+fn a_run_that_was_undone_can_be_looked_at() {
+    let steps = "- {id: a, capability: c, compensate: {capability: u}}\n- {id: b, capability: c, depends_on: [a]}";
+    let mut run = Drive::new(steps, Width::Bounded(4), OnError::Compensate);
+    run.start("a", "x").complete("a");
+    run.start("b", "x").fail("b", AgentErrorKind::InvalidInput, "no", false);
+    let undo = run.plan.undo_of(run.index("a")).unwrap();
+    assert!(run.input(&Input::StartAttempt { step: run.plan.path(undo), agent: "x".parse().unwrap() }));
+    let undone = completed(run.state.attempt_key(undo), "{}", vec![], vec![]);
+    assert!(run.input(&undone));
+    let view = run.view();
+    assert_eq!(view.status(), RunStatus::Failed);
+    assert_eq!(view.undos().map(|undo| undo.status).collect::<Vec<_>>(), [StepStatus::Completed]);
+}
