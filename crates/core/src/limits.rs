@@ -150,6 +150,12 @@ pub const MAX_RATE_SPAN: Duration = Duration::from_secs(24 * 3600);
 /// than this, however many steps wait.
 pub const MAX_PASSED_OVER: usize = 1_000;
 
+/// Most steps of a run that one explanation tells of: what fits on a few pages.
+pub const MAX_EXPLAINED_STEPS: usize = 20;
+
+/// Most failed attempts of a step that an explanation tells of, newest ones.
+pub const MAX_EXPLAINED_ATTEMPTS: usize = 10;
+
 /// Shortest and longest time for which a busy agent is left alone, whatever it asks for.
 pub const MIN_RETRY_HINT: Duration = Duration::from_millis(100);
 /// See [`MIN_RETRY_HINT`].

@@ -5,6 +5,7 @@ mod assess;
 mod attempt;
 mod build;
 mod execution;
+mod explain;
 mod moment;
 mod monitor;
 mod page;
@@ -23,6 +24,10 @@ pub use attempt::{AttemptView, Checkpoint, Outcome};
 pub use execution::{
     AgentReport, ArtifactReport, AttemptReport, CriticalPathReport, ExecutionReport, LevelReport, OutputReport,
     StageReport, StepReport, Totals,
+};
+pub use explain::{
+    AgentOutlook, Aspect, ExplainedStep, Explanation, Finding, Hindrance, Known, Outlook, Owner, QueuePlace, Reason,
+    render_explanation, steps_without_agent,
 };
 pub use moment::{human_bytes, human_seconds, parse_rfc3339, rfc3339};
 pub use monitor::{Monitor, PerformanceMetrics, step_outputs};

@@ -30,3 +30,4 @@ pub use input::{Command, Input, Order, Point, Rejection, Verdict, Work};
 pub use origin::Origin;
 pub use state::{Held, OpenAttempt, Phase, RunState, StepState, Undo};
 pub use status::{RunStatus, StepStatus};
+pub(crate) use status::words;

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-macro_rules! status {
+/// An enumeration with a word for each of its values.
+macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,7 +42,9 @@ macro_rules! status {
     };
 }
 
-status!(
+pub(crate) use words;
+
+words!(
     /// State of a run.
     RunStatus {
         /// Accepted, not begun: it waits for room.
@@ -87,7 +90,7 @@ impl RunStatus {
     }
 }
 
-status!(
+words!(
     /// State of a step in a run.
     StepStatus {
         /// Waits for other steps, or for its turn.
