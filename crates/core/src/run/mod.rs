@@ -29,5 +29,5 @@ pub use evolve::{evolve, fold};
 pub use input::{Command, Input, Order, Point, Rejection, Verdict, Work};
 pub use origin::Origin;
 pub use state::{Held, OpenAttempt, Phase, RunState, StepState, Undo};
-pub use status::{RunStatus, StepStatus};
 pub(crate) use status::words;
+pub use status::{RunStatus, StepStatus};

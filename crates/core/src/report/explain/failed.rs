@@ -35,7 +35,10 @@ pub(super) fn attempts(step: &Subject<'_>) -> Vec<Finding> {
     let told = failed.into_iter().skip(left_out).filter_map(|attempt| {
         let error = attempt.error.as_ref()?;
         let took = attempt.duration().map(|took| human_seconds(took.as_secs_f64()));
-        let whom = attempt.agent.as_ref().map_or_else(|| " found nobody to ask".to_owned(), |agent| format!(" at {agent} failed"));
+        let whom = attempt
+            .agent
+            .as_ref()
+            .map_or_else(|| " found nobody to ask".to_owned(), |agent| format!(" at {agent} failed"));
         let after = took.filter(|_| attempt.agent.is_some()).map_or_else(String::new, |took| format!(" after {took}"));
         let text = format!("Attempt {}{whom}{after}: {error}", attempt.number);
         let found = Finding::new(Reason::AttemptFailed, text);

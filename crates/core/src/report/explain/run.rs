@@ -28,7 +28,8 @@ pub(super) fn findings(view: &RunView, state: &RunState, known: &Known, now: Tim
     found.extend(owner(state, known, now));
     if state.status().is_open() && state.deadline() < Timestamp::MAX {
         let at = state.deadline();
-        let text = format!("The run's time is up at {}, in {}.", rfc3339(at), human_seconds(at.since(now).as_secs_f64()));
+        let text =
+            format!("The run's time is up at {}, in {}.", rfc3339(at), human_seconds(at.since(now).as_secs_f64()));
         found.push(Finding::new(Reason::RunTimeout, text).at(at));
     }
     if state.status().is_ended()
@@ -98,7 +99,10 @@ fn stuck(view: &RunView, state: &RunState) -> Vec<Finding> {
     let steps: Vec<_> = state.held().map(|(index, _)| state.plan().path(index)).collect();
     let mut found = vec![Finding::new(Reason::Stuck, format!("It is stuck: {why}")).steps(steps)];
     found.push(Finding::new(Reason::CanRetry, "What could not be undone can be tried again (retry)."));
-    found.push(Finding::new(Reason::CanDecide, "Or a person decides: it was undone by hand (done), or it stays (skip)."));
+    found.push(Finding::new(
+        Reason::CanDecide,
+        "Or a person decides: it was undone by hand (done), or it stays (skip).",
+    ));
     found
 }
 
@@ -151,7 +155,8 @@ fn owner(state: &RunState, known: &Known, now: Timestamp) -> Vec<Finding> {
     let Some(owner) = known.owner.filter(|_| state.status().is_open()) else { return Vec::new() };
     let mut found = Vec::new();
     if let Some(since) = owner.commit_since {
-        let text = format!("What was decided {} ago is not durable yet.", human_seconds(now.since(since).as_secs_f64()));
+        let text =
+            format!("What was decided {} ago is not durable yet.", human_seconds(now.since(since).as_secs_f64()));
         found.push(Finding::new(Reason::Commit, text).at(since));
     }
     let is_driven = state.in_flight() > 0 || state.frontier().ready() > 0;

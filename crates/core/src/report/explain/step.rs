@@ -164,7 +164,8 @@ fn agents(step: &Subject<'_>) -> Vec<Finding> {
         return vec![Finding::new(Reason::Starting, "It is about to begin.")];
     };
     let Some(owner) = step.known.owner else {
-        let text = format!("It is to be asked of an agent with {capability}. Whether one can be asked, a server knows.");
+        let text =
+            format!("It is to be asked of an agent with {capability}. Whether one can be asked, a server knows.");
         return vec![Finding::new(Reason::AgentsUnknown, text)];
     };
     let mut found = Vec::new();
@@ -194,7 +195,10 @@ fn agents(step: &Subject<'_>) -> Vec<Finding> {
         found.push(Finding::new(Reason::Line, format!("{ahead} that want the same wait in line before it.")));
     }
     if let Some(free) = free(outlook).filter(|_| found.is_empty() || outlook.ahead.is_none() && !owner.is_full) {
-        found.insert(0, Finding::new(Reason::Starting, format!("Agent {free} can be asked: it is about to be.")).agent(free));
+        found.insert(
+            0,
+            Finding::new(Reason::Starting, format!("Agent {free} can be asked: it is about to be.")).agent(free),
+        );
     }
     found
 }
@@ -266,8 +270,16 @@ fn answered(step: &Subject<'_>, open: &OpenAttempt) -> Vec<Finding> {
 
 fn idle(step: &Subject<'_>) -> Finding {
     let undone = step.state.plan().undone_by(step.index).map(|index| vec![index]).unwrap_or_default();
-    let is_pending = step.state.undoing().and_then(|undo| undo.pending.as_ref()).is_some_and(|pending| pending.contains(&step.index));
-    let text = if is_pending { "It has its turn when what was done after it is undone." } else { "It is done only if the step must be undone." };
+    let is_pending = step
+        .state
+        .undoing()
+        .and_then(|undo| undo.pending.as_ref())
+        .is_some_and(|pending| pending.contains(&step.index));
+    let text = if is_pending {
+        "It has its turn when what was done after it is undone."
+    } else {
+        "It is done only if the step must be undone."
+    };
     Finding::new(Reason::Idle, text).steps(step.paths(&undone))
 }
 

@@ -32,7 +32,10 @@ fn of_run(run: &Drive, known: &Known) -> Vec<(Reason, String)> {
 }
 
 fn says(found: &[(Reason, String)], reason: Reason, words: &str) {
-    assert!(found.iter().any(|(r, text)| *r == reason && text.contains(words)), "no {reason} with {words:?}: {found:#?}");
+    assert!(
+        found.iter().any(|(r, text)| *r == reason && text.contains(words)),
+        "no {reason} with {words:?}: {found:#?}"
+    );
 }
 
 fn command(run: &mut Drive, command: Command) {
@@ -65,7 +68,11 @@ fn a_step_waits_for_those_before_it_and_in_the_end_for_what_is_under_way() {
     let timeout = next.iter().find(|finding| finding.reason == Reason::AttemptTimeout).unwrap();
     assert_eq!((timeout.aspect, timeout.at), (Aspect::Next, Some(at(30))));
     let whole = explain(&run, "", &served());
-    assert_eq!(whole.steps.iter().map(|step| step.step.as_str()).collect::<Vec<_>>(), ["a"], "what is blocked does not matter");
+    assert_eq!(
+        whole.steps.iter().map(|step| step.step.as_str()).collect::<Vec<_>>(),
+        ["a"],
+        "what is blocked does not matter"
+    );
     says(&of_run(&run, &served()), Reason::Progress, "0 of 3 steps are complete, 1 under way");
     says(&of_run(&run, &served()), Reason::RunTimeout, "in 59 m 57 s");
 }
@@ -187,7 +194,8 @@ fn what_was_not_run_names_what_failed() {
 
 #[test]
 fn a_person_is_told_what_is_asked_who_may_decide_and_until_when() {
-    let steps = "- {id: ok, approval: {message: Pay?, by: [ana, eva], due: 60s, overdue: escalate, escalate_to: [boss]}}";
+    let steps =
+        "- {id: ok, approval: {message: Pay?, by: [ana, eva], due: 60s, overdue: escalate, escalate_to: [boss]}}";
     let mut run = Drive::parallel(steps);
     run.start("ok", "tutti");
     suspend(&mut run, "ok", Need::Approval, "Pay?");
@@ -206,9 +214,11 @@ fn a_person_is_told_what_is_asked_who_may_decide_and_until_when() {
 
 #[test]
 fn moments_signals_and_questions_say_what_they_wait_for() {
-    let steps = "- {id: nap, sleep: 60s}\n- {id: go, signal: {message: the truck, due: 30s}}\n- {id: ask, capability: c}";
+    let steps =
+        "- {id: nap, sleep: 60s}\n- {id: go, signal: {message: the truck, due: 30s}}\n- {id: ask, capability: c}";
     let mut run = Drive::parallel(steps);
-    for (step, agent, need) in [("nap", "tutti", Need::Time), ("go", "tutti", Need::Signal), ("ask", "x", Need::Input)] {
+    for (step, agent, need) in [("nap", "tutti", Need::Time), ("go", "tutti", Need::Signal), ("ask", "x", Need::Input)]
+    {
         run.start(step, agent);
         suspend(&mut run, step, need, "which one?");
     }
@@ -242,7 +252,12 @@ fn a_stuck_and_a_set_aside_run_say_what_would_let_them_go_on() {
     let path = run.plan.path(undo);
     assert!(run.input(&Input::StartAttempt { step: path, agent: "x".parse().unwrap() }));
     let error = crate::ports::agent::AgentError::new(InvalidInput, "gone");
-    assert!(run.input(&Input::FailAttempt { key: run.state.attempt_key(undo), error, other_agent: false, chance: 0.0 }));
+    assert!(run.input(&Input::FailAttempt {
+        key: run.state.attempt_key(undo),
+        error,
+        other_agent: false,
+        chance: 0.0
+    }));
     assert_eq!(run.state.status(), RunStatus::Stuck);
     let found = of_run(&run, &served());
     says(&found, Reason::Stuck, "a~undo failed");
