@@ -114,6 +114,9 @@ pub struct StepState {
     pub began_at: Option<Timestamp>,
     /// Number of the event that completed it; 0 before.
     pub completed_seq: u64,
+    /// The attempt that was given up while it was under way, of a step that must not be done twice: before it begins anew, a
+    /// person must say what became of that.
+    pub lost: Option<Box<OpenAttempt>>,
 }
 
 /// Where a step is in its life.
@@ -187,6 +190,7 @@ impl StepState {
             recoveries: 0,
             began_at: None,
             completed_seq: 0,
+            lost: None,
         }
     }
 

@@ -138,7 +138,8 @@ async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn Upd
     let step = spec.plan.step(spec.step);
     let StepKind::Call(capability) = step.kind() else { return wait(context, spec, input).await };
     let agent = spec.endpoint.clone().ok_or_else(|| {
-        AgentError::new(AgentErrorKind::Unavailable, "the agent that was asked is not known any more")
+        let unknown = AgentError::new(AgentErrorKind::Unavailable, "the agent that was asked is not known any more");
+        AgentError { unsent: spec.mode == CallMode::Fresh, ..unknown }
     })?;
     let call = AgentCall {
         agent,

@@ -210,7 +210,9 @@ fn close(state: &mut RunState, index: StepIndex) {
 
 fn end(state: &mut RunState, status: RunStatus, at: Timestamp, touched: &mut Vec<StepIndex>) {
     touched.extend(state.facts.open.iter().copied());
-    for step in &mut state.facts.steps {
+    for index in 0..state.facts.steps.len() as StepIndex {
+        step::lose(state, index);
+        let step = &mut state.facts.steps[index as usize];
         match step.phase {
             Phase::Open(_) | Phase::Held(_) => step.phase = Phase::Cancelled,
             Phase::Blocked(_) | Phase::Ready(_) if status != RunStatus::Failed => step.phase = Phase::Cancelled,

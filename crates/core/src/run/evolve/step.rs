@@ -1,9 +1,10 @@
 //! What events do to steps and their attempts.
 
-use super::super::event::{AttemptFailed, Event};
+use super::super::event::{AttemptFailed, Event, Failure};
 use super::super::state::{Held, OpenAttempt, Phase, RunState};
 use super::{close, undo, with_open, with_step};
 use crate::plan::StepIndex;
+use crate::ports::agent::AgentErrorKind;
 use crate::time::Timestamp;
 use crate::value::Payload;
 use crate::workflow::OnError;
@@ -166,13 +167,13 @@ fn attempt_failed(state: &mut RunState, failed: &AttemptFailed, touched: &mut Ve
 }
 
 fn release_successors(state: &mut RunState, index: StepIndex) {
-    for &next in state.plan.topology().successors(index) {
+    for at in 0..state.plan.topology().successors(index).len() {
+        let next = state.plan.topology().successors(index)[at];
         let step = &mut state.facts.steps[next as usize];
         if let Phase::Blocked(waiting) = &mut step.phase {
             *waiting -= 1;
             if *waiting == 0 {
-                step.phase = Phase::Ready(None);
-                state.facts.frontier.push(next, state.plan.step(next).priority);
+                release(state, next);
             }
         }
     }
@@ -189,5 +190,35 @@ fn skip_dependents(state: &mut RunState, index: StepIndex) {
                 open.push(next);
             }
         }
+    }
+}
+
+/// Nothing that a step waits for is left: it may start, or a person must first say what became of an attempt of before.
+pub(super) fn release(state: &mut RunState, index: StepIndex) {
+    let step = &mut state.facts.steps[index as usize];
+    if let Some(lost) = step.lost.take() {
+        let message = "an attempt of before was given up, and nobody knows whether it was carried out".to_owned();
+        let error = Failure { kind: AgentErrorKind::Cancelled, message };
+        step.phase = Phase::Held(Held { error, unknown: Some(*lost) });
+        state.facts.held += 1;
+    } else {
+        step.phase = Phase::Ready(None);
+        state.facts.frontier.push(index, state.plan.step(index).priority);
+    }
+}
+
+/// What is known of a step that is given up while an attempt may be carried out, and that must not be done twice.
+pub(super) fn lose(state: &mut RunState, index: StepIndex) {
+    if !state.plan.step(index).retry.is_unsafe {
+        return;
+    }
+    let step = &mut state.facts.steps[index as usize];
+    let lost = match &step.phase {
+        Phase::Open(open) if open.suspended.is_none() => Some(open.clone()),
+        Phase::Held(Held { unknown: Some(open), .. }) => Some(open.clone()),
+        _ => None,
+    };
+    if let Some(lost) = lost {
+        step.lost = Some(Box::new(lost));
     }
 }

@@ -5,7 +5,7 @@ use super::super::event::{Afterwards, RunRewound, UndoStarted};
 use super::super::input::Verdict;
 use super::super::state::{Held, OpenAttempt, Phase, RunState, StepState, Undo};
 use super::super::status::RunStatus;
-use super::step::begin_anew;
+use super::step::{begin_anew, lose, release};
 use super::{close, go_on};
 use crate::plan::StepIndex;
 use crate::time::Timestamp;
@@ -28,6 +28,7 @@ pub(super) fn start(state: &mut RunState, started: &UndoStarted, at: Timestamp, 
             Phase::Open(_) => Phase::Cancelled,
             _ => continue,
         };
+        lose(state, index);
         close(state, index);
         state.facts.steps[index as usize].phase = phase;
         state.facts.remaining -= 1;
@@ -112,11 +113,12 @@ pub(super) fn stand_as_at(state: &mut RunState, seq: u64) {
             continue;
         }
         let waiting = plan.topology().dependencies(index).iter().filter(|on| !complete[**on as usize]).count() as u32;
-        let phase = if waiting == 0 { Phase::Ready(None) } else { Phase::Blocked(waiting) };
+        let step = &mut state.facts.steps[index as usize];
+        let before = std::mem::replace(step, StepState::new(Phase::Blocked(waiting)));
+        step.lost = before.lost;
         if waiting == 0 {
-            state.facts.frontier.push(index, plan.step(index).priority);
+            release(state, index);
         }
-        state.facts.steps[index as usize] = StepState::new(phase);
         if let Some(undo) = plan.undo_of(index) {
             state.facts.steps[undo as usize] = StepState::new(Phase::Idle);
         }

@@ -106,6 +106,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_up_is_not_begun_again_without_a_word_however_the_run_goes_on() {
+        use crate::run::Point;
+        let steps = "- {id: a, capability: c}\n- {id: pay, capability: c, depends_on: [a], retry: unsafe}\n- {id: b, capability: c}";
+        for back in [None, Some(Point::Seq(1))] {
+            let mut run = Given::with(steps, crate::schedule::Width::Bounded(4), crate::workflow::OnError::Fail);
+            run.start("a", "x").unwrap();
+            run.complete("a").unwrap();
+            run.start("pay", "x").unwrap();
+            run.start("b", "x").unwrap();
+            run.fail("b", InvalidInput, false).unwrap();
+            assert_eq!(run.state.step(1).status(), StepStatus::Cancelled);
+            if let Some(to) = back {
+                run.command(Command::Rollback { to, compensate: true }).unwrap();
+                assert_eq!(run.state.step(1).status(), StepStatus::Pending, "its turn has not come");
+                run.start("a", "x").unwrap();
+                run.complete("a").unwrap();
+            } else {
+                run.command(Command::Retry).unwrap();
+            }
+            assert_eq!(run.state.step(1).status(), StepStatus::OutcomeUnknown);
+            run.command(decide(Verdict::Retry, None)).unwrap();
+            run.start("pay", "x").unwrap();
+        }
+    }
+
+    #[test]
     fn an_answer_that_says_it_did_not_happen_is_an_answer() {
         for (kind, tries) in [(Failed, true), (RateLimited, true), (InvalidInput, false)] {
             let mut run = Given::steps("- {id: pay, capability: c, retry: unsafe}");
