@@ -99,7 +99,7 @@ impl Table {
             self.holders.iter().filter(|(_, holder)| **holder == member.server).map(|(slot, _)| *slot).collect();
         let living = self.servers.iter().filter(|(id, _)| self.lives(id, now)).map(|(_, server)| server.reads);
         let (servers, reads) = living.fold((0, u16::MAX), |(count, least), reads| (count + 1, least.min(reads)));
-        Standing::Holds { slots, servers, reads }
+        Standing::Holds { slots, servers, reads, timeline: 1 }
     }
 
     fn take(&mut self, member: &Member, most: usize, now: Timestamp) -> BTreeSet<u16> {

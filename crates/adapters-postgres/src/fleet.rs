@@ -11,7 +11,7 @@ use tutti_core::ids::ServerId;
 use tutti_core::ports::fleet::{Member, Standing};
 
 use crate::connections::{Connections, Outcome};
-use crate::hosts::Hosts;
+use crate::hosts::{Hosts, timeline, timeline_numbers};
 use crate::rows;
 
 /// Longest that a call may take: less than a third of a usual lease, so that there is time for another.
@@ -47,14 +47,16 @@ pub async fn join(db: &mut PgConnection, (server, lease, reads): &(ServerId, Dur
     .bind(server.as_str())
     .execute(&mut *db)
     .await?;
-    let row = sqlx::query(
+    let row = sqlx::query(concat!(
         "INSERT INTO server AS s (id, incarnation, lease_until, lease_us, reads)
-         VALUES ($1, 1, clock_timestamp() + $2 * INTERVAL '1 microsecond', $2, $3)
-         ON CONFLICT (id) DO UPDATE SET incarnation = s.incarnation + 1, lease_us = excluded.lease_us,
-            reads = excluded.reads,
+         VALUES ($1, greatest(1, ",
+        timeline_numbers!(),
+        "), clock_timestamp() + $2 * INTERVAL '1 microsecond', $2, $3)
+         ON CONFLICT (id) DO UPDATE SET incarnation = greatest(s.incarnation + 1, excluded.incarnation),
+            lease_us = excluded.lease_us, reads = excluded.reads,
             lease_until = clock_timestamp() + excluded.lease_us * INTERVAL '1 microsecond'
-         RETURNING incarnation",
-    )
+         RETURNING incarnation"
+    ))
     .bind(server.as_str())
     .bind(rows::at_most(lease.as_micros()))
     .bind(i32::from(*reads))
@@ -74,21 +76,31 @@ pub async fn renew(db: &mut PgConnection, member: &Member) -> Outcome<Standing> 
     .bind(incarnation)
     .execute(&mut *db)
     .await?;
-    let found = sqlx::query(
+    let found = sqlx::query(concat!(
         "SELECT ARRAY(SELECT slot FROM slot WHERE server = $1),
-                others.count + 1, least(me.reads, others.reads)
+                others.count + 1, least(me.reads, others.reads), coalesce(",
+        timeline!(),
+        ", 0)
          FROM server me,
               (SELECT count(*) AS count, min(reads) AS reads FROM server
                WHERE lease_until > clock_timestamp() AND id <> $1) others
-         WHERE me.id = $1 AND me.incarnation = $2 AND me.lease_us IS NOT NULL",
-    )
+         WHERE me.id = $1 AND me.incarnation = $2 AND me.lease_us IS NOT NULL"
+    ))
     .bind(id)
     .bind(incarnation)
-    .fetch_optional(db)
+    .fetch_optional(&mut *db)
     .await?;
-    let Some(row) = found else { return Ok(Ok(Standing::Replaced)) };
-    let (servers, reads) = (rows::number(&row, 1)?, rows::small(&row, 2)?);
-    Ok(Ok(Standing::Holds { slots: slots(row.try_get(0)?)?, servers, reads }))
+    let Some(row) = found else { return gone(db, member).await };
+    let (servers, reads, timeline) = (rows::number(&row, 1)?, rows::small(&row, 2)?, rows::number(&row, 3)?);
+    Ok(Ok(Standing::Holds { slots: slots(row.try_get(0)?)?, servers, reads, timeline }))
+}
+
+/// Why there is no lease to renew. Numbers of servers only rise: who finds a smaller one than his own, or none, was not replaced.
+async fn gone(db: &mut PgConnection, member: &Member) -> Outcome<Standing> {
+    let (id, incarnation) = key(member);
+    let found = sqlx::query("SELECT FROM server WHERE id = $1 AND incarnation >= $2").bind(id).bind(incarnation);
+    let is_known = found.fetch_optional(db).await?.is_some();
+    Ok(Ok(if is_known { Standing::Replaced } else { Standing::Unknown }))
 }
 
 /// Takes slots that are free. Whatever another call is about to change is passed over, so that nobody waits for anybody.

@@ -5,11 +5,33 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, PgConnection, Row as _};
+use sqlx::{ConnectOptions as _, Error, PgConnection, Row as _};
 use tokio::time::timeout;
 use tutti_core::ports::store::StoreError;
 
 use crate::error::classify;
+
+/// Writes the line of history that the database is on where statements of the session find it. A standby that is promoted
+/// begins a new one.
+const NOTE_TIMELINE: &str = "SELECT set_config('tutti.timeline',
+    ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int8::text, false)";
+
+/// The line of history that the database is on, in statements; null where it does not tell.
+macro_rules! timeline {
+    () => {
+        "nullif(current_setting('tutti.timeline', true), '')::int8"
+    };
+}
+pub(crate) use timeline;
+
+/// Numbers from here on are of this line of history and not of an earlier one, for statements that give out numbers that
+/// only rise: none is given that was given before by a server whose place a copy has taken, and that the copy does not know of.
+macro_rules! timeline_numbers {
+    () => {
+        concat!("((", crate::hosts::timeline!(), " - 1) << 32)")
+    };
+}
+pub(crate) use timeline_numbers;
 
 /// How sessions of one purpose are begun.
 #[derive(Debug, Clone)]
@@ -66,7 +88,15 @@ impl Hosts {
         let begun = async {
             let mut db = self.options[at].connect().await?;
             let row = sqlx::query("SELECT pg_backend_pid(), pg_is_in_recovery()").fetch_one(&mut db).await?;
-            let (pid, is_standby) = (row.try_get(0)?, row.try_get(1)?);
+            let (pid, is_standby): (i32, bool) = (row.try_get(0)?, row.try_get(1)?);
+            if !is_standby {
+                match sqlx::query(NOTE_TIMELINE).execute(&mut db).await {
+                    Ok(_) => {}
+                    // Not every database that is compatible tells.
+                    Err(Error::Database(error)) => tracing::debug!(%error, "the timeline is not known"),
+                    Err(error) => return Err(error),
+                }
+            }
             Ok((Session { db, pid }, is_standby))
         };
         match timeout(longest, begun).await {

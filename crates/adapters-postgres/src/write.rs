@@ -7,6 +7,7 @@ use tutti_core::ports::store::{Claim, ClaimOutcome, Claimer, Snapshot, StoreErro
 use tutti_core::value::Digest;
 
 use crate::connections::Outcome;
+use crate::hosts::timeline_numbers;
 use crate::rows;
 
 /// Raises the epoch of a run, unless it needs a newer reader.
@@ -15,7 +16,9 @@ pub async fn claim(db: &mut PgConnection, (run, claimer): &(RunId, Claimer)) -> 
     // not as it was when the statement began.
     let claimed = sqlx::query(concat!(
         "WITH c AS (
-            UPDATE run SET epoch = epoch + 1,
+            UPDATE run SET epoch = greatest(epoch + 1, ",
+        timeline_numbers!(),
+        "),
                 claims = CASE WHEN $3 THEN greatest(claims, 1) ELSE least(claims + 1, 4294967295) END
             WHERE run_id = $1 AND min_reader <= $2
             RETURNING run_id, epoch, claims, last_seq, min_reader

@@ -84,17 +84,38 @@ impl Server {
     /// If it does not start.
     #[must_use]
     pub fn standby(&self) -> Self {
+        let standby = self.asynchronous_standby();
+        self.set("synchronous_standby_names", "*");
+        let follows = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        wait_for("the standby follows", || run_sql(&self.url(), follows) == "1");
+        standby
+    }
+
+    /// The same, for which this server does not wait: what it acknowledged is there a little later, or never.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn asynchronous_standby(&self) -> Self {
         let folder = fresh_folder(&std::env::temp_dir(), self.user);
         let mut copy = Command::new(self.bin.join("pg_basebackup"));
         copy.args(["--username=postgres", "--checkpoint=fast", "--write-recovery-conf", "--no-sync", "--host"]);
         copy.arg(&self.folder).arg("--pgdata").arg(folder.join("data")).stdin(Stdio::null());
         let done = as_user(self.user, &mut copy, &folder).output().unwrap();
         assert!(done.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&done.stderr));
-        let standby = Self::run(folder, self.bin.clone(), self.user, self.settings.clone());
-        self.set("synchronous_standby_names", "*");
-        let follows = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
-        wait_for("the standby follows", || run_sql(&self.url(), follows) == "1");
-        standby
+        Self::run(folder, self.bin.clone(), self.user, self.settings.clone())
+    }
+
+    /// A standby gets nothing more of the server that it follows. It has all that was acknowledged before this was called.
+    ///
+    /// # Panics
+    /// If it does not catch up or does not stop.
+    pub fn stop_following(&self, first: &Self) {
+        let written = run_sql(&first.url(), "SELECT pg_current_wal_flush_lsn()");
+        let has = format!("SELECT pg_last_wal_replay_lsn() >= '{written}'");
+        wait_for("the standby catches up", || run_sql(&self.url(), &has) == "t");
+        self.set("primary_conninfo", "");
+        wait_for("the standby stops", || run_sql(&self.url(), "SELECT count(*) FROM pg_stat_wal_receiver") == "0");
     }
 
     /// Starts one on data that `make` puts where it is told, such as a base backup.

@@ -1,5 +1,6 @@
 //! Another server takes the place of the one that had the database.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tutti_adapters_postgres::{Address, Hints, OpenMode, Postgres, migrate};
 use tutti_core::ids::RequestId;
-use tutti_core::ports::fleet::Fleet as _;
+use tutti_core::ports::fleet::{Fleet as _, Member, Standing};
 use tutti_core::ports::inbox::{Inbox as _, InboxItem};
 use tutti_core::ports::query::RunQuery as _;
 use tutti_core::ports::store::{CommitOutcome, RunStore as _, StoreError};
@@ -96,6 +97,70 @@ async fn what_was_acknowledged_survives_the_server_and_writers_go_on_at_its_stan
     let last = acknowledged[0].load(Ordering::SeqCst);
     let next = commit(run_id(0), 1, last, 1);
     assert_eq!(store.commit(vec![next]).await, Ok(vec![CommitOutcome::Committed]), "it stays where it went");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_lagging_standby_lacks_is_not_mixed_with_what_comes_after() {
+    const LEASE: Duration = Duration::from_secs(10);
+    let mut first = Server::start(&[]);
+    migrate(&address(&[first.folder()])).await.unwrap();
+    let second = first.asynchronous_standby();
+    let store = Postgres::open(&address(&[first.folder(), second.folder()]), OpenMode::Server).await.unwrap();
+    let join = async |server: &str| store.join(&server.parse().unwrap(), LEASE, READS.reads).await.unwrap();
+    let renew = async |member: &Member| match store.renew(member).await.unwrap() {
+        Standing::Holds { timeline, .. } => Some(timeline),
+        Standing::Replaced => panic!("nobody took its id"),
+        Standing::Unknown => None,
+    };
+    let claim = async |n| store.claim(run_id(n), READS).await.unwrap().claimed().unwrap();
+    let commit = async |n, epoch, last, count| commit_to(&store, n, epoch, last, count).await.unwrap();
+    let early = join("early").await;
+    let timeline = renew(&early).await.unwrap();
+    store.create(new_run(1)).await.unwrap();
+    assert_eq!(claim(1).await.epoch, 2);
+
+    second.stop_following(&first);
+    let lost = claim(1).await;
+    assert_eq!(commit(1, lost.epoch, 2, 3).await, [CommitOutcome::Committed], "acknowledged, and lost");
+    store.create(new_run(2)).await.unwrap();
+    let (again, late) = (join("early").await, join("late").await);
+    first.crash();
+    second.promote();
+
+    // The next owner comes as far as the one whose claim was lost, who still believes that the run is his.
+    until("each connection is with the standby", async || {
+        let nothing = commit_to(&store, 1, 0, 0, 1).await.is_ok();
+        nothing && store.give_up(&late, &BTreeSet::new()).await.is_ok()
+    })
+    .await;
+    let next = claim(1).await;
+    assert_eq!(next.last_seq, 2);
+    assert!(next.epoch > lost.epoch, "{} after {}", next.epoch, lost.epoch);
+    assert_eq!(commit(1, next.epoch, 2, 3).await, [CommitOutcome::Committed]);
+    assert_eq!(commit(1, lost.epoch, 5, 1).await, [CommitOutcome::Refused], "his history is another one");
+    assert_eq!(claim(1).await.epoch, next.epoch + 1);
+    assert_eq!(commit(2, 1, 2, 1).await, [CommitOutcome::Refused], "nobody knows of it");
+    let seqs: Vec<u64> = store.events(run_id(1), 1, 100).await.unwrap().iter().map(|e| e.event.seq).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5]);
+
+    // Servers whose joining was lost learn that, and numbers of their places in the row are not given again.
+    assert_eq!((renew(&again).await, renew(&late).await), (None, None));
+    for lost in [again, late] {
+        let back = join(lost.server.as_str()).await;
+        assert!(back.incarnation > lost.incarnation, "{back:?} after {lost:?}");
+        assert!(renew(&back).await.is_some_and(|now| now != timeline), "it is another line of history");
+        assert_eq!(store.renew(&lost).await, Ok(Standing::Replaced));
+    }
+}
+
+async fn commit_to(
+    store: &Postgres,
+    n: u64,
+    epoch: u64,
+    last: u64,
+    count: u64,
+) -> Result<Vec<CommitOutcome>, StoreError> {
+    store.commit(vec![commit(run_id(n), epoch, last, count)]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,8 @@ use crate::ids::ServerId;
 ///
 /// Contract: leases are measured by the store's clock alone. Holding a slot is a hint who is to claim its runs, not a guard:
 /// what keeps two servers from writing a run is the epoch in the run's own row. A member whose server id joined again is
-/// replaced, and every later call of it is answered as [`Standing::Replaced`].
+/// replaced, and every later call of it is answered as [`Standing::Replaced`]. A store that may go back, because a copy of it takes
+/// its place, gives no number of a member twice nevertheless.
 #[async_trait]
 pub trait Fleet: Send + Sync {
     /// Takes part under a server id, as one that reads histories up to the format `reads`. One that is known already is
@@ -70,7 +71,13 @@ pub enum Standing {
         /// The newest format of histories that all of them read. Nothing newer is to be written: each may come to have any
         /// run.
         reads: u16,
+        /// The line of history that the store is on. If it is another one than at the last renewal, a copy has taken the place
+        /// of the store, and what was acknowledged last may be missing.
+        timeline: u64,
     },
     /// Another server joined under its id.
     Replaced,
+    /// The store does not know of the member any more, or not yet again: it is a copy that lacks when it joined, or the
+    /// member was away for days. It has nothing, and may join again.
+    Unknown,
 }

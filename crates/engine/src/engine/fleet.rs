@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 use tutti_core::ids::ServerId;
 use tutti_core::limits::SLOTS;
 use tutti_core::ports::fleet::{Fleet, Member, Standing};
@@ -37,6 +37,8 @@ pub struct FleetMembership {
     member: Member,
     /// When the last renewal that was answered was asked for.
     renewed: Instant,
+    /// The line of history that the store was on then.
+    timeline: Option<u64>,
     fenced: bool,
     /// When all runs of the slots were looked for.
     looked: Instant,
@@ -64,6 +66,7 @@ impl Engine {
             fleet,
             member,
             renewed,
+            timeline: None,
             fenced: false,
             looked: renewed,
             leaving: BTreeSet::new(),
@@ -126,7 +129,11 @@ impl FleetMembership {
             let asked = Instant::now();
             // A store that does not answer must not keep the fence from falling.
             match timeout(self.member.lease / 3, self.fleet.renew(&self.member)).await {
-                Ok(Ok(Standing::Holds { slots, servers, reads })) => {
+                Ok(Ok(Standing::Holds { slots, servers, reads, timeline })) => {
+                    if self.timeline.replace(timeline).is_some_and(|before| before != timeline) {
+                        tracing::warn!("a copy has taken the place of the store: all runs are loaded anew");
+                        self.fence();
+                    }
                     self.renewed = asked;
                     self.engine.stands(&self.member, servers, Lease::Held);
                     self.engine.0.common.set(reads);
@@ -141,6 +148,7 @@ impl FleetMembership {
                     self.engine.stands(&self.member, 0, Lease::Replaced);
                     return;
                 }
+                Ok(Ok(Standing::Unknown)) => self.join_again(&mut ticks).await,
                 Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed"),
                 Err(_) => tracing::warn!("the lease was not renewed: the store does not answer"),
             }
@@ -170,6 +178,20 @@ impl FleetMembership {
         self.loading.shutdown().await;
         self.engine.0.slots.set(BTreeSet::new());
         self.fleet.leave(&self.member).await
+    }
+
+    /// The store has forgotten this server, or is a copy of before it joined.
+    async fn join_again(&mut self, ticks: &mut Interval) {
+        tracing::warn!(server = %self.member.server, "the store does not know this server: it joins again");
+        self.fence();
+        match timeout(self.member.lease / 3, self.fleet.join(&self.member.server, self.member.lease, FORMAT)).await {
+            Ok(Ok(member)) => {
+                self.member = member;
+                ticks.reset_immediately();
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "it has not joined again"),
+            Err(_) => tracing::warn!("it has not joined again: the store does not answer"),
+        }
     }
 
     /// Nothing is started, and commands go to whoever has the slots.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +19,7 @@ use tutti_core::ports::inbox::{Inbox as _, InboxItem, Verdict};
 use tutti_core::ports::store::{
     ClaimOutcome, Claimer, Commit, CommitOutcome, Creation, DueRuns, NewRun, RunStore, Snapshot, StoreError,
 };
-use tutti_core::run::{Command, Order, RunStatus};
+use tutti_core::run::{Command, FORMAT, Order, RunStatus};
 use tutti_core::time::Span;
 use tutti_core::time::Timestamp;
 use tutti_engine::{Engine, EngineOptions, FleetOptions, Ports, RunService};
@@ -226,13 +226,20 @@ async fn runs_that_cannot_be_taken_over_while_the_store_is_away_are_soon_after()
     }
 }
 
-/// A fleet whose store can be cut off.
+/// A fleet whose store can be cut off, and replaced by a copy that may lack who joined.
 struct Cut {
     fleet: MemoryFleet,
     cut: AtomicBool,
+    timeline: AtomicU64,
+    unknown: AtomicBool,
 }
 
 impl Cut {
+    fn of(world: &World) -> Arc<Self> {
+        let fleet = MemoryFleet::new(world.clock.clone());
+        Arc::new(Self { fleet, cut: false.into(), timeline: 1.into(), unknown: false.into() })
+    }
+
     fn answer(&self) -> Result<(), StoreError> {
         let cut = self.cut.load(Ordering::SeqCst);
         if cut { Err(StoreError::Unavailable("cut off".into())) } else { Ok(()) }
@@ -246,7 +253,15 @@ impl Fleet for Cut {
     }
     async fn renew(&self, member: &Member) -> Result<Standing, StoreError> {
         self.answer()?;
-        self.fleet.renew(member).await
+        if self.unknown.swap(false, Ordering::SeqCst) {
+            return Ok(Standing::Unknown);
+        }
+        Ok(match self.fleet.renew(member).await? {
+            Standing::Holds { slots, servers, reads, .. } => {
+                Standing::Holds { slots, servers, reads, timeline: self.timeline.load(Ordering::SeqCst) }
+            }
+            standing => standing,
+        })
     }
     async fn take(&self, member: &Member, most: usize) -> Result<BTreeSet<u16>, StoreError> {
         self.answer()?;
@@ -267,7 +282,7 @@ async fn a_server_that_cannot_renew_starts_nothing_more_until_it_can() {
         1 => Step::After(Duration::from_secs(3), "1"),
         _ => Step::Answer("1"),
     }));
-    let fleet = Arc::new(Cut { fleet: MemoryFleet::new(world.clock.clone()), cut: AtomicBool::new(false) });
+    let fleet = Cut::of(&world);
     let server = Server::start(&world, fleet.clone(), "one").await;
     pass(LEASE).await;
     let run = server.start_run(1).await;
@@ -280,6 +295,30 @@ async fn a_server_that_cannot_renew_starts_nothing_more_until_it_can() {
     let seen = followed(&server.runs, run, 1).await;
     assert!(!seen.is_empty());
     assert_eq!(server.status(run).await, RunStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_are_loaded_anew_when_a_copy_has_taken_the_place_of_the_store() {
+    let world = World::new(Scripted::new(|_, _| Step::Hang));
+    let fleet = Cut::of(&world);
+    let server = Server::start(&world, fleet.clone(), "one").await;
+    pass(LEASE).await;
+    let run = server.start_run(1).await;
+    // By another owner, of whom the server hears nothing.
+    let claim = async || world.store.claim(run, Claimer::reading(FORMAT)).await.unwrap().claimed().unwrap().epoch;
+    assert_eq!(claim().await, 2);
+    pass(LEASE * 5).await;
+    assert_eq!(claim().await, 3, "the server has no reason to look");
+    fleet.timeline.store(2, Ordering::SeqCst);
+    pass(LEASE).await;
+    assert_eq!(claim().await, 5, "it has claimed the run");
+    assert!(server.engine.has(run) && server.engine.progress(run).await.unwrap().is_some());
+
+    fleet.unknown.store(true, Ordering::SeqCst);
+    pass(LEASE).await;
+    assert_eq!(claim().await, 7, "it has joined and claimed again");
+    let late = server.start_run(2).await;
+    assert!(server.engine.has(late), "and takes new runs");
 }
 
 #[tokio::test(start_paused = true)]

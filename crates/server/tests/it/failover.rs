@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tutti_testkit::postgres::{Database, Server as Postgres};
 
-use crate::host::{Host, Talking};
+use crate::host::{CHAIN, Host, Talking};
 use crate::support::{Place, seqs, until};
 
 /// The database of servers that are reached by the sockets in these folders.
@@ -16,7 +16,12 @@ fn url(folders: &[&Path]) -> String {
 
 /// A server on a database. Its runs take a while.
 fn server(place: &Place, url: &str) -> Host {
-    place.write("fleet.toml", "[fleet]\nserver_id = \"one\"\nlease_seconds = 2\n");
+    server_of(place, "one", url)
+}
+
+/// The same, under an id.
+fn server_of(place: &Place, id: &str, url: &str) -> Host {
+    place.write("fleet.toml", &format!("[fleet]\nserver_id = \"{id}\"\nlease_seconds = 2\n"));
     Host::with(place, &["--config", "fleet.toml", "--store", url])
 }
 
@@ -60,6 +65,56 @@ fn a_server_waits_for_its_database_follows_it_to_its_standby_and_loses_nothing()
     });
     runs.push(again);
     check(&host, &place, &runs);
+}
+
+#[test]
+fn servers_go_on_from_what_a_lagging_standby_has() {
+    let (here, there) = (Place::with_delay(300), Place::with_delay(300));
+    let mut first = Postgres::start(&[]);
+    here.tutti(&["migrate", "--store", &first.url()]).expect(0);
+    let second = first.asynchronous_standby();
+    let both = url(&[first.folder(), second.folder()]);
+    let one = server_of(&here, "one", &both);
+    let before = one.submit(&here, &[]);
+    check(&one, &here, std::slice::from_ref(&before));
+    let under_way: Vec<String> = (0..4).map(|_| one.submit(&here, &[])).collect();
+    until("some steps are complete", || {
+        let completed = "SELECT count(DISTINCT run_id) > 4 FROM history WHERE kind = 'StepCompleted'";
+        (first.sql(completed).as_deref() == Ok("t")).then_some(())
+    });
+
+    // What happens from here on is lost: ends of runs, new runs and their workflow, a server.
+    second.stop_following(&first);
+    check(&one, &here, &under_way);
+    let calls = here.calls().len();
+    let two = server_of(&there, "two", &both);
+    there.write("other.yaml", &CHAIN.replace("id: chain", "id: other"));
+    let lost = [one.submit(&here, &[]), two.submit_file(&there, "other.yaml", &[])];
+    check(&two, &there, &lost[1..]);
+    first.crash();
+    second.promote();
+
+    // Each goes on where the standby had it: once more to its end, without a gap.
+    let mut runs = under_way.clone();
+    for (host, place, file) in [(&one, &here, "chain.yaml"), (&two, &there, "other.yaml")] {
+        runs.push(until("runs can be started again", || {
+            let done = host.tutti(place, &["submit", file]);
+            (done.code == Some(0)).then(|| done.stdout.trim().to_owned())
+        }));
+    }
+    runs.push(before);
+    check(&two, &there, &runs);
+    assert!(here.calls().len() + there.calls().len() > calls, "steps whose ends were lost are asked for again");
+    for run in &lost {
+        let unknown = one.tutti(&here, &["get", run]).expect(2);
+        assert!(unknown.stderr.contains("there is no run"), "{}", unknown.stderr);
+    }
+    here.tutti(&["doctor", "--all", "--store", &both]).expect(0);
+    let shares = "SELECT string_agg(DISTINCT server, ' ' ORDER BY server) FROM slot";
+    until("both have their share", || (second.sql(shares).as_deref() == Ok("one two")).then_some(()));
+    for host in [one, two] {
+        assert_eq!(host.end_by(rustix::process::Signal::TERM), Some(0));
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Subject {
     async fn renew(&self, member: &Member) -> (BTreeSet<u16>, usize) {
         match self.fleet.renew(member).await.unwrap() {
             Standing::Holds { slots, servers, .. } => (slots, servers),
-            Standing::Replaced => panic!("{member:?} is replaced"),
+            standing => panic!("{member:?}: {standing:?}"),
         }
     }
 
@@ -92,7 +92,7 @@ impl Subject {
     async fn reads(&self, member: &Member) -> u16 {
         match self.fleet.renew(member).await.unwrap() {
             Standing::Holds { reads, .. } => reads,
-            Standing::Replaced => panic!("{member:?} is replaced"),
+            standing => panic!("{member:?}: {standing:?}"),
         }
     }
 

@@ -79,7 +79,10 @@ impl Model {
         self.servers.entry(member.server.to_string()).and_modify(|(_, until)| *until = Some(self.now + 100));
         let slots = self.slots_of(member.server.as_str());
         let servers = self.servers.keys().filter(|server| self.lives(server)).count();
-        assert_eq!(standing, Standing::Holds { slots, servers, reads: READS }, "{about}");
+        let Standing::Holds { slots: held, servers: counted, reads, .. } = standing else {
+            panic!("{about}: {standing:?}");
+        };
+        assert_eq!((held, counted, reads), (slots, servers, READS), "{about}");
     }
 
     async fn take(&mut self, fleet: &Subject, member: &Member, most: usize, about: &str) {
