@@ -23,6 +23,8 @@ Project chores. Usage: cargo xtask COMMAND
                  a PostgreSQL server is started for it, or is the one that TUTTI_BENCH_DATABASE_URL names
   bench api      measure a server as its clients see it: --quick or --json FILE
   bench purge    measure how runs that have ended are removed beside live ones: --events N (5000000), --store sqlite,postgres
+  bench open-runs  measure how a server comes up over very many open runs that another left: --runs N (100000), --live N,
+                 --seconds N (600), --store sqlite,postgres
   figures        run known schedules at a twentieth of their length and check what they take; --quick checks less
   chaos [ARGS]   kill and stop servers that share a PostgreSQL, cut them off from it, swallow its answers and restart it,
                  while callers go on; then check what is promised: --minutes N (1), --seed S,

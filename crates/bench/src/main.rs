@@ -2,14 +2,16 @@
 //!
 //! `tutti-bench [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--in-flight 1,256] [--json FILE]
 //! [--against FILE]`: a table on standard output, the same as JSON in FILE, and ratios to an earlier FILE. Run it by `cargo xtask bench`.
-//! `api` measures a server as its clients see it, `purge` how runs that have ended are removed beside live ones, `chaos` breaks
-//! servers and checks what they promise, `upgrade` does so while servers are replaced by those of another version.
+//! `api` measures a server as its clients see it, `purge` how runs that have ended are removed beside live ones, `open-runs` how
+//! a server comes up over very many open ones, `chaos` breaks servers and checks what they promise, `upgrade` does so while
+//! servers are replaced by those of another version.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a terminal")]
 
 mod api;
 mod chaos;
 mod figures;
+mod open_runs;
 mod purge;
 mod table;
 mod workloads;
@@ -38,6 +40,7 @@ usage: [--quick] [--only W1,W3] [--store memory,sqlite,postgres] [--in-flight 1,
        figures [--quick]
        api [--quick] [--json FILE]
        purge [--events N] [--store sqlite,postgres]
+       open-runs [--runs N] [--live N] [--seconds N] [--store sqlite,postgres]
        chaos [--minutes N] [--seed S] [--patience TIMES]
        upgrade OLD [--seed S]";
 
@@ -53,6 +56,11 @@ fn main() -> ExitCode {
         ["api", ..] => return wrong("api takes --quick or --json FILE"),
         ["purge", ref rest @ ..] => match purge::options(rest) {
             Ok(options) => block_on(purge::measure(&options)),
+            Err(reason) => return wrong(&reason),
+        },
+        ["open-runs", "fill", store, runs] => block_on(open_runs::fill(store, runs)),
+        ["open-runs", ref rest @ ..] => match open_runs::options(rest) {
+            Ok(options) => block_on(open_runs::measure(&options)),
             Err(reason) => return wrong(&reason),
         },
         ["chaos", ref rest @ ..] => match chaos_options(rest) {

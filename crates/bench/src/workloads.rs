@@ -220,7 +220,8 @@ fn chain(length: usize) -> String {
         .collect()
 }
 
-fn plan(steps: &str) -> Result<Arc<Plan>, String> {
+/// A plan of steps.
+pub fn plan(steps: &str) -> Result<Arc<Plan>, String> {
     let text = format!("id: bench\nmax_concurrent_tasks: 10000\nsteps:\n{steps}");
     let lines = |problems: Vec<tutti_core::workflow::Problem>| {
         problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")

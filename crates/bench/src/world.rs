@@ -100,8 +100,7 @@ pub enum Kept {
 impl World {
     /// An engine over a fresh store, whose agents answer after a while.
     pub async fn new(store: StoreKind, answer_after: Duration) -> Result<Self, String> {
-        let output = Json::parse(r#"{"v":1}"#).map_err(|e| e.to_string())?;
-        Self::over(store, Arc::new(Idle { answer_after, output })).await
+        Self::over(store, Arc::new(Idle::new(answer_after)?)).await
     }
 
     /// An engine over a fresh store and these agents.
@@ -118,16 +117,8 @@ impl World {
             clock: Arc::new(WallClock::default()),
             observer: Arc::new(NoObserver),
         };
-        let registry = Registry::default();
-        registry.register(AgentRecord {
-            id: "idle".parse().map_err(|_| "a valid name")?,
-            url: "http://in-process".into(),
-            access: Default::default(),
-            capabilities: vec!["c".parse().map_err(|_| "a valid name")?],
-            limits: Default::default(),
-        });
         let options = EngineOptions { max_in_flight: 1_000_000, ..EngineOptions::default() };
-        Ok(Self { engine: Engine::start(ports, registry, options), query, _kept: kept })
+        Ok(Self { engine: Engine::start(ports, registry()?, options), query, _kept: kept })
     }
 
     /// What one step of a chain wrote that was run here: that it is complete, and the start of the next one.
@@ -143,14 +134,7 @@ impl World {
 
     /// Runs a plan in parallel to its good end.
     pub async fn run(&self, plan: &Arc<Plan>) -> Result<(), String> {
-        let strategy = StrategyDecision {
-            executor: Executor::Parallel,
-            reason: StrategyReason::Requested,
-            potential_improvement: None,
-            system_load: None,
-            available_workers: None,
-        };
-        self.run_by(plan, strategy).await
+        self.run_by(plan, strategy(Executor::Parallel)).await
     }
 
     /// Runs a plan to its good end by the executor that was decided on.
@@ -197,10 +181,49 @@ pub fn server() -> String {
     url.clone()
 }
 
+/// One agent, which has the capability `c`.
+pub fn registry() -> Result<Registry, String> {
+    let registry = Registry::default();
+    registry.register(AgentRecord {
+        id: "idle".parse().map_err(|_| "a valid name")?,
+        url: "http://in-process".into(),
+        access: Default::default(),
+        capabilities: vec!["c".parse().map_err(|_| "a valid name")?],
+        limits: Default::default(),
+    });
+    Ok(registry)
+}
+
+/// An executor that was asked for.
+pub const fn strategy(executor: Executor) -> StrategyDecision {
+    StrategyDecision {
+        executor,
+        reason: StrategyReason::Requested,
+        potential_improvement: None,
+        system_load: None,
+        available_workers: None,
+    }
+}
+
+/// The most memory that this process ever had, in megabytes, as Linux tells it.
+pub fn most_memory_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kb: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kb / 1024.0)
+}
+
 /// An agent that answers every call the same, at once or after a while.
-struct Idle {
+pub struct Idle {
     answer_after: Duration,
     output: Json,
+}
+
+impl Idle {
+    /// It answers after a while.
+    pub fn new(answer_after: Duration) -> Result<Self, String> {
+        Ok(Self { answer_after, output: Json::parse(r#"{"v":1}"#).map_err(|e| e.to_string())? })
+    }
 }
 
 #[async_trait]
@@ -225,9 +248,15 @@ impl AgentTransport for Idle {
     }
 }
 
-/// The system's time, and numbers that only need to differ.
-#[derive(Default)]
+/// The system's time, and numbers that only need to differ, also from those of another process on the same store.
 pub struct WallClock(AtomicU64);
+
+impl Default for WallClock {
+    fn default() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(AtomicU64::new(u64::try_from(since.as_nanos()).unwrap_or_default()))
+    }
+}
 
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 use tutti_core::ids::Namespace;
-use tutti_core::limits::{DEFAULT_LIVE_RUNS, DEFAULT_QUEUED_RUNS, REST};
+use tutti_core::limits::{DEFAULT_LIVE_RUNS, DEFAULT_QUEUED_RUNS, LOADS, REST};
 
 /// How often is looked whether there is room, by who waits for it.
 const LOOK: Duration = Duration::from_millis(20);
@@ -40,6 +41,8 @@ pub(crate) struct Room {
     lanes: Vec<AtomicUsize>,
     /// Runs wait in the store: new ones go behind them.
     is_awaited: AtomicBool,
+    /// Who loads a run takes one, whatever it is loaded for.
+    loads: Semaphore,
     /// How many runs of a namespace wait, and since when that is known.
     queued: Mutex<HashMap<Namespace, (Instant, u64)>>,
 }
@@ -47,7 +50,8 @@ pub(crate) struct Room {
 impl Room {
     pub(crate) fn new(residency: Option<Residency>, lanes: usize) -> Self {
         let lanes = std::iter::repeat_with(AtomicUsize::default).take(lanes).collect();
-        Self { residency, lanes, is_awaited: AtomicBool::default(), queued: Mutex::default() }
+        let loads = Semaphore::new(LOADS);
+        Self { residency, lanes, is_awaited: AtomicBool::default(), loads, queued: Mutex::default() }
     }
 
     pub(crate) fn residency(&self) -> Option<Residency> {
@@ -69,11 +73,13 @@ impl Room {
         self.residency.map_or(usize::MAX, |residency| residency.max_live.saturating_sub(self.live()))
     }
 
-    /// Waits until there is room for a run.
-    pub(crate) async fn wait(&self) {
+    /// Waits until there is room for a run, and its turn to be loaded; it is loaded while what this answers is held.
+    pub(crate) async fn to_load(&self) -> SemaphorePermit<'_> {
+        let place = self.loads.acquire().await.expect("the semaphore is never closed");
         while self.left() == 0 {
             sleep(LOOK).await;
         }
+        place
     }
 
     pub(crate) fn set_awaited(&self, is_awaited: bool) {

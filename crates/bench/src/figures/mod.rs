@@ -170,13 +170,10 @@ async fn recovery(name: &str, executor: Executor, limit: f64, mode: Mode) -> Res
 
 /// Linux tells the most that this process ever had.
 fn memory() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let Some(kb) = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()) else {
+    let Some(mb) = crate::world::most_memory_mb() else {
         println!("memory: this system does not tell");
         return 0;
     };
-    let mb = kb / 1024.0;
     let missed = mb >= MEMORY_MB;
     println!("memory: {mb:.0} MB at most (limit {MEMORY_MB} MB){}", if missed { "  MISSED" } else { "" });
     usize::from(missed)

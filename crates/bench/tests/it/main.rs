@@ -20,3 +20,13 @@ fn what_it_does_not_know_is_refused() {
         assert!(String::from_utf8(done.stderr).unwrap().contains("usage:"));
     }
 }
+
+#[test]
+fn a_server_comes_up_over_many_open_runs_without_loading_too_much_and_loses_none() {
+    for store in ["postgres", "sqlite"] {
+        let size = ["open-runs", "--runs", "2000", "--live", "100", "--store", store];
+        let done = Command::new(env!("CARGO_BIN_EXE_tutti-bench")).args(size).output().unwrap();
+        let shown = String::from_utf8(done.stdout).unwrap();
+        assert!(done.status.success(), "{shown}\n{}", String::from_utf8_lossy(&done.stderr));
+    }
+}

@@ -110,7 +110,7 @@ impl Engine {
         if self.progress(run).await?.is_some() {
             return Ok(());
         }
-        self.0.room.wait().await;
+        let _place = self.0.room.to_load().await;
         self.take_over(run).await
     }
 }
