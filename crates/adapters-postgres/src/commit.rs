@@ -16,7 +16,8 @@ use crate::rows;
 /// them once they are locked, whatever the snapshot of the statement says. It finds each along its key: a join would go
 /// through the whole table for as long as the plan is kept that was made while the table was small. Only runs of which
 /// that is as expected go on (`fits`), and not those whose last commit was this one, which may have had no events; the
-/// others do not touch them. Answers the numbers of the commits that are applied, now or before.
+/// others do not touch them. The new lines for lists (`changed`) are put together before the table is joined: a join of all
+/// at once goes through what is unnested once for each run. Answers the numbers of the commits that are applied, now or before.
 const COMMIT: &str = "
 WITH want AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::int8[], $3::int8[], $4::int8[], $5::uuid[], $6::int4[], $7::int8[])
@@ -38,17 +39,19 @@ WITH want AS MATERIALIZED (
     FROM unnest($8::int4[], $9::int8[], $10::int8[], $11::int4[], $12::int4[], $13::bytea[])
         AS e (of, seq, at_us, kind, version, blob)
     JOIN fits f ON f.n = e.of
-), lines AS (
-    UPDATE run_view v SET workflow = l.workflow, version = l.version, definition = l.definition, status = l.status,
-        steps = l.steps, completed = l.completed, failed = l.failed, created_at = l.created_at,
-        updated_at = l.updated_at, ended_at = l.ended_at, error = l.error, key = l.key, session = l.session,
-        labels = l.labels::text[]
+), changed AS MATERIALIZED (
+    SELECT l.*
     FROM unnest($14::uuid[], $15::text[], $16::text[], $17::bytea[], $18::text[], $19::int8[], $20::int8[], $21::int8[],
             $22::int8[], $23::int8[], $24::int8[], $25::text[], $26::text[], $27::text[], $28::text[])
         AS l (run_id, workflow, version, definition, status, steps, completed, failed, created_at, updated_at, ended_at,
             error, key, session, labels)
     JOIN fits f ON f.run_id = l.run_id
-    WHERE v.run_id = l.run_id
+), lines AS (
+    UPDATE run_view v SET workflow = l.workflow, version = l.version, definition = l.definition, status = l.status,
+        steps = l.steps, completed = l.completed, failed = l.failed, created_at = l.created_at,
+        updated_at = l.updated_at, ended_at = l.ended_at, error = l.error, key = l.key, session = l.session,
+        labels = l.labels::text[]
+    FROM changed l WHERE v.run_id = l.run_id
 ), consumed AS (
     DELETE FROM inbox i USING unnest($29::int4[], $30::uuid[], $31::int8[], $32::bytea[])
         AS c (of, request_id, at_us, outcome)
