@@ -43,6 +43,8 @@ pub(crate) struct Room {
     is_awaited: AtomicBool,
     /// Who loads a run takes one, whatever it is loaded for.
     loads: Semaphore,
+    /// Who counts holds it: the others wait for what it tells, and do not all count the same.
+    counting: tokio::sync::Mutex<()>,
     /// How many runs of a namespace wait, and since when that is known.
     queued: Mutex<HashMap<Namespace, (Instant, u64)>>,
 }
@@ -51,7 +53,8 @@ impl Room {
     pub(crate) fn new(residency: Option<Residency>, lanes: usize) -> Self {
         let lanes = std::iter::repeat_with(AtomicUsize::default).take(lanes).collect();
         let loads = Semaphore::new(LOADS);
-        Self { residency, lanes, is_awaited: AtomicBool::default(), loads, queued: Mutex::default() }
+        let (is_awaited, counting, queued) = (AtomicBool::default(), Default::default(), Mutex::default());
+        Self { residency, lanes, is_awaited, loads, counting, queued }
     }
 
     pub(crate) fn residency(&self) -> Option<Residency> {
@@ -89,6 +92,11 @@ impl Room {
     /// True if a new run goes into the queue: there is no room for it, or others wait for what there is.
     pub(crate) fn must_queue(&self) -> bool {
         self.residency.is_some() && (self.is_awaited.load(Ordering::Relaxed) || self.left() == 0)
+    }
+
+    /// Whoever wants to know how many runs wait, and counts them if that is not known, does so while it holds this.
+    pub(crate) async fn to_count(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.counting.lock().await
     }
 
     /// How many runs of a namespace wait, one more included that is about to; `None` if that must be counted anew.

@@ -23,6 +23,7 @@ impl Engine {
         let may_queue = (room.must_queue() || later.is_some()) && self.may_write(QUEUE_FORMAT).is_ok();
         let Some(residency) = room.residency().filter(|_| may_queue) else { return Ok(None) };
         let namespace = &start.namespace;
+        let counting = room.to_count().await;
         let queued = match room.one_more(namespace) {
             Some(queued) => queued,
             None => {
@@ -33,6 +34,7 @@ impl Engine {
                 queued
             }
         };
+        drop(counting);
         if queued > residency.max_queued {
             let namespace = namespace.clone();
             return Err(EngineError::QueueFull { namespace, queued: queued - 1, retry_after: FULL });
