@@ -162,6 +162,11 @@ async fn take_up(place: &Place, options: &Options) -> Result<(), String> {
     let at_once = server.seen.most_claiming.load(Ordering::Relaxed);
     println!("  ended                    {done} after {took:.1} s: {:.0}/s", done as f64 / took);
     println!("  claims                   {:.0}/s, {at_once} at once at most", claims as f64 / took);
+    let longest = server.seen.longest_commit.load(Ordering::Relaxed);
+    println!(
+        "  longest commit           {longest} ms; {} were not answered",
+        server.seen.unanswered.load(Ordering::Relaxed)
+    );
     println!("  in memory                {most} runs at most");
     println!("  memory of the process    {} at most, {} before", megabytes(world::most_memory_mb()), megabytes(before));
     times.print();

@@ -51,6 +51,9 @@ pub struct Seen {
     pub claims: AtomicU64,
     claiming: AtomicUsize,
     pub most_claiming: AtomicUsize,
+    /// The longest commit, in milliseconds, and how many were not answered.
+    pub longest_commit: AtomicU64,
+    pub unanswered: AtomicU64,
 }
 
 impl Server {
@@ -142,7 +145,10 @@ impl Observer for Seen {
             self.ended.fetch_add(1, Ordering::Relaxed);
         }
     }
-    fn committed(&self, _: &[Commit], _: CommitSample) {}
+    fn committed(&self, _: &[Commit], sample: CommitSample) {
+        self.longest_commit.fetch_max(u64::try_from(sample.took.as_millis()).unwrap_or_default(), Ordering::Relaxed);
+        self.unanswered.fetch_add(u64::from(!sample.answered), Ordering::Relaxed);
+    }
 }
 
 /// A store whose claims are counted.
