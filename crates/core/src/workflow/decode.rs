@@ -306,7 +306,10 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
     let named: Vec<&str> = one_of.into_iter().filter(|name| node.get(name).is_some()).collect();
     match named[..] {
         [_] => {}
-        [] => problems.push(at.problem("", node.position, format!("must have one of: {}", one_of.join(", ")))),
+        [] => {
+            let reason = "is missing; a step that asks no agent has one of: approval, signal, sleep, wait_until";
+            problems.push(at.problem("capability", node.position, reason));
+        }
         [.., last] => {
             problems.push(at.problem(last, node.position, format!("must have only one of: {}", named.join(", "))));
         }
