@@ -18,8 +18,15 @@ macro_rules! migrations {
 }
 
 /// All of them by name and statements, in order; the first is version 1. Released ones never change: add another.
-const MIGRATIONS: &[(&str, &str)] =
-    migrations!["0001_store", "0002_history", "0003_servers", "0004_queue", "0005_retention", "0006_upgrades"];
+const MIGRATIONS: &[(&str, &str)] = migrations![
+    "0001_store",
+    "0002_history",
+    "0003_servers",
+    "0004_queue",
+    "0005_retention",
+    "0006_upgrades",
+    "0007_recovery"
+];
 
 /// Version of the tables that this build makes.
 pub const TABLES: usize = MIGRATIONS.len();

@@ -30,7 +30,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0005_inbox",
     "0006_queue",
     "0007_retention",
-    "0008_upgrades"
+    "0008_upgrades",
+    "0009_recovery"
 ];
 
 /// Version of the tables that this build makes.
