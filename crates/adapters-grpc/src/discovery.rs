@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ETAG, HOST, IF_NONE_MATCH};
+use http::header::{ACCEPT, ETAG, HOST, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use tokio::time::timeout;
@@ -196,7 +196,10 @@ fn accept<B>(response: Response<B>, address: &Address) -> Result<Response<B>, Fa
     match status {
         StatusCode::OK => Ok(response),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Fault::refused(AgentErrorKind::Unauthorized, message)),
-        StatusCode::TOO_MANY_REQUESTS => Err(Fault::unreachable(message)),
+        StatusCode::TOO_MANY_REQUESTS => {
+            let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            Err(Fault::busy(message, after.map(Duration::from_secs)))
+        }
         _ if status.is_server_error() => Err(Fault::unreachable(message)),
         _ => Err(Fault::refused(AgentErrorKind::Unsupported, message)),
     }

@@ -4,6 +4,7 @@
 //! releases of A2A.
 
 use std::error::Error;
+use std::time::Duration;
 
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tutti_a2a::error::{Reason, retry_delay};
@@ -44,6 +45,12 @@ impl Fault {
     /// A failure to reach the agent.
     pub fn unreachable(message: impl Into<String>) -> Self {
         Self { error: AgentError::new(AgentErrorKind::Unavailable, message), class: Class::NotSent }
+    }
+
+    /// An agent that asks to be left alone, perhaps for so long.
+    pub fn busy(message: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        let error = AgentError { retry_after, ..AgentError::new(AgentErrorKind::RateLimited, message) };
+        Self { error, class: Class::Busy }
     }
 
     /// An answer that cannot be used, or a request that cannot be made.
@@ -199,8 +206,6 @@ const fn by_code(code: Code) -> (AgentErrorKind, Class) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tutti_a2a::error::retry_after;
 
     use super::*;

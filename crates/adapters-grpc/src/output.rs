@@ -14,8 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use tutti_a2a::JSON_MEDIA_TYPE;
+use tutti_a2a::{JSON_MEDIA_TYPE, json};
 use tutti_core::limits::MAX_ARTIFACTS;
 use tutti_core::ports::agent::{AgentError, AgentErrorKind, Answer, Artifact};
 use tutti_core::value::{self, Json};
@@ -140,8 +139,11 @@ impl Content {
 
 impl Item {
     fn of(mut piece: Piece, id: String, group_name: &str, whole: bool) -> Result<Self, AgentError> {
-        let kind = match &mut piece.body {
-            Body::Data(_) => Kind::Value(json_from(piece.body.take_bytes())?),
+        let kind = match &piece.body {
+            Body::Data(value) => {
+                let text = json::print(value).map_err(|error| broken(format!("a value is no JSON: {error}")))?;
+                Kind::Value(json_from(text)?)
+            }
             Body::Text(text) if is_json(&piece.media_type) => Json::parse(text.clone()).map_or(Kind::Text, Kind::Value),
             Body::Text(_) => Kind::Text,
             Body::Raw(_) | Body::Url(_) => Kind::File,
@@ -188,7 +190,7 @@ fn json_of<T: serde::Serialize + ?Sized>(value: &T) -> Result<Json, AgentError> 
     Json::of(value).map_err(|error| broken(format!("the output is {error}")))
 }
 
-fn json_from(text: Bytes) -> Result<Json, AgentError> {
+fn json_from(text: Vec<u8>) -> Result<Json, AgentError> {
     Json::parse(text).map_err(|error| broken(format!("a value is {error}")))
 }
 

@@ -3,7 +3,7 @@
 use std::mem;
 
 use bytes::Bytes;
-use tutti_a2a::json;
+use prost::Message as _;
 use tutti_a2a::v1::{self, part::Content};
 use tutti_core::limits::{MAX_MESSAGE_BYTES, MAX_VALUE_BYTES};
 use tutti_core::ports::agent::AgentError;
@@ -45,8 +45,8 @@ pub enum Body {
     Raw(Vec<u8>),
     /// A link to content elsewhere.
     Url(String),
-    /// A value as JSON text: decoded it takes many times the memory.
-    Data(Vec<u8>),
+    /// A value.
+    Data(prost_types::Value),
 }
 
 impl Pieces {
@@ -76,7 +76,7 @@ impl Pieces {
         self.list
     }
 
-    /// Size of the content in bytes; of values, as JSON text.
+    /// Size of the content in bytes; of values, as encoded on the wire.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -100,20 +100,25 @@ impl Pieces {
         let Some(content) = part.content else { return Ok(()) };
         named(&part.filename)?;
         named(&part.media_type)?;
-        let body = Body::of(content)?;
-        self.bytes += body.len();
+        self.bytes += match &content {
+            Content::Text(text) => text.len(),
+            Content::Raw(bytes) => bytes.len(),
+            Content::Url(url) => url.len(),
+            Content::Data(value) => value.encoded_len(),
+        };
         if self.bytes > MAX_VALUE_BYTES {
             return Err(broken(format!("more than {MAX_VALUE_BYTES} bytes in one message or artifact")));
         }
         let goes_on = self.list.last().is_some_and(|last| last.accepts(&part.filename, &part.media_type));
-        match (self.list.last_mut().map(|last| &mut last.body), body) {
-            (Some(Body::Text(whole)), Body::Text(text)) if goes_on => whole.push_str(&text),
-            (Some(Body::Raw(whole)), Body::Raw(bytes)) if goes_on => whole.extend_from_slice(&bytes),
-            (_, body) => {
+        match (self.list.last_mut().map(|last| &mut last.body), content) {
+            (Some(Body::Text(whole)), Content::Text(text)) if goes_on => whole.push_str(&text),
+            (Some(Body::Raw(whole)), Content::Raw(bytes)) if goes_on => whole.extend_from_slice(&bytes),
+            (_, content) => {
                 if self.list.len() == MAX_PIECES {
                     return Err(broken(format!("more than {MAX_PIECES} parts in one message or artifact")));
                 }
                 self.overhead += size_of::<Piece>() + part.filename.len() + part.media_type.len();
+                let body = Body::of(content);
                 self.list.push(Piece { filename: part.filename, media_type: part.media_type, body });
             }
         }
@@ -139,38 +144,27 @@ impl Piece {
 }
 
 impl Body {
-    fn of(content: Content) -> Result<Self, AgentError> {
-        Ok(match content {
+    fn of(content: Content) -> Self {
+        match content {
             Content::Text(text) => Self::Text(text),
             Content::Raw(bytes) => Self::Raw(bytes.into()),
             Content::Url(url) => Self::Url(url),
-            Content::Data(value) => {
-                Self::Data(json::print(&value).map_err(|error| broken(format!("a value is no JSON: {error}")))?)
-            }
-        })
-    }
-
-    const fn len(&self) -> usize {
-        match self {
-            Self::Text(text) | Self::Url(text) => text.len(),
-            Self::Raw(bytes) | Self::Data(bytes) => bytes.len(),
+            Content::Data(value) => Self::Data(value),
         }
     }
 
-    /// Takes the bytes: of a value, its JSON text.
+    /// Takes the bytes of anything but a value.
     pub fn take_bytes(&mut self) -> Bytes {
         match self {
             Self::Text(text) | Self::Url(text) => mem::take(text).into(),
-            Self::Raw(bytes) | Self::Data(bytes) => mem::take(bytes).into(),
+            Self::Raw(bytes) => mem::take(bytes).into(),
+            Self::Data(_) => Bytes::new(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use prost_types::value::Kind;
-    use tutti_core::ports::agent::AgentErrorKind;
-
     use super::*;
 
     fn part(content: Content, media_type: &str) -> v1::Part {
@@ -222,17 +216,6 @@ mod tests {
     #[test]
     fn a_part_of_an_unknown_kind_is_left_out() {
         assert_eq!(Pieces::of(vec![v1::Part::default()]).unwrap(), Pieces::default());
-    }
-
-    #[test]
-    fn a_value_is_kept_as_json_and_one_that_is_none_breaks_the_protocol() {
-        let value = |kind| part(Content::Data(prost_types::Value { kind: Some(kind) }), "");
-        let two = Pieces::of(vec![value(Kind::NumberValue(2.0)), value(Kind::NullValue(0))]).unwrap();
-        assert_eq!(two.bytes(), 5);
-        let bodies: Vec<_> = two.into_list().into_iter().map(|piece| piece.body).collect();
-        assert_eq!(bodies, [Body::Data(b"2".to_vec()), Body::Data(b"null".to_vec())]);
-        let error = Pieces::of(vec![value(Kind::NumberValue(f64::NAN))]).unwrap_err();
-        assert_eq!(error.kind, AgentErrorKind::InvalidAnswer);
     }
 
     #[test]

@@ -161,6 +161,12 @@ pub const MIN_RETRY_HINT: Duration = Duration::from_millis(100);
 /// See [`MIN_RETRY_HINT`].
 pub const MAX_RETRY_HINT: Duration = Duration::from_secs(3600);
 
+/// Most agents that an event names as passed over, with the reason for each.
+pub const MAX_PASSED_AGENTS: usize = 8;
+
+/// Most attempts of a step that do not count because an agent was busy. From then on they do.
+pub const MAX_UNCOUNTED_ATTEMPTS: u32 = 1_000;
+
 /// Default number of failures in a row after which an agent's breaker opens.
 pub const DEFAULT_BREAKER_FAILURES: u32 = 5;
 /// Default time for which an open breaker keeps an agent from being asked, until one attempt tries it.

@@ -120,7 +120,7 @@ pub fn run_by_core(plan: &Arc<Plan>, durations: &[Duration], width: u32) -> Dura
     let mut running: Vec<(Timestamp, StepIndex)> = Vec::new();
     while state.status() == RunStatus::Running {
         for index in admit(&state, now) {
-            let input = Input::StartAttempt { step: plan.path(index), agent: "x".parse().unwrap() };
+            let input = Input::StartAttempt { step: plan.path(index), agent: "x".parse().unwrap(), choice: None };
             apply(&mut state, &input, now, &mut Applied::default()).unwrap();
             running.push((now.plus(durations[index as usize]), index));
         }

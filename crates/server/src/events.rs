@@ -50,7 +50,8 @@ pub fn describe(event: &Event) -> (Option<&StepPath>, String) {
         Event::RunQuarantined(set_aside) => (None, set_aside.reason.clone()),
         Event::CheckpointCreated(checkpoint) => (None, format!("name={}", checkpoint.name)),
         Event::AttemptStarted(started) => {
-            (Some(&started.step), format!("try={} agent={}", started.attempt, started.agent))
+            let why = started.choice.as_ref().map(|choice| format!(" why={choice}")).unwrap_or_default();
+            (Some(&started.step), format!("try={} agent={}{why}", started.attempt, started.agent))
         }
         Event::TaskAssigned(assigned) => {
             (Some(&assigned.step), format!("try={} task={}", assigned.attempt, assigned.task))

@@ -1,5 +1,7 @@
 //! What the client of a server asks about its tokens and agents.
 
+use std::time::Duration;
+
 use tutti_api::v1;
 use tutti_api::v1::access_service_client::AccessServiceClient;
 use tutti_api::v1::agent_service_client::AgentServiceClient;
@@ -149,6 +151,7 @@ fn agent_in(agent: v1::Agent) -> Result<AgentStatus, ApiError> {
         in_flight: agent.in_flight,
         load: agent.load,
         success_rate: agent.success_rate,
+        latency: agent.latency_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         last_seen: moment_in(agent.last_seen_at.as_ref()),
         of_file: agent.from_file,
     })

@@ -150,6 +150,7 @@ fn agent_out(agent: AgentStatus) -> v1::Agent {
         in_flight: agent.in_flight,
         load: agent.load,
         success_rate: agent.success_rate,
+        latency_seconds: agent.latency.map(|latency| latency.as_secs_f64()),
         last_seen_at: agent.last_seen.map(moment),
         from_file: agent.of_file,
         breaker: breaker.into(),

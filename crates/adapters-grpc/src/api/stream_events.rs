@@ -156,7 +156,7 @@ impl StreamEvents {
     }
 
     fn started(&self, started: &AttemptStarted) -> Vec<StreamEvent> {
-        let AttemptStarted { step, attempt, agent } = started.clone();
+        let AttemptStarted { step, attempt, agent, .. } = started.clone();
         let Some(index) = self.view.plan().find(&step) else { return Vec::new() };
         let capability = self.view.plan().step(index).does().to_owned();
         vec![StreamEvent::TaskStart { step, attempt, agent, capability }]

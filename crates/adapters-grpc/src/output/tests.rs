@@ -1,5 +1,4 @@
 use bytes::Bytes;
-use tutti_a2a::json;
 use tutti_a2a::v1::{self, part::Content as Wire};
 
 use super::*;
@@ -140,6 +139,13 @@ fn nothing_is_an_empty_answer() {
     ] {
         assert_eq!(answer(artifacts, message).unwrap_err().kind, AgentErrorKind::EmptyAnswer);
     }
+}
+
+#[test]
+fn a_value_that_is_no_json_breaks_the_protocol() {
+    let nan = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(f64::NAN)) };
+    let error = answer(vec![group("a", vec![part(Wire::Data(nan), "", "")])], None).unwrap_err();
+    assert_eq!(error.kind, AgentErrorKind::InvalidAnswer);
 }
 
 #[test]

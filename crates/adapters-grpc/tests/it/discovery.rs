@@ -66,6 +66,7 @@ async fn what_is_no_usable_card_is_told_from_what_is_not_there() {
         (StatusCode::FOUND, AgentErrorKind::Unsupported),
         (StatusCode::UNAUTHORIZED, AgentErrorKind::Unauthorized),
         (StatusCode::SERVICE_UNAVAILABLE, AgentErrorKind::Unavailable),
+        (StatusCode::TOO_MANY_REQUESTS, AgentErrorKind::RateLimited),
         (StatusCode::NOT_MODIFIED, AgentErrorKind::Unsupported),
     ] {
         assert_eq!(failure(&serve_card(status).await).await, kind, "{status}");
@@ -73,6 +74,14 @@ async fn what_is_no_usable_card_is_told_from_what_is_not_there() {
     assert_eq!(failure("https://127.0.0.1:9").await, AgentErrorKind::Unavailable);
     assert_eq!(failure("http://no url").await, AgentErrorKind::Unsupported);
     assert_eq!(failure("http://127.0.0.1:9").await, AgentErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_busy_server_of_a_card_says_when_to_come_back() {
+    let busy = (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "7")]);
+    let url = serve_card(busy).await;
+    let error = transport().describe(&call(&url, &json!({})).agent).await.unwrap_err();
+    assert_eq!((error.kind, error.retry_after), (AgentErrorKind::RateLimited, Some(Duration::from_secs(7))));
 }
 
 #[tokio::test]

@@ -52,6 +52,8 @@ pub enum RecordKind {
     Agent,
     /// When a server last heard of registered agents.
     AgentSigns,
+    /// What a server learned about agents from its calls.
+    AgentLessons,
     /// A token of a caller.
     Token,
     /// A namespace.
@@ -68,6 +70,7 @@ impl RecordKind {
         Self::WorkflowText,
         Self::Agent,
         Self::AgentSigns,
+        Self::AgentLessons,
         Self::Token,
         Self::Namespace,
         Self::Retention,
@@ -82,6 +85,7 @@ impl RecordKind {
             Self::WorkflowText => "workflow_text",
             Self::Agent => "agent",
             Self::AgentSigns => "agent_signs",
+            Self::AgentLessons => "agent_lessons",
             Self::Token => "token",
             Self::Namespace => "namespace",
             Self::Retention => "retention",

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::ids::AgentId;
 use crate::ports::agent::Need;
-use crate::run::{ArtifactRecorded, Failure};
+use crate::run::{AgentChoice, ArtifactRecorded, Failure};
 use crate::time::Timestamp;
 
 /// One attempt of a step.
@@ -16,6 +16,8 @@ pub struct AttemptView {
     pub number: u32,
     /// Whom it asked; none if there was nobody to ask.
     pub agent: Option<AgentId>,
+    /// Why this one, if several have the capability.
+    pub choice: Option<AgentChoice>,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.
@@ -80,6 +82,7 @@ impl AttemptView {
         Self {
             number,
             agent,
+            choice: None,
             started_at,
             ended_at: None,
             outcome: Outcome::Running,

@@ -103,6 +103,7 @@ fn attempt_report(attempt: &AttemptView, created_at: Timestamp) -> AttemptReport
     AttemptReport {
         number: attempt.number,
         agent: attempt.agent.clone(),
+        choice: attempt.choice.clone(),
         started_at: rfc3339(attempt.started_at),
         ended_at: attempt.ended_at.map(rfc3339),
         offset_seconds: attempt.started_at.since(created_at).as_secs_f64(),

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::attempt::Outcome;
 use crate::ids::{AgentId, RunId, StepId, WorkflowId};
-use crate::run::{RunStatus, StepStatus};
+use crate::run::{AgentChoice, RunStatus, StepStatus};
 use crate::schedule::StrategyReason;
 use crate::value::{Digest, Json, Payload, PayloadRef};
 use crate::workflow::Executor;
@@ -103,6 +103,9 @@ pub struct AttemptReport {
     pub number: u32,
     /// Whom it asked; none if there was nobody to ask.
     pub agent: Option<AgentId>,
+    /// Why this one, if several have the capability.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice: Option<AgentChoice>,
     /// When it began.
     pub started_at: String,
     /// When it ended.

@@ -75,7 +75,7 @@ impl Drive {
 
     pub fn start(&mut self, step: &str, agent: &str) -> &mut Self {
         let step = self.key(step).path;
-        assert!(self.input(&Input::StartAttempt { step, agent: agent.parse().unwrap() }));
+        assert!(self.input(&Input::StartAttempt { step, agent: agent.parse().unwrap(), choice: None }));
         self
     }
 

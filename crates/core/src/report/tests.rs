@@ -324,7 +324,7 @@ fn a_run_that_was_undone_can_be_looked_at() {
     run.start("a", "x").complete("a");
     run.start("b", "x").fail("b", AgentErrorKind::InvalidInput, "no", false);
     let undo = run.plan.undo_of(run.index("a")).unwrap();
-    assert!(run.input(&Input::StartAttempt { step: run.plan.path(undo), agent: "x".parse().unwrap() }));
+    assert!(run.input(&Input::StartAttempt { step: run.plan.path(undo), agent: "x".parse().unwrap(), choice: None }));
     let undone = completed(run.state.attempt_key(undo), "{}", vec![], vec![]);
     assert!(run.input(&undone));
     let view = run.view();

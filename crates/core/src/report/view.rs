@@ -300,7 +300,8 @@ impl RunView {
             Event::AttemptStarted(started) => {
                 self.started_at.get_or_insert(at);
                 if let Some((_, track)) = self.track(&started.step) {
-                    track.attempts.push(AttemptView::new(started.attempt, Some(started.agent.clone()), at));
+                    let attempt = AttemptView::new(started.attempt, Some(started.agent.clone()), at);
+                    track.attempts.push(AttemptView { choice: started.choice.clone(), ..attempt });
                 }
             }
             Event::TaskAssigned(assigned) => {

@@ -181,6 +181,7 @@ const fn format_of(event: &Event) -> u16 {
         | Event::RunReopened(_)
         | Event::SignalReceived(_)
         | Event::AttemptResumed(_) => 2,
+        Event::AttemptFailed(failed) if failed.uncounted => RECOVERY_FORMAT,
         Event::UndoStarted(_)
         | Event::RunRewound(_)
         | Event::RunStuck(_)

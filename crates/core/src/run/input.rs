@@ -6,6 +6,7 @@ use crate::ids::{AgentId, AttemptKey, RequestId, StepPath};
 use crate::ports::agent::{AgentError, Need};
 use crate::value::{Json, Payload};
 
+use super::choice::AgentChoice;
 use super::event::{ArtifactRecorded, RunForked};
 use super::status::RunStatus;
 use crate::time::Timestamp;
@@ -19,6 +20,8 @@ pub enum Input {
         step: StepPath,
         /// Whom.
         agent: AgentId,
+        /// Why this one, if several have the capability.
+        choice: Option<AgentChoice>,
     },
     /// A step that was admitted cannot be asked of anybody now. Counts as an attempt.
     RefuseAttempt {

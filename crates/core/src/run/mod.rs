@@ -4,6 +4,7 @@
 //! what follows by itself (the end of the run).
 
 mod apply;
+mod choice;
 mod codec;
 mod event;
 mod evolve;
@@ -14,6 +15,7 @@ mod state;
 mod status;
 
 pub use apply::{Applied, apply, create};
+pub use choice::{AgentChoice, ChoiceReason, PassedOver};
 pub use codec::{
     CodecError, FORMAT, KINDS, QUEUE_FORMAT, RECOVERY_FORMAT, SNAPSHOT_SCHEMA, blob_of_json, body_json, decode,
     decode_state, encode, encode_state, format_of_command, format_of_run, kind_name, min_reader,

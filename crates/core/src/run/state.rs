@@ -106,7 +106,7 @@ pub struct StepState {
     pub rounds: u32,
     /// Agents asked in this round.
     pub tried: Vec<AgentId>,
-    /// Attempts that do not count against the policy: those before the step was begun anew.
+    /// Attempts that do not count against the policy: those before the step was begun anew, and those whose agent was busy.
     pub uncounted: u32,
     /// How often the step was begun anew after it had failed for good.
     pub recoveries: u32,

@@ -5,10 +5,12 @@ use std::time::Duration;
 use tutti_core::ids::{AgentId, Capability, Namespace};
 use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, AgentError, CallLimits};
 use tutti_core::ports::inbound::agents::BreakerState;
+use tutti_core::run::PassedOver;
 use tutti_core::time::Timestamp;
 
 use super::breaker::{Breaker, BreakerPolicy, speaks};
 use super::gate::{Gate, Opening};
+use super::learned::Learned;
 
 /// An agent that can be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,15 +27,11 @@ pub struct AgentRecord {
     pub limits: CallLimits,
 }
 
-/// How an agent does, since this process knows it.
+/// How an agent does for this process, since it knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AgentStats {
     /// Attempts under way.
     pub in_flight: u32,
-    /// Attempts that succeeded.
-    pub succeeded: u64,
-    /// Attempts that failed.
-    pub failed: u64,
     /// Failures since the last success.
     pub failures_in_row: u32,
     /// How often its breaker opened.
@@ -45,8 +43,10 @@ pub struct AgentStats {
 pub struct AgentState {
     /// Who it is.
     pub record: AgentRecord,
-    /// How it does.
+    /// How it does here.
     pub stats: AgentStats,
+    /// What was learned about it, here and by the servers that tell what they learned.
+    pub learned: Learned,
     /// Whose it is; `None`: everybody's.
     pub namespace: Option<Namespace>,
     /// False if it has been silent for longer than it may be.
@@ -64,8 +64,8 @@ pub struct AgentState {
 /// How an attempt ended, as far as its agent is concerned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ending<'e> {
-    /// It answered.
-    Well,
+    /// It answered, after so long if that is known.
+    Well(Option<Duration>),
     /// It failed.
     Badly(&'e AgentError),
     /// It was abandoned, which says nothing about the agent.
@@ -80,27 +80,15 @@ pub(super) struct Agent {
     pub(super) heartbeat: Option<(Duration, Timestamp)>,
     pub(super) load: Option<f64>,
     last_seen: Option<Timestamp>,
-    counts: Counts,
+    failures_in_row: u32,
+    /// What was learned about it here.
+    pub(super) own: Learned,
+    /// What other servers learned about it.
+    pub(super) others: Learned,
     gate: Gate,
     breaker: Breaker,
     /// It asked to be left alone until then.
     resting_until: Option<Timestamp>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    succeeded: u64,
-    failed: u64,
-    failures_in_row: u32,
-}
-
-impl AgentStats {
-    /// The share of attempts that ended well; `None` before the first.
-    #[must_use]
-    pub fn success_rate(&self) -> Option<f64> {
-        let ended = self.succeeded + self.failed;
-        (ended > 0).then(|| self.succeeded as f64 / ended as f64)
-    }
 }
 
 impl Agent {
@@ -112,7 +100,9 @@ impl Agent {
             heartbeat: None,
             load: None,
             last_seen: None,
-            counts: Counts::default(),
+            failures_in_row: 0,
+            own: Learned::default(),
+            others: Learned::default(),
             gate: Gate::default(),
             breaker: Breaker::default(),
             resting_until: None,
@@ -146,6 +136,17 @@ impl Agent {
         self.gate.opening(&self.record.limits, now).max(self.breaker.opening(now)).max(rested)
     }
 
+    /// Why it may not be asked now.
+    pub(super) fn obstacle(&self, now: Timestamp) -> PassedOver {
+        let is_open = self.breaker.opening(now) != Opening::Now;
+        match self.gate.opening(&self.record.limits, now) {
+            _ if is_open => PassedOver::BreakerOpen,
+            _ if self.resting_until.is_some_and(|until| until > now) => PassedOver::Resting,
+            Opening::OnEnd => PassedOver::Full,
+            Opening::At(_) | Opening::Now => PassedOver::Rate,
+        }
+    }
+
     /// An attempt begins; true if it tries an agent whose breaker had opened.
     pub(super) fn begin(&mut self, now: Timestamp) -> bool {
         self.gate.enter(&self.record.limits, now);
@@ -161,23 +162,23 @@ impl Agent {
     pub(super) fn end(&mut self, is_probe: bool, ending: Ending<'_>, policy: BreakerPolicy, now: Timestamp) {
         self.gate.leave();
         let says = match ending {
-            Ending::Well => Some(true),
+            Ending::Well(_) => Some(true),
             Ending::Badly(error) => speaks(error.kind),
             Ending::Abandoned => None,
         };
         self.breaker.end(is_probe, says, policy, now);
         match ending {
-            Ending::Well => {
-                self.counts.succeeded += 1;
-                self.counts.failures_in_row = 0;
+            Ending::Well(took) => {
+                self.own.well(took);
+                self.failures_in_row = 0;
             }
             Ending::Badly(error) => {
                 if let Some(rest) = error.rest() {
                     self.resting_until = self.resting_until.max(Some(now.plus(rest)));
                     return;
                 }
-                self.counts.failed += 1;
-                self.counts.failures_in_row += 1;
+                self.own.badly();
+                self.failures_in_row += 1;
             }
             Ending::Abandoned => {}
         }
@@ -194,15 +195,20 @@ impl Agent {
     }
 
     pub(super) const fn stats(&self) -> AgentStats {
-        let Counts { succeeded, failed, failures_in_row } = self.counts;
         let (in_flight, breaker_opened) = (self.gate.in_flight(), self.breaker.opened());
-        AgentStats { in_flight, succeeded, failed, failures_in_row, breaker_opened }
+        AgentStats { in_flight, failures_in_row: self.failures_in_row, breaker_opened }
+    }
+
+    /// What was learned about it, here and elsewhere.
+    pub(super) fn learned(&self) -> Learned {
+        self.own.and(self.others)
     }
 
     pub(super) fn state(&self, now: Timestamp) -> AgentState {
         AgentState {
             record: self.record.clone(),
             stats: self.stats(),
+            learned: self.learned(),
             namespace: self.namespace.clone(),
             healthy: !self.is_silent(now),
             breaker: self.breaker(now),

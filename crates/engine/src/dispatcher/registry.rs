@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tutti_core::ids::{AgentId, Capability, Namespace, RunId};
+use tutti_core::limits::MAX_PASSED_AGENTS;
 use tutti_core::ports::agent::{AgentEndpoint, CallLimits};
+use tutti_core::run::{AgentChoice, ChoiceReason, PassedOver};
 use tutti_core::time::Timestamp;
 
 use super::agent::{Agent, AgentRecord, AgentState, AgentStats, Ending};
 use super::breaker::BreakerPolicy;
 use super::gate::{Gate, Opening};
+use super::learned::Learned;
 use super::line::{Called, LaneNumber, Line, Ticket, Waker, Want};
 use super::rank;
 
@@ -35,9 +38,13 @@ pub struct Registry(Arc<Mutex<Agents>>);
 pub(crate) struct Grant {
     /// The agent.
     pub(crate) agent: AgentId,
+    /// Why it was chosen, if there are several.
+    pub(crate) choice: Option<AgentChoice>,
     capability: Capability,
     /// It tries an agent whose breaker had opened.
     is_probe: bool,
+    /// When the agent was asked; unknown for one that another owner asked.
+    asked_at: Option<Timestamp>,
 }
 
 /// Whom a step can be asked of.
@@ -51,6 +58,12 @@ pub(crate) enum Choice {
     Nobody,
 }
 
+/// An agent to be asked.
+struct Found {
+    agent: AgentId,
+    choice: Option<AgentChoice>,
+}
+
 #[derive(Debug, Default)]
 struct Agents {
     by_id: HashMap<AgentId, Agent>,
@@ -59,6 +72,18 @@ struct Agents {
     gates: BTreeMap<Capability, (CallLimits, Gate)>,
     breaker: BreakerPolicy,
     line: Line,
+}
+
+impl Grant {
+    /// The agent is asked now.
+    pub(crate) const fn asked(&mut self, now: Timestamp) {
+        self.asked_at = Some(now);
+    }
+
+    /// How long ago the agent was asked.
+    pub(crate) fn took(&self, now: Timestamp) -> Option<Duration> {
+        self.asked_at.map(|asked| now.since(asked))
+    }
 }
 
 impl Registry {
@@ -170,6 +195,21 @@ impl Registry {
         self.lock().by_id.get(id).map(Agent::endpoint)
     }
 
+    /// What this process has learned about agents from its own calls.
+    #[must_use]
+    pub fn learned(&self) -> BTreeMap<AgentId, Learned> {
+        let agents = self.lock();
+        let known = agents.by_id.iter().filter(|(_, agent)| agent.own != Learned::default());
+        known.map(|(id, agent)| (id.clone(), agent.own)).collect()
+    }
+
+    /// Takes what other processes have learned, instead of what they had before.
+    pub fn learn(&self, others: &BTreeMap<AgentId, Learned>) {
+        for (id, agent) in &mut self.lock().by_id {
+            agent.others = others.get(id).copied().unwrap_or_default();
+        }
+    }
+
     /// Runs that wait for an agent that can be asked, by what they need.
     #[must_use]
     pub fn waiting(&self) -> BTreeMap<Capability, u64> {
@@ -197,7 +237,7 @@ impl Registry {
         // Who came before goes first.
         if !agents.line.has(&want) {
             match agents.find(&want, now) {
-                Some(Ok(agent)) => return Choice::Agent(agents.begin(agent, want.capability, now)),
+                Some(Ok(found)) => return Choice::Agent(agents.begin(found, want.capability, now)),
                 None => return Choice::Nobody,
                 Some(Err(opening)) => agents.line.expect(opening),
             }
@@ -219,12 +259,12 @@ impl Registry {
         if let Some((_, gate)) = agents.gates.get_mut(&capability) {
             gate.go_on();
         }
-        Grant { agent, capability, is_probe: false }
+        Grant { agent, choice: None, capability, is_probe: false, asked_at: None }
     }
 
     /// An attempt has ended: its place is free. Who waits for it is called when a lane looks next.
     pub(crate) fn end(&self, grant: Grant, ending: Ending<'_>, now: Timestamp) {
-        let (agents, Grant { agent, capability, is_probe }) = (&mut *self.lock(), grant);
+        let (agents, Grant { agent, capability, is_probe, .. }) = (&mut *self.lock(), grant);
         if let Some(agent) = agents.by_id.get_mut(&agent) {
             agent.end(is_probe, ending, agents.breaker, now);
         }
@@ -236,7 +276,7 @@ impl Registry {
 
     /// A place that was held is not used.
     pub(crate) fn give_back(&self, grant: Grant, now: Timestamp) {
-        let (agents, Grant { agent, capability, is_probe }) = (&mut *self.lock(), grant);
+        let (agents, Grant { agent, capability, is_probe, .. }) = (&mut *self.lock(), grant);
         if let Some(agent) = agents.by_id.get_mut(&agent) {
             agent.undo(is_probe, agents.breaker, now);
         }
@@ -286,35 +326,57 @@ impl Agents {
         }
     }
 
-    /// The agent to be asked; or when there is one, if not now; `None`: there is nobody. One that is silent is not asked.
-    fn find(&self, want: &Want, now: Timestamp) -> Option<Result<AgentId, Opening>> {
-        let fit = |id: &AgentId| {
-            let agent = self.by_id.get(id)?;
-            (agent.serves(&want.namespace) && !agent.is_silent(now) && !want.asked.contains(id)).then_some(agent)
-        };
+    /// The agent to be asked, and why; or when there is one, if not now; `None`: there is nobody. One that is silent is not
+    /// asked.
+    fn find(&self, want: &Want, now: Timestamp) -> Option<Result<Found, Opening>> {
         let able = match &want.pinned {
             Some(pinned) => std::slice::from_ref(pinned),
             None => self.by_capability.get(&want.capability)?,
         };
         let gate = self.gates.get(&want.capability);
         let common = gate.map_or(Opening::Now, |(limits, gate)| gate.opening(limits, now));
-        let (mut best, mut soonest): (Option<&Agent>, Option<Opening>) = (None, None);
-        for agent in able.iter().filter_map(fit) {
-            match agent.opening(now).max(common) {
-                Opening::Now if best.is_some_and(|best| rank::compare(best, agent, now).is_le()) => {}
-                Opening::Now => best = Some(agent),
-                later => soonest = Some(soonest.map_or(later, |soonest| soonest.min(later))),
+        let (mut best, mut next): (Option<&Agent>, Option<&Agent>) = (None, None);
+        let (mut soonest, mut of, mut passed): (Option<Opening>, u32, Vec<(&Agent, PassedOver)>) =
+            (None, 0, Vec::new());
+        let before =
+            |agent: &Agent, other: Option<&Agent>| other.is_none_or(|other| rank::compare(agent, other, now).is_lt());
+        for agent in able.iter().filter_map(|id| self.by_id.get(id)).filter(|agent| agent.serves(&want.namespace)) {
+            of += 1;
+            if want.asked.contains(&agent.record.id) {
+                passed.push((agent, PassedOver::Asked));
+                continue;
+            }
+            if agent.is_silent(now) {
+                passed.push((agent, PassedOver::Silent));
+                continue;
+            }
+            match agent.opening(now) {
+                Opening::Now if common == Opening::Now && before(agent, best) => next = best.replace(agent),
+                Opening::Now if common == Opening::Now && before(agent, next) => next = Some(agent),
+                Opening::Now if common == Opening::Now => {}
+                opening => {
+                    let later = opening.max(common);
+                    soonest = Some(soonest.map_or(later, |soonest| soonest.min(later)));
+                    passed.push((agent, agent.obstacle(now)));
+                }
             }
         }
-        best.map(|agent| Ok(agent.record.id.clone())).or(soonest.map(Err))
+        let Some(best) = best else { return soonest.map(Err) };
+        let choice = (of > 1).then(|| AgentChoice {
+            reason: next.map_or(ChoiceReason::OnlyOne, |next| rank::decide(best, next, now).1),
+            of,
+            passed: passed.iter().take(MAX_PASSED_AGENTS).map(|(agent, why)| (agent.record.id.clone(), *why)).collect(),
+        });
+        Some(Ok(Found { agent: best.record.id.clone(), choice }))
     }
 
-    fn begin(&mut self, agent: AgentId, capability: Capability, now: Timestamp) -> Grant {
+    fn begin(&mut self, found: Found, capability: Capability, now: Timestamp) -> Grant {
+        let Found { agent, choice } = found;
         let is_probe = self.by_id.get_mut(&agent).is_some_and(|agent| agent.begin(now));
         if let Some((limits, gate)) = self.gates.get_mut(&capability) {
             gate.enter(limits, now);
         }
-        Grant { agent, capability, is_probe }
+        Grant { agent, choice, capability, is_probe, asked_at: None }
     }
 
     /// Looks through the line if something has changed: who can be served is called with a place, in the order in which
@@ -332,7 +394,7 @@ impl Agents {
                     self.line.expect(opening);
                     continue;
                 }
-                Some(Ok(agent)) => Some(self.begin(agent, want.capability.clone(), now)),
+                Some(Ok(found)) => Some(self.begin(found, want.capability.clone(), now)),
                 None => None,
             };
             if let Some(next) = self.line.call(ticket, grant) {

@@ -124,10 +124,13 @@ impl Driver {
     /// place.
     fn start(&mut self, live: &mut Live, step: StepIndex, place: Option<Grant>, applied: &mut Applied, now: Timestamp) {
         let path = live.state.plan().path(step);
-        let agent = place.as_ref().map_or_else(AgentId::engine, |place| place.agent.clone());
+        let (mut place, mut agent, mut choice) = (place, AgentId::engine(), None);
+        if let Some(place) = &mut place {
+            (agent, choice) = (place.agent.clone(), place.choice.take());
+        }
         let input = match live.state.open_attempt(step) {
             Some(_) => Input::ContinueAttempt { step: path },
-            None => Input::StartAttempt { step: path, agent },
+            None => Input::StartAttempt { step: path, agent, choice },
         };
         if let Err(rejection) = apply(&mut live.state, &input, now, applied) {
             tracing::error!(run = %live.state.run(), step, %rejection, "an admitted step was refused");

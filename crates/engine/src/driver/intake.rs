@@ -153,7 +153,9 @@ impl Driver {
         }
         let place = call.place.take();
         let ending = match &end {
-            AttemptEnd::Completed { .. } | AttemptEnd::Suspended { .. } => Ending::Well,
+            AttemptEnd::Completed { .. } | AttemptEnd::Suspended { .. } => {
+                Ending::Well(place.as_ref().and_then(|place| place.took(now)))
+            }
             AttemptEnd::Failed(error) => Ending::Badly(error),
             AttemptEnd::Damaged(_) => Ending::Abandoned,
         };

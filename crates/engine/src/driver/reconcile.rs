@@ -74,6 +74,7 @@ impl Driver {
                 (Some(open), Some(call)) if call.is(&key) => {
                     if call.stage == Stage::Decided && open.suspended.is_none() {
                         call.stage = Stage::Running;
+                        call.place.iter_mut().for_each(|place| place.asked(now));
                         let mode = if open.answer.is_some() { CallMode::Answer } else { CallMode::Fresh };
                         self.call(run, step, mode);
                     }

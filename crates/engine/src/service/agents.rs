@@ -2,6 +2,8 @@
 //! documents of a store, which do not.
 
 mod known;
+mod lessons;
+mod pages;
 mod signs;
 #[cfg(test)]
 mod tests;
@@ -24,6 +26,7 @@ use tutti_core::ports::records::{Put, Record, RecordKey, RecordKind, RecordStore
 use tutti_core::time::Timestamp;
 
 use self::known::Known;
+use self::lessons::Lessons;
 use self::signs::Signs;
 use super::access::{all, read, written};
 use super::errors::of_store;
@@ -50,7 +53,12 @@ pub struct AgentService {
     /// Held while the documents and the registry change together.
     known: Mutex<Known>,
     /// What the servers that share the store tell each other, if this one shares it.
-    signs: Option<Signs>,
+    shared: Option<Shared>,
+}
+
+struct Shared {
+    signs: Signs,
+    lessons: Lessons,
 }
 
 /// A registered agent as it is kept.
@@ -84,14 +92,15 @@ impl AgentService {
     ) -> Result<Self, RequestError> {
         let known = Known::default().with(&registry, &*records, clock.now()).await?;
         let known = Mutex::new(known);
-        Ok(Self { registry, records, transport, clock, check_url, known, signs: None })
+        Ok(Self { registry, records, transport, clock, check_url, known, shared: None })
     }
 
     /// The same for a server that shares the store with others, under its id among them:
     /// [`follow`](Self::follow) keeps up with them.
     #[must_use]
     pub fn shared(self, server: &ServerId) -> Self {
-        Self { signs: Some(Signs::of(server)), ..self }
+        let shared = Shared { signs: Signs::of(server), lessons: Lessons::of(server) };
+        Self { shared: Some(shared), ..self }
     }
 
     /// Puts the agents of a store into a registry, for an engine that nobody registers agents at. Those that stand in it
@@ -106,10 +115,10 @@ impl AgentService {
     /// Keeps up with the servers that share the store: what is registered, taken out and heard at one of them is known
     /// here at most two looks later. Never ends; does nothing for a server that shares with nobody.
     pub async fn follow(&self) -> Infallible {
-        let Some(signs) = &self.signs else { return pending().await };
+        let Some(shared) = &self.shared else { return pending().await };
         loop {
             sleep(LOOK).await;
-            let why = match timeout(LOOK, self.look(signs)).await {
+            let why = match timeout(LOOK, self.look(shared)).await {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "the store does not answer".to_owned(),
@@ -120,9 +129,10 @@ impl AgentService {
         }
     }
 
-    async fn look(&self, signs: &Signs) -> Result<(), RequestError> {
+    async fn look(&self, shared: &Shared) -> Result<(), RequestError> {
         self.refresh().await?;
-        signs.exchange(&self.registry, &*self.records, self.clock.now()).await
+        shared.signs.exchange(&self.registry, &*self.records, self.clock.now()).await?;
+        shared.lessons.exchange(&self.registry, &*self.records, self.clock.now()).await
     }
 
     /// Brings the registry to what the documents say.
@@ -171,7 +181,7 @@ impl Agents for AgentService {
         if request.heartbeat.is_some_and(|period| period.is_zero()) {
             return Err(RequestError::invalid("heartbeat", "must be longer than nothing"));
         }
-        if self.signs.is_some() {
+        if self.shared.is_some() {
             // The name may have been given at another server.
             self.refresh().await?;
         }
@@ -237,7 +247,7 @@ impl Agents for AgentService {
         }
         let owner = || self.registry.state(agent, self.clock.now()).map(|state| state.namespace);
         let mut found = owner();
-        if found.is_none() && self.signs.is_some() && self.kept(namespace, agent).await?.is_some() {
+        if found.is_none() && self.shared.is_some() && self.kept(namespace, agent).await?.is_some() {
             // It was registered at another server just now.
             self.refresh().await?;
             found = owner();
@@ -249,8 +259,8 @@ impl Agents for AgentService {
         }
         let now = self.clock.now();
         self.registry.heard(agent, load, now, Duration::ZERO);
-        if let Some(signs) = &self.signs {
-            signs.heard(agent, load, now);
+        if let Some(shared) = &self.shared {
+            shared.signs.heard(agent, load, now);
         }
         Ok(())
     }
@@ -283,7 +293,7 @@ impl Kept {
 }
 
 fn status(state: AgentState) -> AgentStatus {
-    let AgentState { record, stats, namespace, healthy, breaker, resting_until, load, last_seen } = state;
+    let AgentState { record, stats, learned, namespace, healthy, breaker, resting_until, load, last_seen } = state;
     AgentStatus {
         id: record.id,
         url: record.url,
@@ -294,7 +304,8 @@ fn status(state: AgentState) -> AgentStatus {
         limits: record.limits,
         in_flight: stats.in_flight,
         load,
-        success_rate: stats.success_rate(),
+        success_rate: learned.success_rate(),
+        latency: learned.latency(),
         last_seen,
         of_file: namespace.is_none(),
     }

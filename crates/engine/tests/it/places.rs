@@ -12,7 +12,7 @@ use tutti_core::run::{Command, Event, Order, RunStatus};
 use tutti_core::workflow::Workflow;
 use tutti_engine::{AgentRecord, DispatchPolicy, Engine, EngineOptions, Registry, Update};
 
-use crate::support::{Scripted, Step, World, plan, run_to_end, start};
+use crate::support::{Scripted, Step, World, plan, run_to_end, start, until};
 
 const SPAN: Duration = Duration::from_secs(10);
 
@@ -153,4 +153,25 @@ async fn an_agent_that_fails_again_and_again_is_asked_by_one_until_it_is_well() 
     }
     assert_eq!(world.agents.calls().len(), 5 + 3 + 10);
     assert_eq!(engine.registry().list()[0].1.breaker_opened, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_asks_for_it_is_left_alone_by_all_runs_and_that_counts_for_none() {
+    let world = World::new(Scripted::new(|call, before| match (call.key.path.to_string().as_str(), before) {
+        ("a", 1) => Step::Busy(Duration::from_secs(40)),
+        _ => Step::Answer("1"),
+    }));
+    let engine = engine(&world, DispatchPolicy::default(), &[agent("x", "c", "{}")]);
+    let plan = plan("- {id: a, capability: c, retry: {max_attempts: 1}}");
+    let run = engine.new_run_id();
+    let mut watch = engine.watch(run);
+    let began = Instant::now();
+    engine.start_run_as(run, start(&plan)).await.unwrap();
+    until(&mut watch, |event| matches!(event, Event::AttemptFailed(failed) if failed.uncounted)).await;
+    let ends = all(&engine, &world, 1, "- {id: b, capability: c}").await;
+    assert_eq!((ends[0].1.as_secs(), began.elapsed().as_secs()), (40, 40), "another run");
+    while watch.next().await.unwrap().is_some() {}
+    assert_eq!(began.elapsed().as_secs(), 40);
+    let state = world.state(run, &plan).await;
+    assert_eq!((state.status(), state.step(0).attempts), (RunStatus::Completed, 2));
 }

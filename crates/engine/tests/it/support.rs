@@ -51,6 +51,7 @@ type Script = Box<dyn Fn(&AgentCall, usize) -> Step + Send + Sync>;
 pub enum Step {
     Answer(&'static str),
     Fail(AgentErrorKind),
+    Busy(Duration),
     After(Duration, &'static str),
     Hang,
     Panic,
@@ -118,6 +119,10 @@ impl AgentTransport for Scripted {
                 Ok(completed(text))
             }
             Step::Fail(kind) => Err(AgentError::new(kind, "as the script says")),
+            Step::Busy(span) => {
+                let busy = AgentError::new(AgentErrorKind::RateLimited, "as the script says");
+                Err(AgentError { retry_after: Some(span), ..busy })
+            }
             Step::Hang => std::future::pending().await,
             Step::Panic => panic!("as the script says"),
             Step::Suspend => {

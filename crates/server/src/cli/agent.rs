@@ -12,7 +12,7 @@ use tutti_core::ids::{AgentId, Capability, Namespace, RequestId};
 use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, CallLimits, Credentials, Rate, SecretRef};
 use tutti_core::ports::inbound::agents::{AgentStatus, Agents as _, BreakerState, RegisterAgent};
 use tutti_core::ports::records::RecordStore;
-use tutti_core::report::rfc3339;
+use tutti_core::report::{human_seconds, rfc3339};
 use tutti_core::time::Span;
 use tutti_engine::{AgentService, CheckUrl, Registry};
 
@@ -119,6 +119,7 @@ struct Shown<'a> {
     in_flight: u32,
     load: Option<f64>,
     success_rate: Option<f64>,
+    latency_seconds: Option<f64>,
     /// Null: only a server knows.
     breaker: Option<&'static str>,
     breaker_until: Option<String>,
@@ -204,13 +205,14 @@ async fn list(args: ListArgs, global: &Global) -> Result<Exit> {
             state,
             agent.limits.max_in_flight.map_or_else(|| busy.clone(), |most| format!("{busy}/{most}")),
             rate,
+            agent.latency.map_or("-".to_owned(), |latency| human_seconds(latency.as_secs_f64())),
             from.to_owned(),
             agent.url.clone(),
             names(&agent.capabilities),
         ]
     };
     let rows: Vec<_> = agents.iter().map(row).collect();
-    answer(&table(&["ID", "STATE", "BUSY", "GOOD", "FROM", "URL", "CAPABILITIES"], &rows))?;
+    answer(&table(&["ID", "STATE", "BUSY", "GOOD", "TAKES", "FROM", "URL", "CAPABILITIES"], &rows))?;
     Ok(Exit::Done)
 }
 
@@ -292,6 +294,7 @@ fn shown(agent: &AgentStatus, live: bool) -> Shown<'_> {
         in_flight: agent.in_flight,
         load: agent.load,
         success_rate: agent.success_rate,
+        latency_seconds: agent.latency.map(|latency| latency.as_secs_f64()),
         breaker: live.then_some(agent.breaker.as_str()),
         breaker_until: match agent.breaker {
             BreakerState::Open { until } => Some(rfc3339(until)),

@@ -296,7 +296,7 @@ mod tests {
 
     fn started(step: &str) -> Event {
         let agent: AgentId = format!("agent-{step}").parse().unwrap();
-        Event::AttemptStarted(AttemptStarted { step: path(step), attempt: 1, agent })
+        Event::AttemptStarted(AttemptStarted { step: path(step), attempt: 1, agent, choice: None })
     }
 
     /// Step a is done, b runs, c is to be tried again, d waits for all of them.
@@ -324,7 +324,7 @@ mod tests {
         };
         let kind = tutti_core::ports::agent::AgentErrorKind::Unavailable;
         let error = Failure { kind, message: "refused\u{1b}[2J".into() };
-        let failed = AttemptFailed { step: path("c"), attempt: 1, error, retry_at: Some(at(14)), new_round: true };
+        let failed = AttemptFailed { step: path("c"), attempt: 1, error, retry_at: Some(at(14)), new_round: true, uncounted: false };
         let output = Payload::Inline(Json::null());
         let done = StepCompleted { step: path("a"), attempt: 1, output, missing_inputs: vec![] };
         let events = [

@@ -74,7 +74,8 @@ impl History {
     }
 
     pub fn start(self, step: &str, attempt: u32) -> Self {
-        self.and(Event::AttemptStarted(AttemptStarted { step: path(step), attempt, agent: "bob".parse().unwrap() }))
+        let (step, agent) = (path(step), "bob".parse().unwrap());
+        self.and(Event::AttemptStarted(AttemptStarted { step, attempt, agent, choice: None }))
     }
 
     pub fn complete(self, step: &str, attempt: u32) -> Self {
@@ -84,6 +85,6 @@ impl History {
 
     pub fn fail(self, step: &str, attempt: u32) -> Self {
         let (step, error) = (path(step), failure());
-        self.and(Event::AttemptFailed(AttemptFailed { step, attempt, error, retry_at: None, new_round: false }))
+        self.and(Event::AttemptFailed(AttemptFailed { step, attempt, error, retry_at: None, new_round: false, uncounted: false }))
     }
 }

@@ -68,7 +68,7 @@ impl Drive {
 
     fn start(&mut self, step: &str) -> &mut Self {
         let step = self.key(step).path;
-        self.input(&Input::StartAttempt { step, agent: "agent".parse().unwrap() })
+        self.input(&Input::StartAttempt { step, agent: "agent".parse().unwrap(), choice: None })
     }
 
     fn complete(&mut self, step: &str) -> &mut Self {

@@ -22,8 +22,8 @@ use tutti_core::workflow::parse;
 use tutti_engine::{AgentRecord, Engine, EngineOptions, Ports, Registry, StartRun, Update, executors};
 use tutti_example_agents::kit::{Agent, Instruments, Outcome, Server, Skill, SkillError, TaskContext};
 
-use super::raw::{Raw, Vice};
-use super::{AT_ONCE, hasty, time_to_fail, vices};
+use super::raw::Raw;
+use super::{AT_ONCE, TIMEOUT, hasty, vices};
 use crate::support::until;
 
 /// The system's clock.
@@ -66,11 +66,11 @@ fn register(registry: &Registry, id: &str, url: &str, capabilities: &[String]) {
 }
 
 fn plan() -> Arc<Plan> {
-    let step = |(name, _, kind, _): &(&str, Vice, &str, &str)| {
-        let timeout = time_to_fail(kind).as_secs();
-        format!("- {{id: {name}, capability: {name}, timeout: {timeout}s, retry: {{max_attempts: 2, backoff: 1ms}}}}\n")
+    let timeout = format!("{}ms", TIMEOUT.as_millis());
+    let step = |name: &str| {
+        format!("- {{id: {name}, capability: {name}, timeout: {timeout}, retry: {{max_attempts: 2, backoff: 1ms}}}}\n")
     };
-    let steps: String = vices::ALL.iter().map(step).collect();
+    let steps: String = vices::ALL.iter().map(|(name, ..)| step(name)).collect();
     let text = format!("id: w\nexecutor: parallel\nmax_concurrent_tasks: {AT_ONCE}\nsteps:\n{steps}");
     Plan::new(parse(&text).unwrap_or_else(|problems| panic!("{problems:?}")).workflow).unwrap()
 }

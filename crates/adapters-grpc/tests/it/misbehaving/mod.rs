@@ -17,11 +17,8 @@ use tutti_core::ports::agent::{AgentCall, AgentErrorKind, AgentTransport as _, R
 use self::raw::{Raw, Seen, Vice};
 use crate::support::{News, call, completed, until};
 
-/// Time that an attempt has at an agent that uses it up.
-const SHORT: Duration = Duration::from_secs(3);
-
-/// Time that it has otherwise.
-const LONG: Duration = Duration::from_secs(20);
+/// Time that an attempt has.
+const TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Agents that are met at once.
 const AT_ONCE: usize = 6;
@@ -39,26 +36,22 @@ const PAGE: usize = 4096;
 fn hasty() -> GrpcTransport {
     GrpcTransport::new(GrpcConfig {
         idle_timeout: Duration::from_millis(200),
+        request_timeout: Duration::from_millis(300),
         reconnect_window: Duration::from_millis(200),
         ..GrpcConfig::default()
     })
 }
 
-/// How long an attempt has that is to fail in this way.
-fn time_to_fail(kind: &str) -> Duration {
-    if kind == "TIMEOUT" { SHORT } else { LONG }
-}
-
 fn attempt(agent: &Raw) -> AgentCall {
-    AgentCall { timeout: LONG, ..call(&agent.url, &json!({"n": 1})) }
+    AgentCall { timeout: TIMEOUT, ..call(&agent.url, &json!({"n": 1})) }
 }
 
 /// Lets an agent answer one attempt: how it ended, and what the agent saw once it is alone again.
-async fn meet(transport: &GrpcTransport, vice: Vice, timeout: Duration) -> (Result<String, String>, Arc<Seen>) {
+async fn meet(transport: &GrpcTransport, vice: Vice) -> (Result<String, String>, Arc<Seen>) {
     let agent = Raw::start(vice).await;
     let begun = Instant::now();
-    let answer = transport.call(&AgentCall { timeout, ..attempt(&agent) }, &News::default()).await;
-    assert!(begun.elapsed() < timeout + LATE, "it took {:?}", begun.elapsed());
+    let answer = transport.call(&attempt(&agent), &News::default()).await;
+    assert!(begun.elapsed() < TIMEOUT + LATE, "it took {:?}", begun.elapsed());
     until(|| async { agent.seen.busy.load(Ordering::SeqCst) == 0 }).await;
     let told = answer.map(|answer| completed(Ok(answer)).0.to_string()).map_err(|error| error.to_string());
     (told, agent.seen)
@@ -103,13 +96,14 @@ async fn every_vice_fails_its_attempt_in_time_with_a_reason_and_no_other() {
     let good = Raw::start(vices::stutters).await;
     let meetings = stream::iter(vices::ALL).map(|(name, vice, kind, words)| {
         let transport = &transport;
-        async move { (name, kind, words, meet(transport, vice, time_to_fail(kind)).await) }
+        async move { (name, kind, words, meet(transport, vice).await) }
     });
-    let meetings = meetings.buffer_unordered(AT_ONCE).collect::<Vec<_>>();
+    let meetings = meetings.buffered(AT_ONCE).collect::<Vec<_>>();
     // Meanwhile another agent is called over the same transport, again and again.
     let neighbour = async {
         for _ in 0..20 {
-            assert_eq!(completed(transport.call(&attempt(&good), &News::default()).await).0, "whole");
+            let call = AgentCall { timeout: LATE, ..attempt(&good) };
+            assert_eq!(completed(transport.call(&call, &News::default()).await).0, "whole");
         }
     };
     let (meetings, ()) = tokio::join!(meetings, neighbour);
@@ -133,14 +127,14 @@ async fn every_vice_fails_its_attempt_in_time_with_a_reason_and_no_other() {
 
 #[tokio::test]
 async fn what_comes_after_the_end_changes_nothing() {
-    let (told, seen) = meet(&hasty(), vices::talks_on, LONG).await;
+    let (told, seen) = meet(&hasty(), vices::talks_on).await;
     assert_eq!(told, Ok("\"right\"".to_owned()));
     assert_eq!(seen.asked.lock().unwrap().as_slice(), ["SendStreamingMessage"], "nothing more is asked");
 }
 
 #[tokio::test]
 async fn what_comes_twice_or_too_early_does_not_spoil_the_answer() {
-    assert_eq!(meet(&hasty(), vices::stutters, LONG).await.0, Ok("\"whole\"".to_owned()));
+    assert_eq!(meet(&hasty(), vices::stutters).await.0, Ok("\"whole\"".to_owned()));
 }
 
 #[tokio::test]

@@ -217,10 +217,11 @@ async fn read(mut body: RecvStream) -> Bytes {
 }
 
 impl Exchange {
-    /// Begins to answer as a gRPC server does. What is done here ends with it if the caller has gone.
+    /// Begins to answer as a gRPC server does.
     pub fn begin(mut self) -> Body {
         let head = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
-        let stream = self.respond.send_response(head, false).expect("the caller has gone");
+        // A caller that has gone is seen when bytes are sent.
+        let stream = self.respond.send_response(head, false).unwrap();
         Body { stream, seen: self.seen, _busy: self._busy }
     }
 

@@ -100,8 +100,8 @@ fn chokes(exchange: Exchange) -> Doing {
     boxed(async {
         let seen = exchange.seen.clone();
         let (mut body, mut look) = (at_work(exchange).await, tokio::time::interval(DRIP));
-        // Who asks about the task knows of it; who has gone asks to stop it.
-        while seen.count("GetTask") + seen.count("CancelTask") == 0 {
+        // Who asks about the task knows of it.
+        while seen.count("GetTask") == 0 {
             look.tick().await;
         }
         seen.choked.store(true, Ordering::SeqCst);

@@ -92,8 +92,10 @@ pub struct AgentStatus {
     pub in_flight: u32,
     /// The load that it told, 0 to 1.
     pub load: Option<f64>,
-    /// Share of attempts that ended well; absent before the first.
+    /// Share of attempts that ended well, at all servers; absent before the first.
     pub success_rate: Option<f64>,
+    /// How long an attempt that ends well takes, at all servers: a moving average; absent before the first.
+    pub latency: Option<Duration>,
     /// Its last sign of life.
     pub last_seen: Option<Timestamp>,
     /// True if it stands in the agents file.

@@ -166,7 +166,7 @@ fn a_failed_run_tells_the_chain_from_the_attempts_to_what_was_undone() {
     says(&of_run(&run, &served()), Reason::NotUndone, "Not undone: flight.");
     let undo = run.plan.undo_of(run.index("flight")).unwrap();
     let key = run.state.attempt_key(undo);
-    assert!(run.input(&Input::StartAttempt { step: key.path, agent: "x".parse().unwrap() }));
+    assert!(run.input(&Input::StartAttempt { step: key.path, agent: "x".parse().unwrap(), choice: None }));
     let key = run.state.attempt_key(undo);
     assert!(run.input(&crate::report::testing::completed(key, "{}", vec![], vec![])));
     assert_eq!(run.state.status(), RunStatus::Failed);
@@ -250,7 +250,7 @@ fn a_stuck_and_a_set_aside_run_say_what_would_let_them_go_on() {
     run.start("b", "x").fail("b", InvalidInput, "no", false);
     let undo = run.plan.undo_of(0).unwrap();
     let path = run.plan.path(undo);
-    assert!(run.input(&Input::StartAttempt { step: path, agent: "x".parse().unwrap() }));
+    assert!(run.input(&Input::StartAttempt { step: path, agent: "x".parse().unwrap(), choice: None }));
     let error = crate::ports::agent::AgentError::new(InvalidInput, "gone");
     assert!(run.input(&Input::FailAttempt {
         key: run.state.attempt_key(undo),

@@ -8,6 +8,7 @@ use crate::schedule::{Policy, StrategyDecision};
 use crate::time::Timestamp;
 use crate::value::{Digest, Payload};
 
+use super::choice::AgentChoice;
 use super::input::{Order, Work};
 use super::origin::Origin;
 
@@ -214,6 +215,9 @@ pub struct AttemptStarted {
     pub attempt: u32,
     /// Whom it asks.
     pub agent: AgentId,
+    /// Why this one, if several have the capability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<AgentChoice>,
 }
 
 /// See [`Event::TaskAssigned`].
@@ -284,6 +288,10 @@ pub struct AttemptFailed {
     /// True if the next attempt begins a new round, in which every agent may be asked again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_round: bool,
+    /// True if the agent was busy and said when to come back: the attempt does not count against the most that the step may
+    /// have, and the agent may be asked again in this round.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncounted: bool,
 }
 
 /// See [`Event::ArtifactRecorded`].

@@ -150,10 +150,16 @@ fn forget_due(state: &mut RunState, index: StepIndex) {
 
 fn attempt_failed(state: &mut RunState, failed: &AttemptFailed, touched: &mut Vec<StepIndex>) {
     with_step(state, &failed.step, touched, |state, index| {
+        let asked = state.open_attempt(index).map(|open| open.agent.clone());
         close(state, index);
         let priority = state.plan.step(index).priority;
         let step = &mut state.facts.steps[index as usize];
         step.attempts = failed.attempt;
+        if failed.uncounted {
+            // As if it had not been asked.
+            step.uncounted += 1;
+            step.tried.retain(|agent| Some(agent) != asked.as_ref());
+        }
         if failed.new_round {
             step.rounds += 1;
             step.tried.clear();

@@ -5,6 +5,7 @@ use crate::ids::{AgentId, AttemptKey, StepPath};
 use crate::limits::MAX_RUN_BYTES;
 use crate::plan::StepIndex;
 use crate::ports::agent::{AgentError, AgentErrorKind, Need};
+use crate::run::choice::AgentChoice;
 use crate::run::event::{
     ArtifactRecorded, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, ResultDiscarded,
     StepCompleted, TaskAssigned, shorten,
@@ -20,6 +21,7 @@ pub(super) fn start(
     state: &RunState,
     step: &StepPath,
     agent: &AgentId,
+    choice: Option<&AgentChoice>,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     let index = startable(state, step, now)?;
@@ -28,7 +30,8 @@ pub(super) fn start(
     if state.plan().step(index).critical && attempt == 1 {
         events.push(Event::CheckpointCreated(CheckpointCreated { name: format!("before:{step}"), order: None }));
     }
-    events.push(Event::AttemptStarted(AttemptStarted { step: step.clone(), attempt, agent: agent.clone() }));
+    let (step, agent, choice) = (step.clone(), agent.clone(), choice.cloned());
+    events.push(Event::AttemptStarted(AttemptStarted { step, attempt, agent, choice }));
     Ok(events)
 }
 

@@ -40,7 +40,8 @@ pub(super) fn decide(
         // The attempt is over: it did not happen.
         Verdict::Retry if held.unknown.is_some() => {
             let error = held.error.clone();
-            let failed = AttemptFailed { step: path.clone(), attempt, error, retry_at: None, new_round: true };
+            let failed =
+                AttemptFailed { step: path.clone(), attempt, error, retry_at: None, new_round: true, uncounted: false };
             vec![Event::AttemptFailed(failed), decided]
         }
         Verdict::Retry | Verdict::Skip | Verdict::Ask => vec![decided],

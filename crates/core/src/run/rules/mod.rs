@@ -19,7 +19,7 @@ pub(super) use settle::settle;
 /// The events that an input leads to.
 pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     match input {
-        Input::StartAttempt { step, agent } => attempt::start(state, step, agent, now),
+        Input::StartAttempt { step, agent, choice } => attempt::start(state, step, agent, choice.as_ref(), now),
         Input::RefuseAttempt { step, error, chance } => attempt::refuse(state, step, error, *chance, now),
         Input::NoteTask { key, task } => attempt::note_task(state, key, task),
         Input::SuspendAttempt { key, need, message, until, shown } => {
@@ -130,7 +130,7 @@ pub(super) mod testing {
 
         pub fn start(&mut self, step: &str, agent: &str) -> Result<Vec<Event>, Rejection> {
             let path = self.key(step).path;
-            self.when(&Input::StartAttempt { step: path, agent: agent.parse::<AgentId>().unwrap() })
+            self.when(&Input::StartAttempt { step: path, agent: agent.parse::<AgentId>().unwrap(), choice: None })
         }
 
         pub fn complete(&mut self, step: &str) -> Result<Vec<Event>, Rejection> {

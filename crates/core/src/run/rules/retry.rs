@@ -1,7 +1,9 @@
-//! What follows a failed attempt: another agent at once, the same after a wait, or the end of the step.
+//! What follows a failed attempt: another agent at once, the same after a wait, or the end of the step. An agent that was busy
+//! and said when to come back was asked in vain, which does not count.
 
 use std::time::Duration;
 
+use crate::limits::MAX_UNCOUNTED_ATTEMPTS;
 use crate::plan::StepIndex;
 use crate::ports::agent::{AgentError, Retry};
 use crate::run::event::{AttemptFailed, Event, Failure, StepFailed, StepHeld, StepRecovered};
@@ -27,11 +29,13 @@ pub(super) fn after_failure(
         let error = Failure::from(error);
         return vec![Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: true })];
     }
-    let counted = attempt - state.step(index).uncounted;
+    let uncounted = state.step(index).uncounted;
+    let rest = error.rest().filter(|_| uncounted < MAX_UNCOUNTED_ATTEMPTS);
     let (retry_at, new_round) = match error.kind.retry() {
-        _ if counted >= policy.max_attempts => (None, false),
         // What comes of it is still of use; another try is not.
         _ if state.undoing().is_some() && !undoes => (None, false),
+        _ if let Some(rest) = rest => (Some(if other_agent { now } else { now.plus(rest) }), false),
+        _ if attempt - uncounted >= policy.max_attempts => (None, false),
         Retry::Never => (None, false),
         Retry::Again | Retry::Elsewhere if other_agent => (Some(now), false),
         Retry::Elsewhere => (None, false),
@@ -43,7 +47,14 @@ pub(super) fn after_failure(
     let too_late = |at: Timestamp| time_is_up(state, index).is_some_and(|end| at >= end);
     let (retry_at, new_round) = if retry_at.is_some_and(too_late) { (None, false) } else { (retry_at, new_round) };
     let failure = Failure::from(error);
-    let failed = AttemptFailed { step: step.clone(), attempt, error: failure.clone(), retry_at, new_round };
+    let failed = AttemptFailed {
+        step: step.clone(),
+        attempt,
+        error: failure.clone(),
+        retry_at,
+        new_round,
+        uncounted: rest.is_some() && retry_at.is_some(),
+    };
     let mut events = vec![Event::AttemptFailed(failed)];
     if retry_at.is_none() {
         events.push(for_good(state, index, attempt, failure, now));
@@ -86,8 +97,8 @@ fn backoff(policy: &RetryPolicy, rounds: u32, chance: f64) -> Duration {
 mod tests {
     use super::super::testing::Given;
     use super::*;
-    use crate::ports::agent::AgentErrorKind::{InvalidInput, Rejected, Unavailable};
-    use crate::run::{RunStatus, StepStatus};
+    use crate::ports::agent::AgentErrorKind::{InvalidInput, RateLimited, Rejected, Unavailable};
+    use crate::run::{Input, RunStatus, StepStatus};
     use crate::schedule::{Width, admit};
     use crate::time::Span;
     use crate::workflow::OnError;
@@ -119,6 +130,49 @@ mod tests {
         let events = run.fail("a", Unavailable, true).unwrap();
         assert!(matches!(events[..], [Event::AttemptFailed(_), Event::StepFailed(_), Event::RunFailed(_)]));
         assert_eq!(run.state.status(), RunStatus::Failed);
+    }
+
+    #[test]
+    fn a_busy_agent_was_asked_in_vain_and_that_does_not_count() {
+        let mut run = Given::steps("- {id: a, capability: c, retry: {max_attempts: 2, jitter: 0}}");
+        let busy = |seconds| AgentError {
+            retry_after: Some(Duration::from_secs(seconds)),
+            ..AgentError::new(RateLimited, "later")
+        };
+        let failed = |run: &mut Given, error, other_agent| {
+            let key = run.key("a");
+            retry_at(&run.when(&Input::FailAttempt { key, error, other_agent, chance: 0.0 }).unwrap())
+        };
+        run.start("a", "y").unwrap();
+        assert_eq!(failed(&mut run, AgentError::new(Unavailable, "no"), true), Some(run.now));
+        for _ in 0..5 {
+            run.start("a", "x").unwrap();
+            assert_eq!(failed(&mut run, busy(7), false), Some(run.now.plus(Duration::from_secs(7))));
+            run.now = run.now.plus(Duration::from_secs(7));
+        }
+        run.start("a", "x").unwrap();
+        assert_eq!(failed(&mut run, busy(0), true), Some(run.now), "another one is asked at once");
+        let step = run.state.step(0);
+        assert_eq!((step.attempts, step.uncounted, step.rounds), (7, 6, 0));
+        assert_eq!(step.tried, ["y".parse().unwrap()], "the busy one may be asked again, the other one not");
+        run.start("a", "x").unwrap();
+        assert_eq!(
+            failed(&mut run, AgentError::new(RateLimited, "without a hint"), true),
+            None,
+            "the second that counts"
+        );
+    }
+
+    #[test]
+    fn an_agent_that_is_always_busy_is_not_asked_for_ever() {
+        let mut run = Given::steps("- {id: a, capability: c, retry: {max_attempts: 1}}");
+        let error = AgentError { retry_after: Some(Duration::ZERO), ..AgentError::new(RateLimited, "later") };
+        run.start("a", "x").unwrap();
+        let after = |run: &Given, attempt| after_failure(&run.state, 0, attempt, &error, true, 0.0, run.now);
+        run.state.facts.steps[0].uncounted = MAX_UNCOUNTED_ATTEMPTS - 1;
+        assert_eq!(retry_at(&after(&run, MAX_UNCOUNTED_ATTEMPTS)), Some(run.now));
+        run.state.facts.steps[0].uncounted += 1;
+        assert_eq!(retry_at(&after(&run, MAX_UNCOUNTED_ATTEMPTS + 1)), None);
     }
 
     #[test]

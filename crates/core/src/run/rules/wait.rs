@@ -144,7 +144,14 @@ fn done(state: &RunState, index: StepIndex, output: Json) -> Vec<Event> {
 fn failed(state: &RunState, index: StepIndex, kind: AgentErrorKind, message: &str) -> Vec<Event> {
     let (step, attempt) = (state.plan().path(index), state.step(index).attempts);
     let error = Failure { kind, message: message.to_owned() };
-    let failed = AttemptFailed { step: step.clone(), attempt, error: error.clone(), retry_at: None, new_round: false };
+    let failed = AttemptFailed {
+        step: step.clone(),
+        attempt,
+        error: error.clone(),
+        retry_at: None,
+        new_round: false,
+        uncounted: false,
+    };
     vec![Event::AttemptFailed(failed), Event::StepFailed(StepFailed { step, error })]
 }
 

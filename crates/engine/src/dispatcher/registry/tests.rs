@@ -1,3 +1,4 @@
+use tutti_core::ports::agent::AgentErrorKind::{RateLimited, Unavailable};
 use tutti_core::ports::agent::{AgentAccess, AgentError, AgentErrorKind};
 use tutti_core::ports::inbound::agents::BreakerState;
 
@@ -188,7 +189,7 @@ fn who_comes_first_gets_the_place_that_becomes_free_whatever_its_lane() {
         assert!(matches!(ask(&registry, lane, number, at(0)), Choice::Later(_)));
     }
     assert_eq!(registry.waiting().into_values().collect::<Vec<_>>(), [3]);
-    registry.end(first, Ending::Well, at(1));
+    registry.end(first, Ending::Well(None), at(1));
     assert!(matches!(ask(&registry, lanes[0], 5, at(1)), Choice::Later(_)), "who comes later does not go first");
     assert!(called(&registry, lanes[0], at(1)).is_empty());
     assert_eq!(woken.load(relaxed), 1);
@@ -198,7 +199,7 @@ fn who_comes_first_gets_the_place_that_becomes_free_whatever_its_lane() {
     registry.give_back(grant.unwrap(), at(1));
     let (number, grant) = called(&registry, lanes[0], at(1)).remove(0);
     assert_eq!((number, registry.state(&id("a"), at(1)).unwrap().stats.in_flight), (run(3), 1));
-    registry.end(grant.unwrap(), Ending::Well, at(2));
+    registry.end(grant.unwrap(), Ending::Well(None), at(2));
     assert_eq!(called(&registry, lanes[1], at(2)).remove(0).0, run(4));
 }
 
@@ -210,7 +211,7 @@ fn who_leaves_the_line_is_not_called() {
     let Choice::Later(ticket) = ask(&registry, lane, 2, at(0)) else { panic!("it is full") };
     ask(&registry, lane, 3, at(0));
     registry.leave(ticket);
-    registry.end(first, Ending::Well, at(0));
+    registry.end(first, Ending::Well(None), at(0));
     let called = called(&registry, lane, at(0));
     assert_eq!((called.len(), called[0].0), (1, run(3)));
     assert!(registry.waiting().is_empty());
@@ -225,7 +226,7 @@ fn who_could_be_served_does_not_wait_behind_who_could_not() {
     assert_eq!((&first.agent, &second.agent), (&id("a"), &id("b")));
     registry.choose(want("default", Some("b"), &[]), lane, run(3), at(0));
     registry.choose(want("default", None, &["b"]), lane, run(4), at(0));
-    registry.end(first, Ending::Well, at(0));
+    registry.end(first, Ending::Well(None), at(0));
     let called = called(&registry, lane, at(0));
     assert_eq!((called.len(), called[0].0, &called[0].1.as_ref().unwrap().agent), (1, run(4), &id("a")));
 }
@@ -280,8 +281,32 @@ fn an_agent_that_fails_is_left_alone_and_tried_by_one() {
     assert_eq!((registry.next_moment(), state(at(30))), (Some(at(30)), BreakerState::HalfOpen));
     let mut tries = called(&registry, lane, at(30));
     assert_eq!((tries.len(), tries[0].0, registry.next_moment()), (1, run(7), None), "one tries");
-    registry.end(tries.remove(0).1.unwrap(), Ending::Well, at(31));
+    registry.end(tries.remove(0).1.unwrap(), Ending::Well(None), at(31));
     assert_eq!((called(&registry, lane, at(31)).len(), state(at(31))), (1, BreakerState::Closed));
+}
+
+#[test]
+fn what_decided_and_who_was_passed_over_is_told_where_there_was_a_choice() {
+    let why = |registry: &Registry, asked: &[&str]| {
+        let choice = registry.choose(want("default", None, asked), registry.join(), run(0), at(0));
+        granted(choice).choice.map(|choice| choice.to_string())
+    };
+    assert_eq!(why(&limited("{}"), &[]), None, "there is one");
+    let registry = registry();
+    assert_eq!(why(&registry, &[]).unwrap(), "name of=3");
+    assert_eq!(why(&registry, &[]).unwrap(), "name of=3", "b before c, a is busy");
+    assert_eq!(why(&registry, &["a"]).unwrap(), "least_busy of=3 passed=a:asked");
+    let busy = AgentError { retry_after: Some(Duration::from_secs(9)), ..AgentError::new(RateLimited, "") };
+    let grant = begin(&registry, "a");
+    registry.end(grant, Ending::Badly(&busy), at(0));
+    registry.register(AgentRecord { limits: serde_json::from_str(r#"{"max_in_flight":1}"#).unwrap(), ..record("b") });
+    for _ in 0..5 {
+        let grant = begin(&registry, "c");
+        fail(&registry, grant, Unavailable, at(0));
+    }
+    registry.register(record("d"));
+    let told = "only_one of=4 passed=a:resting,b:full,c:breaker_open";
+    assert_eq!(why(&registry, &[]).unwrap(), told);
 }
 
 #[test]
@@ -296,6 +321,28 @@ fn who_waits_for_an_agent_that_is_taken_out_is_told() {
     assert!(matches!(ask(2), Choice::Later(_)));
     assert!(registry.deregister(&red, &id("r")));
     assert_eq!(called(&registry, lane, at(0)), [(run(2), None)]);
-    registry.end(first, Ending::Well, at(0));
+    registry.end(first, Ending::Well(None), at(0));
     assert_eq!(ask(3), Choice::Nobody);
+}
+
+#[test]
+fn of_equals_the_one_that_does_better_and_then_the_faster_one_is_asked() {
+    let registry = registry();
+    let ended = |id: &str, millis: u64| {
+        let mut grant = begin(&registry, id);
+        grant.asked(at(0));
+        let took = grant.took(at(0).plus(Duration::from_millis(millis)));
+        registry.end(grant, Ending::Well(took), at(0));
+    };
+    ended("a", 300);
+    ended("b", 100);
+    ended("c", 200);
+    assert_eq!(first(&registry, &[]).unwrap(), "b");
+    assert_eq!(registry.state(&id("c"), at(0)).unwrap().learned.latency(), Some(Duration::from_millis(200)));
+    let mut failed = Learned::default();
+    failed.badly();
+    registry.learn(&[(id("b"), failed)].into());
+    assert_eq!(first(&registry, &[]).unwrap(), "c", "b failed elsewhere");
+    registry.learn(&[(id("c"), failed)].into());
+    assert_eq!(first(&registry, &[]).unwrap(), "b", "what is told now counts");
 }

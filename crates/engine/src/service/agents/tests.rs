@@ -10,6 +10,7 @@ use tutti_core::ports::records::ListRecords;
 use tutti_core::ports::store::StoreError;
 
 use super::*;
+use crate::dispatcher::Ending;
 
 /// A clock that stands until it is set.
 #[derive(Default)]
@@ -90,7 +91,7 @@ async fn server(records: &Arc<MemoryStore>, name: &str, clock: &Arc<Stopped>) ->
 
 /// Lets a server look around once.
 async fn look(server: &AgentService) {
-    server.look(server.signs.as_ref().unwrap()).await.unwrap();
+    server.look(server.shared.as_ref().unwrap()).await.unwrap();
 }
 
 fn ids(agents: &[AgentStatus]) -> Vec<&str> {
@@ -354,4 +355,38 @@ impl RecordStore for Away {
     async fn delete(&self, key: &RecordKey, revision: u64) -> Result<bool, StoreError> {
         self.store()?.delete(key, revision).await
     }
+}
+
+#[tokio::test]
+async fn what_one_server_learns_counts_at_all_and_is_told_now_and_then() {
+    let (records, clock) = (Arc::new(MemoryStore::new()), Arc::new(Stopped::default()));
+    let (one, two) = (server(&records, "one", &clock).await, server(&records, "two", &clock).await);
+    let id: AgentId = "filed".parse().unwrap();
+    let call = |server: &AgentService, error: Option<AgentErrorKind>| {
+        let mut grant = server.registry.go_on(id.clone(), "x".parse().unwrap());
+        grant.asked(clock.now());
+        let took = grant.took(clock.now().plus(Duration::from_millis(100)));
+        let error = error.map(|kind| AgentError::new(kind, "no"));
+        let ending = error.as_ref().map_or(Ending::Well(took), Ending::Badly);
+        server.registry.end(grant, ending, clock.now());
+    };
+    call(&one, None);
+    call(&one, Some(AgentErrorKind::Failed));
+    call(&two, None);
+    for _ in 0..6 {
+        look(&one).await;
+        look(&two).await;
+    }
+    for server in [&one, &two] {
+        let status = &server.list(&Namespace::default()).await.unwrap()[0];
+        let rate = (status.success_rate.unwrap() * 3.0).round();
+        assert_eq!((rate, status.latency), (2.0, Some(Duration::from_millis(100))), "two of three");
+    }
+    let documents = || all(&*records, RecordKind::AgentLessons, "");
+    let before = documents().await.unwrap();
+    assert_eq!(before.len(), 2);
+    for _ in 0..6 {
+        look(&one).await;
+    }
+    assert_eq!(documents().await.unwrap(), before, "nothing new, nothing written");
 }
