@@ -2,11 +2,16 @@
 //! after every step, tests after every run, and an operator's check on a live store.
 
 mod kept;
+mod recovery;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use self::kept::{check_glance, check_kept};
+pub use self::recovery::{
+    requests_are_applied_once, results_are_of_open_attempts, rollbacks_restore_exactly, something_moves_an_open_run,
+    waits_are_answered_once,
+};
 use crate::ids::StepPath;
 use crate::plan::{Plan, StepIndex};
 use crate::ports::store::StoredEvent;
@@ -34,6 +39,7 @@ fn ensure(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String)
 pub fn check_history(plan: &Arc<Plan>, events: &[Recorded]) -> Result<RunState, Violation> {
     let mut check = HistoryCheck::new(plan.clone());
     events.iter().try_for_each(|recorded| check.next(recorded))?;
+    rollbacks_restore_exactly(plan, events)?;
     check.end()
 }
 
@@ -80,6 +86,9 @@ impl HistoryCheck {
         waits_are_kept(state, recorded)?;
         attempts_are_numbered_and_bounded(state, recorded)?;
         steps_are_undone_newest_first(state, recorded)?;
+        results_are_of_open_attempts(state, recorded)?;
+        waits_are_answered_once(state, recorded)?;
+        requests_are_applied_once(state, recorded)?;
         evolve(state, recorded, &mut Vec::new());
         if matches!(recorded.event, Event::RunReopened(_) | Event::RunRewound(_) | Event::RunForked(_)) {
             // What is complete stays; everything else may end anew.
@@ -100,6 +109,7 @@ impl HistoryCheck {
             .state
             .ok_or_else(|| Violation { invariant: "history_is_contiguous", detail: "it has no beginning".into() })?;
         run_ends_when_nothing_is_left(&state)?;
+        something_moves_an_open_run(&state)?;
         Ok(state)
     }
 

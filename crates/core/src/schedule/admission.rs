@@ -55,3 +55,14 @@ pub fn admit_past(state: &RunState, now: Timestamp, waits: impl Fn(StepIndex) ->
     }
     admitted
 }
+
+/// True if an attempt of a step may be under way beside those that are.
+#[must_use]
+pub fn has_room(state: &RunState, step: StepIndex) -> bool {
+    let busy = state.in_flight();
+    match state.policy().width {
+        _ if busy == 0 => true,
+        Width::One => false,
+        Width::Bounded(width) => busy < width && !state.runs_alone() && state.plan().step(step).parallel_safe,
+    }
+}

@@ -6,6 +6,7 @@ use crate::plan::StepIndex;
 use crate::run::event::{AttemptFailed, Event, StepDecided, StepFailed};
 use crate::run::input::{Order, Rejection, Verdict};
 use crate::run::state::{Held, RunState};
+use crate::schedule::has_room;
 use crate::value::{Json, Payload};
 
 /// A person says what becomes of a step.
@@ -23,6 +24,7 @@ pub(super) fn decide(
     match verdict {
         Verdict::Fail if undoes => return bad("what undoes a step is tried again, left out, or done by hand"),
         Verdict::Ask if held.unknown.is_none() => return bad("its agent has answered"),
+        Verdict::Ask if !has_room(state, index) => return bad("other steps are under way; ask when they have ended"),
         Verdict::Done if !undoes && output.is_none() => return bad("a step that is done has an output"),
         _ => {}
     }
@@ -130,6 +132,20 @@ mod tests {
             run.command(decide(Verdict::Retry, None)).unwrap();
             run.start("pay", "x").unwrap();
         }
+    }
+
+    #[test]
+    fn an_agent_is_asked_again_only_if_there_is_room_beside_what_is_under_way() {
+        let steps = "- {id: pay, capability: c, retry: unsafe}\n- {id: b, capability: c}";
+        let mut run = Given::with(steps, crate::schedule::Width::One, crate::workflow::OnError::Continue);
+        run.start("pay", "x").unwrap();
+        run.fail("pay", Unavailable, true).unwrap();
+        run.start("b", "x").unwrap();
+        assert!(matches!(run.command(decide(Verdict::Ask, None)), Err(Rejection::BadVerdict(..))));
+        run.complete("b").unwrap();
+        run.command(decide(Verdict::Ask, None)).unwrap();
+        run.complete("pay").unwrap();
+        assert_eq!(run.state.status(), RunStatus::Completed);
     }
 
     #[test]
