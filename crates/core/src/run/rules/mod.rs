@@ -3,6 +3,8 @@
 mod attempt;
 mod command;
 mod hold;
+#[cfg(test)]
+mod model;
 mod retry;
 mod run;
 mod settle;
