@@ -103,6 +103,7 @@ impl Draft {
         self.impossible.pop();
         let plan = Plan::new(parse(&self.text).expect("a valid workflow").workflow).expect("a valid plan");
         let asks = vec![false; plan.len()];
-        Script { name: self.name, case: Case { plan, impossible: self.impossible, asks }, fails: self.fails }
+        let case = Case { plan, impossible: self.impossible, asks, recovers: false };
+        Script { name: self.name, case, fails: self.fails, person: |_| None, forked: 0 }
     }
 }

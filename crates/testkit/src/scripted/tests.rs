@@ -15,7 +15,8 @@ fn drawn(seed: u64) -> Script {
     let case = draw(&mut Rng::new(seed));
     let none = vec![false; case.plan.len()];
     let fails = vec![0; case.plan.len()];
-    Script { name: "drawn", case: Case { impossible: none.clone(), asks: none, ..case }, fails }
+    let case = Case { impossible: none.clone(), asks: none, ..case };
+    Script { name: "drawn", case, fails, person: |_| None, forked: 0 }
 }
 
 #[tokio::test]
@@ -27,6 +28,17 @@ async fn every_shape_survives_the_death_of_its_owner_at_every_write() {
             assert!(swept.points >= 10, "{} has {} points", script.name, swept.points);
             assert!(swept.found_again > 0, "{}: no task was found again", script.name);
             assert!(swept.sent_late > 0, "{}: no message was sent late", script.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_recover_survives_the_death_of_its_owner_at_every_write() {
+    for script in recoveries() {
+        for executor in EXECUTORS {
+            let stores = in_memory();
+            let swept = sweep(&script, executor, 11, &mut async || stores.clone()).await;
+            assert!(swept.points >= 4, "{} has {} points", script.name, swept.points);
         }
     }
 }

@@ -6,16 +6,17 @@ use std::time::Duration;
 use tutti_core::ids::RunId;
 use tutti_core::invariants::{check_history, epochs_never_fall};
 use tutti_core::plan::{StepIndex, assemble_input, run_data};
-use tutti_core::ports::agent::{AgentError, AgentErrorKind};
-use tutti_core::run::{Event, Input, Recorded, RunState, decode};
+use tutti_core::ports::agent::{AgentError, AgentErrorKind, Need};
+use tutti_core::run::{Event, Input, Order, Recorded, RunState, decode, fold};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Json, Payload};
+use tutti_core::workflow::StepKind;
 use tutti_engine::driver::{
     AdoptRun, Asker, AttemptEnd, AttemptSpec, CreateRun, Decided, DecidedRun, Driver, Effect, Message,
 };
 use tutti_engine::{CallMode, EngineError, TakeOver, load};
 
-use super::{End, Order, Played, Point, Script};
+use super::{End, Order as Turn, Played, Point, Script};
 use crate::sim::agents::{Agents, Outcome, Task};
 use crate::sim::{Case, Rng, driver};
 use crate::stores::Stores;
@@ -36,7 +37,7 @@ enum Pending {
 
 pub(super) struct World<'a> {
     script: &'a Script,
-    order: &'a mut Order,
+    order: &'a mut Turn,
     death: Option<Point>,
     stores: Option<Stores>,
     driver: Driver,
@@ -45,6 +46,7 @@ pub(super) struct World<'a> {
     rng: Rng,
     agents: Agents,
     pending: Vec<Pending>,
+    run: Option<RunId>,
     writes: u32,
     died: bool,
     found_again: u32,
@@ -52,7 +54,7 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(script: &'a Script, order: &'a mut Order, death: Option<Point>, stores: Stores) -> Self {
+    pub(super) fn new(script: &'a Script, order: &'a mut Turn, death: Option<Point>, stores: Stores) -> Self {
         Self {
             script,
             order,
@@ -63,6 +65,7 @@ impl<'a> World<'a> {
             rng: Rng::new(1),
             agents: Agents::default(),
             pending: Vec::new(),
+            run: None,
             writes: 0,
             died: false,
             found_again: 0,
@@ -79,6 +82,7 @@ impl<'a> World<'a> {
     }
 
     pub(super) async fn start(&mut self, create: CreateRun) {
+        self.run = Some(create.run);
         self.deliver(Message::Create(Box::new(create), Box::new(|_| {}))).await;
     }
 
@@ -116,6 +120,9 @@ impl<'a> World<'a> {
 
     async fn turn(&mut self) -> bool {
         self.now = self.now.plus(Duration::from_millis(1 + self.rng.below(20)));
+        if self.pending.is_empty() && self.person().await {
+            return true;
+        }
         if self.pending.is_empty() {
             let Some(at) = self.driver.next_tick() else { return false };
             self.now = self.now.max(at);
@@ -131,10 +138,38 @@ impl<'a> World<'a> {
         true
     }
 
+    /// A person looks at the run, and perhaps wants something of it.
+    async fn person(&mut self) -> bool {
+        let Some(run) = self.run else { return false };
+        let live = self.driver.state(run).cloned();
+        let state = match &live {
+            Some(state) => Some(state.clone()),
+            None => fold(&self.script.case.plan, &self.history(run).await),
+        };
+        let Some(command) = state.and_then(|state| (self.script.person)(&state)) else { return false };
+        let order = Order::new("ana", "as the script says");
+        if live.is_some() {
+            self.deliver(Message::Input(run, Input::Command { command, order }, Asker::Nobody)).await;
+            return true;
+        }
+        let id = self.rng.bits();
+        let stores = self.stores();
+        let loaded = load(&*stores.runs, &*stores.query, run, TakeOver::ByOperator, false, self.now, id).await;
+        let loaded = loaded.expect("a run that a person looked at can be loaded");
+        let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command: Some((command, order)) };
+        self.deliver(Message::Adopt(Box::new(adopt), Asker::Nobody)).await;
+        true
+    }
+
+    async fn history(&self, run: RunId) -> Vec<Recorded> {
+        let stored = self.stores().query.events(run, 1, usize::MAX).await.expect("the store reads events");
+        stored.iter().map(|s| decode(&s.event).expect("written by this build")).collect()
+    }
+
     fn next(&mut self) -> usize {
         match &mut *self.order {
-            Order::Random(rng) => rng.below(self.pending.len() as u64) as usize,
-            Order::Turns(turns) => {
+            Turn::Random(rng) => rng.below(self.pending.len() as u64) as usize,
+            Turn::Turns(turns) => {
                 let other = self.pending.iter().position(|pending| !matches!(pending, Pending::End(..)));
                 other.unwrap_or_else(|| turns.choose(self.pending.len()))
             }
@@ -203,6 +238,20 @@ impl<'a> World<'a> {
     }
 
     async fn call(&mut self, spec: Box<AttemptSpec>) {
+        let until = self.now.plus(Duration::from_secs(2));
+        let need = match spec.plan.step(spec.step).kind() {
+            StepKind::Call(_) => None,
+            StepKind::Approval(_) => Some((Need::Approval, None)),
+            StepKind::Signal(_) => Some((Need::Signal, None)),
+            StepKind::Sleep(_) => Some((Need::Time, None)),
+            StepKind::WaitUntil(_) => Some((Need::Time, Some(until))),
+        };
+        if let Some((need, until)) = need {
+            let end = AttemptEnd::Suspended { need, message: "?".into(), until, shown: None };
+            let ended = Message::AttemptEnded { key: spec.key, step: spec.step, end };
+            self.pending.push(Pending::Deliver(ended));
+            return;
+        }
         let message = spec.key.message_id();
         let outcome = match self.agents.find(&message) {
             Some(task) => {
@@ -224,10 +273,10 @@ impl<'a> World<'a> {
 
     async fn outcome(&self, spec: &AttemptSpec) -> Outcome {
         let step = spec.step as usize;
-        if self.script.case.impossible[step] {
+        if self.script.case.impossible.get(step).is_some_and(|is| *is) {
             return Outcome::Failed(AgentError::new(Case::impossible_kind(), "nobody can"));
         }
-        if spec.key.attempt <= self.script.fails[step] {
+        if self.script.fails.get(step).is_some_and(|fails| spec.key.attempt <= *fails) {
             return Outcome::Failed(AgentError::new(AgentErrorKind::Failed, "as the script says"));
         }
         let data = self.value(spec.key.run, &spec.data).await;
@@ -258,8 +307,8 @@ impl<'a> World<'a> {
     /// Checks the history of the run and gives how it ended.
     pub(super) async fn finish(self, run: RunId, writes: u32) -> Played {
         let stored = self.stores().query.events(run, 1, usize::MAX).await.expect("the store reads events");
+        let history = self.history(run).await;
         epochs_never_fall(&stored).unwrap_or_else(|violation| panic!("{violation}"));
-        let history: Vec<Recorded> = stored.iter().map(|s| decode(&s.event).expect("written by this build")).collect();
         let state = check_history(&self.script.case.plan, &history).unwrap_or_else(|violation| panic!("{violation}"));
         assert!(state.status().is_ended(), "{}: the run is {}", self.script.name, state.status());
         let mut events = BTreeMap::new();

@@ -38,6 +38,11 @@ impl Agents {
         self.tasks.insert(message, task).is_none()
     }
 
+    /// A task goes on another way.
+    pub(crate) fn replace(&mut self, message: String, task: Task) {
+        self.tasks.insert(message, task);
+    }
+
     /// How many tasks there are.
     pub(crate) fn len(&self) -> usize {
         self.tasks.len()

@@ -8,16 +8,18 @@ use futures::FutureExt;
 use tutti_core::ids::RunId;
 use tutti_core::invariants::Violation;
 use tutti_core::plan::assemble_input;
-use tutti_core::ports::agent::{AgentError, AgentErrorKind};
+use tutti_core::ports::agent::{AgentError, AgentErrorKind, Need};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::{Commit, CommitOutcome, RunStore};
 use tutti_core::run::{ArtifactRecorded, Event, Input, Recorded, encode};
 use tutti_core::value::{Json, Payload};
+use tutti_core::workflow::StepKind;
 use tutti_engine::CallMode;
 use tutti_engine::driver::{Asker, AttemptEnd, AttemptSpec, Decided, DecidedRun, Effect, Message};
 
 use super::agents::{Outcome, Task, passing_failure};
 use super::faults::Fault;
+use super::recovering::soon;
 use super::workflow::Case;
 use super::world::{Action, ServerId, World};
 
@@ -155,8 +157,22 @@ impl World {
         let message = spec.key.message_id();
         self.log(|| format!("call {message} {:?}", spec.mode));
         let started = |event: &Recorded| matches!(&event.event, Event::AttemptStarted(s) if s.step == spec.key.path && s.attempt == spec.key.attempt);
-        if !self.history(spec.key.run).iter().any(started) {
+        // One that was given up in an older generation has no number in this one.
+        let is_of_before = spec.key.attempt == 0 && spec.mode == CallMode::Reattach;
+        if !is_of_before && !self.history(spec.key.run).iter().any(started) {
             return Err(Violation { invariant: "nothing_is_acted_on_before_it_is_durable", detail: message });
+        }
+        if spec.plan.step(spec.step).capability.is_none() {
+            self.wait(id, spec);
+            return Ok(());
+        }
+        if spec.mode == CallMode::Answer {
+            // What was asked is known now.
+            let outcome = self.done(spec);
+            let task = Task { ends_at: self.now.plus(self.span(1_000)), outcome };
+            self.agents.replace(message, task.clone());
+            self.answer(id, spec, &task);
+            return Ok(());
         }
         if let Some(task) = self.agents.find(&message).cloned() {
             // An owner that has lost the run and not heard of it may still act on its last commit: no store can stop that,
@@ -172,7 +188,17 @@ impl World {
         if spec.mode == CallMode::Reattach {
             self.faults.strike(Fault::NotFound);
         }
-        let may_fail = spec.key.attempt < spec.plan.step(spec.step).retry.max_attempts;
+        let is_unsafe = spec.plan.step(spec.step).retry.is_unsafe;
+        if spec.mode == CallMode::Reattach && is_unsafe {
+            let unknown = AgentError::new(AgentErrorKind::Unavailable, "the agent knows nothing of it");
+            self.end(id, spec, Duration::from_millis(50), AttemptEnd::Failed(unknown));
+            return Ok(());
+        }
+        if is_unsafe {
+            self.may_send(&spec.key)?;
+        }
+        let recovers = self.runs.get(&spec.key.run).is_some_and(|run| run.case.recovers);
+        let may_fail = recovers || spec.key.attempt < spec.plan.step(spec.step).retry.max_attempts;
         if may_fail && self.rng.percent(4) {
             self.faults.strike(Fault::MessageLost);
             let lost = AgentError::new(AgentErrorKind::Unavailable, "the message was lost");
@@ -189,21 +215,47 @@ impl World {
 
     fn outcome(&mut self, spec: &AttemptSpec, may_fail: bool) -> Outcome {
         let Some(run) = self.runs.get(&spec.key.run) else { return Outcome::Asks };
-        if run.case.impossible[spec.step as usize] {
+        let (recovers, step) = (run.case.recovers, spec.step as usize);
+        if run.case.impossible.get(step).is_some_and(|is| *is) {
             return Outcome::Failed(AgentError::new(Case::impossible_kind(), "nobody can"));
         }
-        if run.case.asks[spec.step as usize] {
+        if run.case.asks.get(step).is_some_and(|asks| *asks) {
             return Outcome::Asks;
+        }
+        if recovers && self.rng.percent(8) {
+            self.faults.strike(Fault::FailedForGood);
+            return Outcome::Failed(AgentError::new(Case::impossible_kind(), "not this time"));
         }
         if may_fail && self.rng.percent(15) {
             self.faults.strike(Fault::AgentFailed);
             return Outcome::Failed(passing_failure(self.rng.next()));
         }
+        self.done(spec)
+    }
+
+    /// The outcome of an attempt that goes well.
+    fn done(&self, spec: &AttemptSpec) -> Outcome {
         let load = |payload: &Payload| self.value(spec.key.run, payload);
         let outputs: Vec<_> = spec.outputs.iter().map(|(step, payload)| (*step, load(payload))).collect();
         let output_of = |step| outputs.iter().find(|(s, _)| *s == step).map(|(_, value)| value.clone());
         let input = assemble_input(&spec.plan, spec.step, &load(&spec.data), output_of).expect("no field is required");
-        Outcome::Completed(Case::output(spec.step, &input.value))
+        Outcome::Completed(match self.runs.get(&spec.key.run).is_some_and(|run| run.case.recovers) {
+            true => Case::signed_output(spec.step, &input.value, &spec.key.message_id()),
+            false => Case::output(spec.step, &input.value),
+        })
+    }
+
+    /// A step that asks no agent: the run's state knows for how long it waits.
+    fn wait(&mut self, id: ServerId, spec: &AttemptSpec) {
+        let until = self.now.plus(soon(&mut self.rng));
+        let (need, until) = match spec.plan.step(spec.step).kind() {
+            StepKind::Approval(_) => (Need::Approval, None),
+            StepKind::Signal(_) => (Need::Signal, None),
+            StepKind::WaitUntil(_) => (Need::Time, Some(until)),
+            StepKind::Sleep(_) | StepKind::Call(_) => (Need::Time, None),
+        };
+        let after = self.span(20);
+        self.end(id, spec, after, AttemptEnd::Suspended { need, message: String::new(), until, shown: None });
     }
 
     /// The news of a task on their way to the server that asked.
@@ -218,12 +270,7 @@ impl World {
                 AttemptEnd::Completed { output: payload, artifacts, missing_inputs: vec![] }
             }
             Outcome::Failed(error) => AttemptEnd::Failed(error.clone()),
-            Outcome::Asks => AttemptEnd::Suspended {
-                need: tutti_core::ports::agent::Need::Input,
-                message: "?".into(),
-                until: None,
-                shown: None,
-            },
+            Outcome::Asks => AttemptEnd::Suspended { need: Need::Input, message: "?".into(), until: None, shown: None },
         };
         let note = Input::NoteTask { key: spec.key.clone(), task: format!("task of {}", spec.key.message_id()) };
         // News of a task may come late, even after its end.

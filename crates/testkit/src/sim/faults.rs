@@ -60,6 +60,52 @@ faults! {
     WaitedForAgent,
     /// An agent failed so often that its breaker opened.
     BreakerOpened,
+    /// An agent failed so that another attempt cannot mend it.
+    FailedForGood,
+    /// The same request was made twice.
+    AskedTwice,
+    /// A failed run was undone, and its data stayed.
+    Compensated,
+    /// A failed run was rolled back to its last checkpoint, as its policy wants it.
+    RolledBackByPolicy,
+    /// A run was rolled back by a person.
+    RolledBack,
+    /// A held run was rolled back, and stayed held.
+    RolledBackPaused,
+    /// A failed run was rolled back, and went on.
+    RevivedByRollback,
+    /// What a run did could not be undone.
+    Stuck,
+    /// A person decided about what could not be undone.
+    DecidedStuck,
+    /// Nobody knew whether an attempt was carried out that must not be made twice.
+    OutcomeUnknown,
+    /// A step that failed for good waited for a person.
+    Escalated,
+    /// A person decided about a step.
+    DecidedHeld,
+    /// A step that failed for good began anew.
+    Recovered,
+    /// A result came after it was abandoned.
+    Discarded,
+    /// What a step asked was overdue.
+    Overdue,
+    /// Somebody answered what a step asked.
+    Answered,
+    /// A checkpoint was made.
+    Checkpointed,
+    /// A run was held, and its work left to the agents.
+    PausedAndLeft,
+    /// A run was held, and its work stopped.
+    PausedAndStopped,
+    /// A run was held while it was undone.
+    PausedWhileUndoing,
+    /// A run was terminated.
+    Terminated,
+    /// A failed run was reopened.
+    Retried,
+    /// A run began where another one stood.
+    Forked,
 }
 
 /// How often each kind of fault struck.

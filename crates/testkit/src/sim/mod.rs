@@ -8,6 +8,8 @@
 pub(crate) mod agents;
 mod effects;
 mod faults;
+mod people;
+mod recovering;
 mod rng;
 mod workflow;
 mod world;
@@ -24,6 +26,7 @@ use tutti_core::workflow::Priority;
 use tutti_engine::driver::CreateRun;
 
 pub use faults::{Fault, Faults};
+pub use recovering::draw as draw_recovering;
 pub use rng::Rng;
 pub use workflow::{Case, Reference, draw};
 pub(crate) use world::driver;
@@ -87,13 +90,18 @@ fn drive(world: &mut World) -> Result<(), Violation> {
     let runs = 1 + world.rng.below(4);
     world.troubles = world.rng.below(6) as u32;
     for _ in 0..runs {
-        let case = draw(&mut world.rng);
+        let recovers = world.rng.percent(50);
+        let case = if recovers { recovering::draw(&mut world.rng) } else { draw(&mut world.rng) };
         let number = world.rng.below(SERVERS as u64) as usize;
         let create = new_run(world, &case);
         let run = create.run;
         let waits = case.asks.contains(&true);
         world.start(number, create, case)?;
-        disturb(world, run, waits);
+        if recovers {
+            world.people(run);
+        } else {
+            disturb(world, run, waits);
+        }
     }
     for _ in 0..world.rng.below(3) {
         let (after, number) = (world.span(20_000), world.rng.below(SERVERS as u64) as usize);
@@ -142,14 +150,18 @@ fn finish(world: &mut World) -> Result<usize, Violation> {
     let runs: Vec<RunId> = world.runs.keys().copied().filter(|run| !world.stored(*run).is_empty()).collect();
     for run in runs {
         let state = world.check(run)?;
-        world.count_ends(&state, &world.history(run));
+        let history = world.history(run);
+        world.count_ends(&state, &history);
+        world.count_recoveries(&state, &history);
         if state.status() == RunStatus::Quarantined {
             continue;
         }
         if !state.status().is_ended() {
             return Err(Violation { invariant: "every_run_ends", detail: format!("{run} is {}", state.status()) });
         }
-        if world.runs[&run].is_determined {
+        if world.runs[&run].case.recovers {
+            world.outputs_are_those_of_agents(run, &state)?;
+        } else if world.runs[&run].is_determined {
             compare(world, run, &state)?;
             artifacts_are_kept(world, run, &state)?;
             compared += 1;
@@ -221,7 +233,7 @@ mod tests {
             compared += seen.compared;
         }
         assert_eq!(faults.missing(), [], "every kind of fault was met");
-        assert!(compared * 2 > runs, "{compared} of {runs} runs were compared with an uninterrupted one");
+        assert!(compared * 4 > runs, "{compared} of {runs} runs were compared with an uninterrupted one");
     }
 
     #[test]

@@ -22,8 +22,10 @@ pub struct Case {
     pub plan: Arc<Plan>,
     /// Steps that nobody can do.
     pub impossible: Vec<bool>,
-    /// Steps whose agent asks a question that nobody answers.
+    /// Steps whose agent asks a question; nobody answers unless the case recovers.
     pub asks: Vec<bool>,
+    /// Agents fail for good too, and people answer and interfere.
+    pub recovers: bool,
 }
 
 /// How an uninterrupted run of a case ends.
@@ -53,7 +55,7 @@ pub fn draw(rng: &mut Rng) -> Case {
     let impossible = (0..count).map(|_| troubled && rng.percent(10)).collect();
     let silent = rng.percent(5);
     let asks = (0..count).map(|_| silent && rng.percent(10)).collect();
-    Case { plan, impossible, asks }
+    Case { plan, impossible, asks, recovers: false }
 }
 
 fn step(rng: &mut Rng, index: usize, text: &mut String) {
@@ -118,6 +120,13 @@ impl Case {
         Json::parse(format!(r#"{{"v":{{"hash":"{hash}","filler":"{filler}"}}}}"#)).expect("valid JSON")
     }
 
+    /// The output of a step of a case that recovers: it names the message that asked for it.
+    #[must_use]
+    pub fn signed_output(step: StepIndex, input: &Json, message: &str) -> Json {
+        let output = Self::output(step, input);
+        Json::parse(format!(r#"{{"message":"{message}","output":{}}}"#, output.as_str())).expect("valid JSON")
+    }
+
     /// What comes beside an output: nothing for one step in three, up to two artifacts for the others.
     #[must_use]
     pub fn artifacts(step: StepIndex, output: &Json) -> Vec<Bytes> {
@@ -137,7 +146,7 @@ impl Case {
         let fails = self.impossible.contains(&true);
         let stops = self.plan.workflow().on_error == Some(OnError::Fail);
         let waits = self.asks.contains(&true);
-        !(waits || fails && stops)
+        !(self.recovers || waits || fails && stops)
     }
 
     /// What an uninterrupted run ends with.

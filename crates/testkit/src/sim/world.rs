@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tutti_adapters_memory::MemoryStore;
-use tutti_core::ids::{AgentId, RunId};
+use tutti_core::ids::{AgentId, AttemptKey, RunId, StepPath};
 use tutti_core::invariants::{Violation, check_history, epochs_never_fall};
 use tutti_core::ports::agent::CallLimits;
 use tutti_core::ports::inbound::agents::BreakerState;
@@ -54,6 +54,14 @@ pub(super) enum Action {
     Crash(usize),
     /// An operator ends a run.
     Cancel(RunId),
+    /// Somebody wants something of a run.
+    Whim(RunId),
+    /// A command comes to a run.
+    Order(RunId, Command, Order),
+    /// A person looks whether a run needs somebody, and so many times more.
+    Look(RunId, u32),
+    /// A run begins where this one stood.
+    Fork(RunId),
     /// An operator holds a run.
     Pause(RunId),
     /// An operator lets a held run go on, and looks so many times more.
@@ -117,6 +125,8 @@ pub(super) struct World {
     pub(super) agents: Agents,
     pub(super) servers: Vec<Server>,
     pub(super) runs: BTreeMap<RunId, Run>,
+    /// Messages of steps that must not be done twice.
+    pub(super) sent: BTreeMap<(RunId, StepPath), Vec<AttemptKey>>,
     pub(super) faults: Faults,
     /// One line for everything that happened.
     pub(super) trace: Vec<String>,
@@ -136,6 +146,7 @@ impl World {
             agents: Agents::default(),
             servers: Vec::new(),
             runs: BTreeMap::new(),
+            sent: BTreeMap::new(),
             faults: Faults::default(),
             trace: Vec::new(),
             settings: Settings::default(),
@@ -182,6 +193,10 @@ impl World {
             Action::Wake(number, run) => self.wake(number, run)?,
             Action::Crash(number) => self.crash(number, Fault::CrashBetween),
             Action::Cancel(run) => self.cancel(run)?,
+            Action::Whim(run) => self.whim(run)?,
+            Action::Order(run, command, order) => self.order(run, command, order)?,
+            Action::Look(run, again) => self.look(run, again)?,
+            Action::Fork(run) => self.fork(run)?,
             Action::Pause(run) => self.pause(run)?,
             Action::Resume(run, again) => self.resume(run, again)?,
             Action::Drain(number) => self.drain(number)?,
@@ -194,7 +209,7 @@ impl World {
         self.trace.push(line);
     }
 
-    fn deliver(&mut self, id: ServerId, message: Message) -> Result<(), Violation> {
+    pub(super) fn deliver(&mut self, id: ServerId, message: Message) -> Result<(), Violation> {
         if !self.is_alive(id) {
             return Ok(());
         }
@@ -225,7 +240,7 @@ impl World {
     /// Starts a run on a server.
     pub(super) fn start(&mut self, number: usize, create: CreateRun, case: Case) -> Result<(), Violation> {
         let run = create.run;
-        let is_poison = self.rng.percent(3);
+        let is_poison = !case.recovers && self.rng.percent(3);
         if is_poison {
             let after = self.span(3_000);
             self.plan(after, Action::Crash(number));
@@ -302,7 +317,12 @@ impl World {
         self.servers[number].restart(self.settings);
     }
 
-    fn take_over(&mut self, number: usize, run: RunId, wanted: Option<Command>) -> Result<(), Violation> {
+    pub(super) fn take_over(
+        &mut self,
+        number: usize,
+        run: RunId,
+        wanted: Option<(Command, Order)>,
+    ) -> Result<(), Violation> {
         if self.servers[number].driver.state(run).is_some() {
             return Ok(());
         }
@@ -332,7 +352,7 @@ impl World {
             Err(error) => return Err(Violation { invariant: "a_run_can_be_loaded", detail: error.to_string() }),
         };
         self.check_fold(&loaded.state, run)?;
-        if !loaded.state.status().takes_results() {
+        if wanted.is_none() && !loaded.state.status().takes_results() {
             return Ok(());
         }
         if self.runs.get(&run).is_some_and(|run| run.is_poison) {
@@ -344,8 +364,8 @@ impl World {
         if let Some(run) = self.runs.get_mut(&run) {
             run.published.insert(id, loaded.state.seq());
         }
-        let wanted = wanted.or_else(|| self.rng.percent(30).then_some(Command::Resume));
-        let command = wanted.map(|command| (command, Order::new("operator", "")));
+        let by_chance = wanted.is_none() && self.rng.percent(30);
+        let command = wanted.or_else(|| by_chance.then(|| (Command::Resume, Order::new("operator", ""))));
         let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command };
         self.deliver(id, Message::Adopt(Box::new(adopt), Asker::Nobody))
     }
@@ -370,7 +390,7 @@ impl World {
             let plan = self.runs[&run].case.plan.clone();
             if fold(&plan, &self.history(run)).is_some_and(|state| state.status() == RunStatus::Paused) {
                 let number = self.rng.below(SERVERS as u64) as usize;
-                return self.take_over(number, run, Some(Command::Resume));
+                return self.take_over(number, run, Some((Command::Resume, Order::new("operator", ""))));
             }
             return Ok(());
         };
@@ -384,7 +404,7 @@ impl World {
     }
 
     /// The server that drives a run.
-    fn driver_of(&self, run: RunId) -> Option<ServerId> {
+    pub(super) fn driver_of(&self, run: RunId) -> Option<ServerId> {
         (0..SERVERS).find(|n| self.servers[*n].driver.state(run).is_some()).map(|number| self.server(number))
     }
 
@@ -404,7 +424,7 @@ impl World {
         }
         let Some(id) = driver else {
             let number = self.rng.below(SERVERS as u64) as usize;
-            return self.take_over(number, run, Some(Command::Cancel));
+            return self.take_over(number, run, Some((Command::Cancel, Order::new("operator", ""))));
         };
         let input = Input::Command { command: Command::Cancel, order: Order::new("operator", "simulated") };
         self.deliver(id, Message::Input(run, input, Asker::Nobody))

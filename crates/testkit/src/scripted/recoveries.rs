@@ -1,0 +1,98 @@
+//! Runs that are undone, rolled back, held, asked about and forked, for a sweep to go through.
+
+use tutti_core::plan::Plan;
+use tutti_core::run::{Command, Point, RunState, RunStatus, Verdict};
+use tutti_core::value::{Json, Payload};
+use tutti_core::workflow::parse;
+
+use super::Script;
+use crate::sim::Case;
+
+/// Three steps that can be undone, and one that nobody can do.
+const SAGA: &str = "\
+- {id: a, capability: c, compensate: {capability: d, input: {was: out.a}}, output: {'*': out.a}}
+- {id: b, capability: c, depends_on: [a], compensate: {capability: d}, output: {'*': out.b}}
+- {id: c, capability: c, depends_on: [a], critical: true, compensate: {capability: d}, output: {'*': out.c}}
+- {id: d, capability: c, depends_on: [b, c], input: {b: out.b, c: out.c}}";
+
+/// A step with a checkpoint, one that can be undone, and a person's word before the last.
+const ASKED: &str = "\
+- {id: a, capability: c, checkpoint: begun, compensate: {capability: d}, output: {'*': out.a}}
+- {id: b, capability: c, depends_on: [a], compensate: {capability: d}, output: {'*': out.b}}
+- {id: asked, approval: {message: 'may it?'}, depends_on: [b], input: {b: out.b}, checkpoint: asked}
+- {id: d, capability: c, depends_on: [asked], input: {b: out.b}}";
+
+/// Steps that wait for time and for a signal.
+const WAITS: &str = "\
+- {id: a, capability: c, output: {'*': out.a}}
+- {id: nap, sleep: 3s, depends_on: [a]}
+- {id: moment, wait_until: at, depends_on: [a], input: {at: start.at}}
+- {id: told, signal: {due: 1h}, depends_on: [nap, moment], output: {'*': out.told}}
+- {id: late, approval: {message: 'may it?', due: 2s, overdue: approve}, depends_on: [a]}
+- {id: d, capability: c, depends_on: [told, late], input: {told: out.told}}";
+
+/// The scripts: sagas that are undone in both ways, one that gets stuck, a rollback by a person, waits, a step that is held, one
+/// that begins anew, and a fork.
+#[must_use]
+pub fn recoveries() -> Vec<Script> {
+    vec![
+        Script { ..script("compensate", "compensate", SAGA, &[3]) },
+        Script { ..script("roll back", "rollback", SAGA, &[3]) },
+        Script { person: unstick, ..script("stuck", "compensate", SAGA, &[3, 4]) },
+        Script { person: once_back, ..script("rolled back by a person", "fail", ASKED, &[]) },
+        Script { person: approve, ..script("approval", "fail", ASKED, &[]) },
+        Script { person: signal, ..script("waits", "fail", WAITS, &[]) },
+        Script { person: by_hand, ..script("escalate", "escalate", SAGA, &[3]) },
+        script("retry", "retry", SAGA, &[3]),
+        Script { forked: 2, person: approve, ..script("fork", "compensate", ASKED, &[]) },
+        Script { forked: 3, ..script("failed fork", "compensate", SAGA, &[3]) },
+    ]
+}
+
+fn script(name: &'static str, on_error: &str, steps: &str, impossible: &[usize]) -> Script {
+    let text = format!(
+        "id: shape\non_error: {on_error}\nrecoveries: 1\nmax_concurrent_tasks: 8\n\
+         data: {{start: {{at: '2026-12-01T08:00:00Z'}}}}\nsteps:\n{steps}\n"
+    );
+    let plan = Plan::new(parse(&text).expect("a valid workflow").workflow).expect("a valid plan");
+    let all = plan.indexes().count();
+    let impossible = (0..all).map(|index| impossible.contains(&index)).collect();
+    let case = Case { plan, impossible, asks: vec![false; all], recovers: true };
+    Script { name, case, fails: vec![0; all], person: |_| None, forked: 0 }
+}
+
+/// Tries once more what could not be undone, and then leaves it.
+fn unstick(state: &RunState) -> Option<Command> {
+    let (index, _) = state.held().next().filter(|_| state.status() == RunStatus::Stuck)?;
+    let verdict = if state.step(index).attempts < 2 { Verdict::Retry } else { Verdict::Skip };
+    Some(Command::Decide { step: String::new(), verdict, output: None })
+}
+
+fn once_back(state: &RunState) -> Option<Command> {
+    match state.generation() {
+        0 if state.waiting().next().is_some() => {
+            Some(Command::Rollback { to: Point::Checkpoint("begun".into()), compensate: true })
+        }
+        0 => None,
+        _ => approve(state),
+    }
+}
+
+fn approve(state: &RunState) -> Option<Command> {
+    state.waiting().next().map(|_| Command::Approve { step: String::new(), approved: true, data: None })
+}
+
+fn signal(state: &RunState) -> Option<Command> {
+    let told = state.waiting().find(|index| state.plan().path(*index).as_str() == "told")?;
+    Some(Command::Signal { step: state.plan().path(told).to_string(), answer: value() })
+}
+
+fn by_hand(state: &RunState) -> Option<Command> {
+    let held = state.held().next()?;
+    let step = state.plan().path(held.0).to_string();
+    Some(Command::Decide { step, verdict: Verdict::Done, output: Some(value()) })
+}
+
+fn value() -> Payload {
+    Payload::Inline(Json::parse(r#"{"v":"by hand"}"#).expect("valid JSON"))
+}

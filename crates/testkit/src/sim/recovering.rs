@@ -1,0 +1,154 @@
+//! Random workflows whose failures are followed up in every way, and what people do to their runs.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use tutti_core::plan::Plan;
+use tutti_core::run::{Command, Point, RunState, RunStatus, Verdict, Work};
+use tutti_core::value::{Json, Payload};
+use tutti_core::workflow::{StepKind, parse};
+
+use super::rng::Rng;
+use super::workflow::Case;
+
+const POLICIES: [&str; 6] = ["fail", "continue", "rollback", "retry", "compensate", "escalate"];
+
+/// Draws a case with steps that can be undone, steps that wait, and policies of every kind.
+pub fn draw(rng: &mut Rng) -> Case {
+    let count = 2 + rng.below(9) as usize;
+    let mut text = format!(
+        "id: case\nexecutor: {}\nmax_concurrent_tasks: {}\non_error: {}\nrecoveries: {}\ntimeout: {}\n\
+         data: {{start: {{n: {}, at: '2026-12-01T08:00:00Z'}}}}\nsteps:\n",
+        ["basic", "parallel", "dynamic"][rng.below(3) as usize],
+        1 + rng.below(5),
+        POLICIES[rng.below(6) as usize],
+        1 + rng.below(2),
+        if rng.percent(15) { "20s" } else { "1h" },
+        rng.below(1_000),
+    );
+    for index in 0..count {
+        step(rng, index, &mut text);
+    }
+    let plan = Plan::new(parse(&text).expect("the generator writes valid workflows").workflow).expect("a valid plan");
+    let none = vec![false; plan.len()];
+    let asks = none.iter().map(|_| rng.percent(5)).collect();
+    Case { plan, impossible: none, asks, recovers: true }
+}
+
+fn step(rng: &mut Rng, index: usize, text: &mut String) {
+    let on: Vec<usize> = (0..index).filter(|_| rng.percent(25)).take(3).collect();
+    let names = on.iter().map(|i| format!("s{i}")).collect::<Vec<_>>().join(", ");
+    let mut input = String::from("n: start.n");
+    for i in &on {
+        let _ = write!(input, ", from{i}: {{from: results.s{i}, required: false}}");
+    }
+    let mut fields = String::new();
+    let mut maybe = |rng: &mut Rng, chance, field: String| {
+        if rng.percent(chance) {
+            fields.push_str(&field);
+        }
+    };
+    let policy = POLICIES[rng.below(6) as usize];
+    maybe(rng, 30, format!(", on_error: {policy}"));
+    maybe(rng, 20, format!(", checkpoint: point {index}"));
+    maybe(rng, 20, ", critical: true".to_owned());
+    let ms = |rng: &mut Rng, least: u64, more: u64| format!("{}ms", least + rng.below(more));
+    let kind = match rng.below(100) {
+        0..8 => {
+            let overdue =
+                ["fail", "remind", "escalate, escalate_to: [eve]", "approve", "reject"][rng.below(5) as usize];
+            format!("approval: {{message: 'may it?', due: {}, overdue: {overdue}}}", ms(rng, 500, 9_000))
+        }
+        8..14 => format!("signal: {{due: {}}}", ms(rng, 1_000, 20_000)),
+        14..19 => format!("sleep: {}", ms(rng, 100, 8_000)),
+        19..23 => {
+            input.push_str(", at: start.at");
+            "wait_until: at".to_owned()
+        }
+        _ => {
+            let (total, backoff, wait) = (3 + rng.below(20), ms(rng, 100, 900), ms(rng, 100, 500));
+            maybe(rng, 15, format!(", total_timeout: {total}s"));
+            let undo = format!(
+                ", compensate: {{capability: d, input: {{out: {{from: results.s{index}, required: false}}}}, \
+                 retry: {{max_attempts: {}, backoff: {wait}, unsafe: {}}}}}",
+                1 + rng.below(2),
+                rng.percent(15),
+            );
+            maybe(rng, 60, undo);
+            let (attempts, is_unsafe) = (1 + rng.below(3), rng.percent(25));
+            maybe(
+                rng,
+                100,
+                format!(
+                    ", retry: {{max_attempts: {attempts}, backoff: {backoff}, max_backoff: 2s, unsafe: {is_unsafe}}}"
+                ),
+            );
+            format!("capability: {}", ["c", "d"][rng.below(2) as usize])
+        }
+    };
+    let safe = rng.percent(90);
+    let _ = writeln!(
+        text,
+        "- {{id: s{index}, {kind}, depends_on: [{names}], input: {{{input}}}, \
+         output: {{'*': results.s{index}}}, parallel_safe: {safe}{fields}}}",
+    );
+}
+
+/// Something that a person might want of a run at any time, whether it makes sense or not.
+pub(super) fn whim(rng: &mut Rng, state: &RunState) -> Command {
+    let works = [Work::Finish, Work::Leave, Work::Cancel];
+    match rng.below(24) {
+        0..2 => Command::Pause,
+        2..5 => Command::PauseWork { work: works[rng.below(3) as usize] },
+        5..7 => Command::Resume,
+        7..10 => Command::Checkpoint { name: format!("c{}", rng.below(3)) },
+        10..16 => {
+            let named = state.checkpoints();
+            let to = if named.is_empty() || rng.percent(50) {
+                Point::Seq(1 + rng.below(state.seq()))
+            } else {
+                Point::Checkpoint(named[rng.below(named.len() as u64) as usize].0.clone())
+            };
+            Command::Rollback { to, compensate: rng.percent(80) }
+        }
+        16 => Command::Terminate,
+        17 => Command::Cancel,
+        18..20 => Command::Retry,
+        _ => answer(rng, state).unwrap_or(Command::Resume),
+    }
+}
+
+/// What a person must do so that a run goes on; nothing if it goes on by itself.
+pub(super) fn answer(rng: &mut Rng, state: &RunState) -> Option<Command> {
+    if state.status() == RunStatus::Paused {
+        return Some(Command::Resume);
+    }
+    if let Some((index, held)) = state.held().next() {
+        let undoes = state.plan().undone_by(index).is_some();
+        let verdict = match rng.below(5) {
+            0 => Verdict::Done,
+            1 => Verdict::Skip,
+            2 if held.unknown.is_some() => Verdict::Ask,
+            3 if !undoes => Verdict::Fail,
+            _ => Verdict::Retry,
+        };
+        let step = state.plan().path(index).to_string();
+        return Some(Command::Decide { step, verdict, output: Some(value("by hand")) });
+    }
+    let index = state.waiting().next()?;
+    let step = state.plan().path(index).to_string();
+    Some(match state.plan().step(index).kind() {
+        StepKind::Approval(_) => Command::Approve { step, approved: rng.percent(70), data: None },
+        StepKind::Sleep(_) | StepKind::WaitUntil(_) if rng.percent(95) => return None,
+        _ => Command::Signal { step, answer: value("signalled") },
+    })
+}
+
+/// A moment soon, for steps that wait for one.
+pub(super) fn soon(rng: &mut Rng) -> Duration {
+    Duration::from_millis(rng.below(5_000))
+}
+
+fn value(text: &str) -> Payload {
+    Payload::Inline(Json::parse(format!("{{\"v\":\"{text}\"}}")).expect("valid JSON"))
+}
