@@ -32,7 +32,7 @@ Project chores. Usage: cargo xtask COMMAND
   upgrade [ARGS] replace servers one by one by those of an earlier revision and back, while callers go on; then check what is
                  promised: --from REV (the revision before), --seed S
   sim [ARGS]     simulate faults: --seeds N [--from S] for many, --seed S for one with everything that happened
-  docs           write the generated parts of docs/ anew: workflow reference, commands, limits
+  docs           write the generated parts of docs/ anew: workflow reference, commands, limits, states
   fuzz [ARGS]    try odd inputs: TARGET (workflow, mapping, events; all unless named), --seconds N (60)
   tidy           check the rules that no compiler checks
   help           this text

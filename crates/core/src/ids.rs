@@ -321,6 +321,17 @@ impl From<&StepId> for StepPath {
     }
 }
 
+impl FromStr for StepPath {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        match text.strip_suffix(Self::UNDO) {
+            Some(undone) => undone.parse().map(|step| Self::undo_of(&step)),
+            None => text.parse::<StepId>().map(|step| Self::from(&step)),
+        }
+    }
+}
+
 impl fmt::Display for StepPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)

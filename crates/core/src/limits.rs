@@ -153,6 +153,9 @@ pub const MAX_PASSED_OVER: usize = 1_000;
 /// Most steps of a run that one explanation tells of: what fits on a few pages.
 pub const MAX_EXPLAINED_STEPS: usize = 20;
 
+/// Most runs of the queue that are counted to tell a run its place.
+pub const MAX_QUEUE_LOOK: usize = 1_000;
+
 /// Most failed attempts of a step that an explanation tells of, newest ones.
 pub const MAX_EXPLAINED_ATTEMPTS: usize = 10;
 

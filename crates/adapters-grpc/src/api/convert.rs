@@ -83,7 +83,7 @@ pub(super) fn state_in(number: i32) -> Result<Option<RunStatus>, Unread> {
     Ok(RunStatus::ALL.iter().copied().find(|status| state_out(*status) == wanted))
 }
 
-const fn step_state(status: StepStatus) -> v1::StepState {
+pub(super) const fn step_state(status: StepStatus) -> v1::StepState {
     match status {
         StepStatus::Pending => v1::StepState::Pending,
         StepStatus::Running => v1::StepState::Running,

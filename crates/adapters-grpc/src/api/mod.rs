@@ -12,6 +12,7 @@ pub(crate) mod convert;
 pub(crate) mod data;
 pub(crate) mod errors;
 mod execute;
+mod explain;
 mod monitor;
 pub(crate) mod outbox;
 mod retention;

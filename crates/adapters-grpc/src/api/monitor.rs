@@ -15,6 +15,7 @@ use tutti_core::time::Timestamp;
 use super::caller::namespace;
 use super::convert::{executor_out, moment, state_out};
 use super::errors::{run_id, status};
+use super::explain::explanation_out;
 use super::outbox::{Answer, Closing};
 use super::{Inbound, execute};
 
@@ -62,6 +63,17 @@ impl MonitorService for MonitorApi {
             monitor.step_outputs = outputs(&view)?;
         }
         Ok(Response::new(monitor))
+    }
+
+    async fn explain_run(
+        &self,
+        request: Request<v1::ExplainRunRequest>,
+    ) -> Result<Response<v1::ExplainRunResponse>, Status> {
+        let namespace = namespace(&request, &request.get_ref().namespace)?;
+        let asked = request.into_inner();
+        let step = Some(asked.step.as_str()).filter(|step| !step.is_empty());
+        let explained = self.inbound.views.explain(&namespace, run_id(&asked.run_id)?, step).await;
+        Ok(Response::new(explanation_out(explained.map_err(|error| status(&error))?)))
     }
 
     async fn get_server_health(

@@ -44,6 +44,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("/tutti.v1.WorkflowService/PlanWorkflow", READER),
     ("/tutti.v1.WorkflowService/RegisterWorkflow", AUTHOR),
     ("/tutti.v1.MonitorService/GetRunMonitor", READER),
+    ("/tutti.v1.MonitorService/ExplainRun", READER),
     ("/tutti.v1.MonitorService/GetServerHealth", READER),
     // It starts the run that it tells of.
     ("/tutti.v1.MonitorService/ExecuteStream", AUTHOR),

@@ -78,7 +78,7 @@ mod tests {
     use tutti_core::ports::inbound::views::{Changes, EventPage, ListRequest};
     use tutti_core::ports::query::{RunCounts, RunPage};
     use tutti_core::ports::store::EncodedEvent;
-    use tutti_core::report::RunView;
+    use tutti_core::report::{Explanation, RunView};
     use tutti_core::run::blob_of_json;
     use tutti_core::time::Timestamp;
 
@@ -96,6 +96,9 @@ mod tests {
             unreachable!()
         }
         async fn count(&self, _: &Namespace, _: &RunFilter) -> Result<RunCounts, RequestError> {
+            unreachable!()
+        }
+        async fn explain(&self, _: &Namespace, _: RunId, _: Option<&str>) -> Result<Explanation, RequestError> {
             unreachable!()
         }
         async fn changes(&self, _: &Namespace, _: &RunFilter) -> Result<Box<dyn Changes>, RequestError> {

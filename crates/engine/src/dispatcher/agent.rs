@@ -5,12 +5,14 @@ use std::time::Duration;
 use tutti_core::ids::{AgentId, Capability, Namespace};
 use tutti_core::ports::agent::{AgentAccess, AgentEndpoint, AgentError, CallLimits};
 use tutti_core::ports::inbound::agents::BreakerState;
+use tutti_core::report::Hindrance;
 use tutti_core::run::PassedOver;
 use tutti_core::time::Timestamp;
 
 use super::breaker::{Breaker, BreakerPolicy, speaks};
 use super::gate::{Gate, Opening};
 use super::learned::Learned;
+use super::outlook::bound;
 
 /// An agent that can be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +147,20 @@ impl Agent {
             Opening::OnEnd => PassedOver::Full,
             Opening::At(_) | Opening::Now => PassedOver::Rate,
         }
+    }
+
+    /// What keeps it from being asked.
+    pub(super) fn hindrance(&self, now: Timestamp) -> Option<Hindrance> {
+        if self.is_silent(now) {
+            return Some(Hindrance::Silent(self.last_seen));
+        }
+        match self.breaker.opening(now) {
+            Opening::At(until) => return Some(Hindrance::BreakerOpen(until)),
+            Opening::OnEnd => return Some(Hindrance::BreakerTrial),
+            Opening::Now => {}
+        }
+        let rests = self.resting_until.filter(|until| *until > now).map(Hindrance::Rests);
+        rests.or_else(|| bound(&self.gate, &self.record.limits, now))
     }
 
     /// An attempt begins; true if it tries an agent whose breaker had opened.

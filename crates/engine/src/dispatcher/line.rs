@@ -96,6 +96,12 @@ impl Line {
         lengths
     }
 
+    /// How many wait for the same before a run; `None` if it does not wait.
+    pub(super) fn ahead(&self, want: &Want, run: RunId) -> Option<u32> {
+        let mut tickets = self.by_want.get(want)?.iter().filter_map(|ticket| self.waiting.get(ticket));
+        tickets.position(|waiting| waiting.run == run).map(|before| u32::try_from(before).unwrap_or(u32::MAX))
+    }
+
     /// Somebody can be served then, as it looks now.
     pub(super) fn expect(&mut self, opening: Opening) {
         if let Opening::At(at) = opening {

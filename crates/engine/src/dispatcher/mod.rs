@@ -6,6 +6,7 @@ mod breaker;
 mod gate;
 mod learned;
 mod line;
+mod outlook;
 mod rank;
 mod registry;
 mod tally;

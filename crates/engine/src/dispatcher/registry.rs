@@ -65,13 +65,13 @@ struct Found {
 }
 
 #[derive(Debug, Default)]
-struct Agents {
-    by_id: HashMap<AgentId, Agent>,
-    by_capability: HashMap<Capability, Vec<AgentId>>,
+pub(super) struct Agents {
+    pub(super) by_id: HashMap<AgentId, Agent>,
+    pub(super) by_capability: HashMap<Capability, Vec<AgentId>>,
     /// What is under way for capabilities with limits.
-    gates: BTreeMap<Capability, (CallLimits, Gate)>,
+    pub(super) gates: BTreeMap<Capability, (CallLimits, Gate)>,
     breaker: BreakerPolicy,
-    line: Line,
+    pub(super) line: Line,
 }
 
 impl Grant {
@@ -303,7 +303,7 @@ impl Registry {
         self.lock().line.next
     }
 
-    fn lock(&self) -> MutexGuard<'_, Agents> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Agents> {
         // Every change leaves the maps whole, so a panic elsewhere does not spoil them.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -20,9 +20,9 @@ use crate::dispatcher::{Choice, Grant};
 impl Driver {
     pub(super) fn pump_run(&mut self, run: RunId, now: Timestamp, random: &mut dyn FnMut() -> u128) {
         let Some(mut live) = self.runs.remove(&run) else { return };
-        if !live.busy {
+        if live.busy.is_none() {
             match catch_unwind(AssertUnwindSafe(|| self.decide(&mut live, now, random))) {
-                Ok(is_busy) => live.busy = is_busy,
+                Ok(is_busy) => live.busy = is_busy.then_some(now),
                 Err(panic) => {
                     self.runs.insert(run, live);
                     return self.set_aside(run, &*panic, now);
@@ -32,9 +32,9 @@ impl Driver {
         }
         let rests = live.rests(now, self.options.rest);
         if rests && live.claimed && live.state.status().takes_results() {
-            self.commit_nothing(&mut live, random);
+            self.commit_nothing(&mut live, now, random);
         }
-        let leaves = rests && !live.busy;
+        let leaves = rests && live.busy.is_none();
         self.runs.insert(run, live);
         if leaves {
             return self.drop_run(run, false, now);

@@ -67,7 +67,7 @@ impl Driver {
             min_reader,
             commit_id: random(),
         };
-        live.busy = true;
+        live.busy = Some(now);
         self.runs.insert(new.run, live);
         self.effects.push(Effect::Create(Box::new(DecidedRun { new: stored, release, reply })));
     }

@@ -30,13 +30,13 @@ impl Driver {
             runs.sort_unstable();
             for run in &runs {
                 let Some(mut live) = self.runs.remove(run) else { continue };
-                if !live.busy && !live.let_go {
+                if live.busy.is_none() && !live.let_go {
                     live.let_go = true;
-                    self.commit_nothing(&mut live, random);
+                    self.commit_nothing(&mut live, now, random);
                 }
                 self.runs.insert(*run, live);
             }
-            if runs.iter().any(|run| self.runs.get(run).is_some_and(|live| live.busy)) {
+            if runs.iter().any(|run| self.runs.get(run).is_some_and(|live| live.busy.is_some())) {
                 self.leaving.push(leaving);
                 continue;
             }
@@ -50,10 +50,10 @@ impl Driver {
     }
 
     /// An empty commit ends the count of claims without progress, so that only owners that die are counted.
-    pub(super) fn commit_nothing(&mut self, live: &mut Live, random: &mut dyn FnMut() -> u128) {
+    pub(super) fn commit_nothing(&mut self, live: &mut Live, now: Timestamp, random: &mut dyn FnMut() -> u128) {
         let before = (live.state.seq(), live.state.status());
         let decided = live.decided(Applied::default(), before, vec![], vec![], random());
-        live.busy = true;
+        live.busy = Some(now);
         self.effects.push(Effect::Commit(Box::new(decided)));
     }
 

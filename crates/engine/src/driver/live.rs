@@ -14,7 +14,7 @@ use tutti_core::time::Timestamp;
 
 use crate::dispatcher::{Grant, Ticket, Want};
 
-use super::message::{Asker, Decided, DriveError, Progress, Release, Reply};
+use super::message::{Asker, Decided, DriveError, Progress, Release, Reply, Seen};
 
 pub(super) struct Live {
     /// Everything decided, committed or on its way to be.
@@ -22,8 +22,8 @@ pub(super) struct Live {
     pub(super) epoch: u64,
     /// Inputs that wait for the commit under way.
     pub(super) queue: VecDeque<(Input, Asker)>,
-    /// A commit or the creation is under way.
-    pub(super) busy: bool,
+    /// Since when a commit or the creation is under way.
+    pub(super) busy: Option<Timestamp>,
     /// By step in order, so that whatever is done to all of them is done in one order.
     pub(super) calls: BTreeMap<StepIndex, LiveCall>,
     /// Calls in whose place another attempt was decided; they are stopped once that is durable.
@@ -103,7 +103,7 @@ impl Live {
             state,
             epoch,
             queue: VecDeque::new(),
-            busy: false,
+            busy: None,
             calls: BTreeMap::new(),
             replaced: Vec::new(),
             defer_until: None,
@@ -116,6 +116,11 @@ impl Live {
             // The first epoch is that of the creation.
             claimed: epoch > 1,
         }
+    }
+
+    /// How it is, for those who ask.
+    pub(super) const fn seen(&self) -> Seen {
+        Seen { progress: self.durable, is_starved: self.starved, commit_since: self.busy }
     }
 
     /// When this run wants to be looked at without anything having happened.
@@ -131,7 +136,7 @@ impl Live {
     /// True if there is nothing to do for this run for longer than `rest`, or before somebody wants something of it: the
     /// store knows when that is. `None`: only what waits in the queue rests.
     pub(super) fn rests(&self, now: Timestamp, rest: Option<Duration>) -> bool {
-        if self.busy || !self.queue.is_empty() || self.places() > 0 {
+        if self.busy.is_some() || !self.queue.is_empty() || self.places() > 0 {
             return false;
         }
         match (self.state.status(), self.state.wake()) {

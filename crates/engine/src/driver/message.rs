@@ -46,8 +46,8 @@ pub enum Message {
     Tick,
     /// Nothing more is to be started; told when everything decided is settled.
     Drain(Box<dyn FnOnce() + Send>),
-    /// Asks how far a run is that is driven here; `None` if it is not.
-    Look(RunId, Box<dyn FnOnce(Option<Progress>) + Send>),
+    /// Asks how a run is that is driven here; `None` if it is not.
+    Look(RunId, Box<dyn FnOnce(Option<Seen>) + Send>),
 }
 
 /// Something to be done outside of the driver.
@@ -168,6 +168,17 @@ pub struct Progress {
     pub completed: u32,
     /// Steps that failed.
     pub failed: u32,
+}
+
+/// How a run is, as its driver knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// How far it is.
+    pub progress: Progress,
+    /// It has steps to start, and the driver carries out as many attempts as it may.
+    pub is_starved: bool,
+    /// Since when a commit is under way.
+    pub commit_since: Option<Timestamp>,
 }
 
 /// What a decision releases once it is durable.

@@ -27,8 +27,9 @@ use leave::Leaving;
 use live::Live;
 pub use message::{
     AdoptRun, Asker, AttemptEnd, AttemptSpec, Committed, CreateReply, CreateRun, Decided, DecidedRun, DriveError,
-    Effect, Message, NotCommitted, Progress, Reply, Settled,
+    Effect, Message, NotCommitted, Progress, Reply, Seen, Settled,
 };
+pub(crate) use places::want;
 
 use crate::dispatcher::{LaneNumber, Registry};
 
@@ -112,7 +113,7 @@ impl Driver {
                 self.is_draining = true;
                 self.leaving.push(Leaving { slots: None, done });
             }
-            Message::Look(run, answer) => answer(self.runs.get(&run).map(|live| live.durable)),
+            Message::Look(run, answer) => answer(self.runs.get(&run).map(Live::seen)),
         }
     }
 
@@ -185,7 +186,7 @@ impl Driver {
     pub(super) fn set_timer(&mut self, run: RunId, now: Timestamp) {
         let Some(live) = self.runs.get_mut(&run) else { return };
         // While a commit is under way its end is what comes next.
-        let next = if live.busy { None } else { live.next_moment(now) }.map(|at| at.max(now));
+        let next = if live.busy.is_some() { None } else { live.next_moment(now) }.map(|at| at.max(now));
         if live.timer != next {
             if let Some(old) = live.timer.take() {
                 self.timers.remove(&(old, run));

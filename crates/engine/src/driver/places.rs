@@ -119,7 +119,7 @@ pub(super) fn has_another(
 }
 
 /// What a step wants of an agent now; none if it asks nobody.
-fn want(state: &RunState, step: StepIndex) -> Option<Want> {
+pub(crate) fn want(state: &RunState, step: StepIndex) -> Option<Want> {
     let fresh = fresh(state, step)?;
     Some(match state.open_attempt(step) {
         Some(open) => Want { pinned: Some(open.agent.clone()), asked: Vec::new(), ..fresh },

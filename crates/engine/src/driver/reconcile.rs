@@ -37,7 +37,7 @@ impl Driver {
         let count = release.events.len();
         self.effects.extend(release.events.into_iter().map(|event| Effect::Publish(run, event)));
         let Some(live) = self.runs.get_mut(&run) else { return };
-        live.busy = false;
+        live.busy = None;
         live.claimed = false;
         live.durable = release.progress;
         if live.tail.grow(count, release.bytes) {

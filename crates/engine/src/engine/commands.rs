@@ -5,7 +5,7 @@ use tutti_core::ids::{RequestId, RunId};
 use tutti_core::run::{Command, Input, Order, format_of_command};
 
 use super::{ADOPTING, Engine, EngineError};
-use crate::driver::{AdoptRun, Asker, DriveError, Message, Progress};
+use crate::driver::{AdoptRun, Asker, DriveError, Message, Progress, Seen};
 use crate::loader::{TakeOver, load};
 
 /// What is wanted of a run.
@@ -62,9 +62,17 @@ impl Engine {
     /// # Errors
     /// [`EngineError::ShuttingDown`].
     pub async fn progress(&self, run: RunId) -> Result<Option<Progress>, EngineError> {
+        Ok(self.seen(run).await?.map(|seen| seen.progress))
+    }
+
+    /// How a run is that this engine drives; `None` if it does not drive it.
+    ///
+    /// # Errors
+    /// [`EngineError::ShuttingDown`].
+    pub async fn seen(&self, run: RunId) -> Result<Option<Seen>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        let reply = Box::new(move |progress| {
-            let _ = reply.send(progress);
+        let reply = Box::new(move |seen| {
+            let _ = reply.send(seen);
         });
         self.send(run, Message::Look(run, reply))?;
         answer.await.map_err(|_| EngineError::ShuttingDown)

@@ -106,6 +106,12 @@ impl Engine {
         self.0.slots.are_all()
     }
 
+    /// The slots that are this engine's.
+    #[must_use]
+    pub(crate) fn own_slots(&self) -> Vec<u16> {
+        self.0.slots.get().into_iter().collect()
+    }
+
     /// True if the runs of this slot are this engine's.
     #[must_use]
     pub fn has(&self, run: RunId) -> bool {

@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod changes;
 mod errors;
+mod explain;
 mod retention;
 mod runs;
 mod sessions;

@@ -11,7 +11,7 @@ use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::values::Values;
 use tutti_core::ports::inbound::views::{Changes, EventPage, EventsRequest, ListRequest, Views};
 use tutti_core::ports::query::{RunCounts, RunPage, RunSummary};
-use tutti_core::report::RunView;
+use tutti_core::report::{Explanation, RunView};
 use tutti_core::value::{Json, PayloadRef};
 
 use super::RunService;
@@ -80,6 +80,15 @@ impl Views for RunService {
                 }
             }
         }
+    }
+
+    async fn explain(
+        &self,
+        namespace: &Namespace,
+        run: RunId,
+        step: Option<&str>,
+    ) -> Result<Explanation, RequestError> {
+        self.explanation(namespace, run, step).await
     }
 
     async fn changes(&self, namespace: &Namespace, filter: &RunFilter) -> Result<Box<dyn Changes>, RequestError> {

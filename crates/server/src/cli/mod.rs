@@ -9,6 +9,7 @@ mod data;
 mod doctor;
 mod events;
 mod example_agent;
+mod explain;
 mod get;
 mod lint;
 mod list;
@@ -158,6 +159,8 @@ enum Verb {
     List(list::ListArgs),
     /// Show a run: its steps with states, attempts, agents, times and outputs.
     Get(GetArgs),
+    /// Say why a run stands as it does: what it waits for, why it failed, what happens next.
+    Explain(explain::ExplainArgs),
     /// Show the events of a run.
     Events(EventsArgs),
     /// Show the data of a run as JSON: its inputs and what its steps have written.
@@ -480,6 +483,7 @@ impl Cli {
             Verb::Plan(args) => plan::execute(&args, &global.configured()?).await,
             Verb::List(args) => list::execute(args, &global.configured()?).await,
             Verb::Get(args) => get::execute(args, &global.configured()?).await,
+            Verb::Explain(args) => explain::execute(args, &global.configured()?).await,
             Verb::Events(args) => events::execute(args, &global.configured()?).await,
             Verb::Data(args) => data::execute(&args, &global.configured()?).await,
             Verb::Artifacts(args) => artifacts::execute(args, &global.configured()?).await,

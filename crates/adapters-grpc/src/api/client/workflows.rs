@@ -10,11 +10,12 @@ use tutti_core::ports::inbound::runs::WorkflowSource;
 use tutti_core::ports::inbound::workflows::{
     ListWorkflows, PlanDescription, RegisterWorkflow, RegisteredWorkflow, WorkflowPage,
 };
-use tutti_core::report::{Monitor, OutputReport, PerformanceMetrics, rfc3339};
+use tutti_core::report::{Explanation, Monitor, OutputReport, PerformanceMetrics, rfc3339};
 use tutti_core::value::{Json, PayloadRef};
 use tutti_core::workflow::{Position, Problem, Severity};
 
 use super::super::convert::{executor, moment_in, state_in};
+use super::super::explain::explanation_in;
 use super::runs::reference;
 use super::streams::ExecuteStream;
 use super::{ApiClient, ApiError, named, text, timed, unread};
@@ -113,6 +114,21 @@ impl ApiClient {
         let mut answer = self.monitor_service().get_run_monitor(timed(request)).await?.into_inner();
         let outputs = std::mem::take(&mut answer.step_outputs).into_iter().map(output_in).collect::<Result<_, _>>()?;
         Ok((monitor_in(answer)?, outputs))
+    }
+
+    /// Why a run stands as it does: the step that is named by its path, or those that matter, and the run.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn explain(
+        &self,
+        namespace: &Namespace,
+        run: RunId,
+        step: Option<&str>,
+    ) -> Result<Explanation, ApiError> {
+        let step = step.unwrap_or_default().to_owned();
+        let request = v1::ExplainRunRequest { namespace: named(namespace), run_id: run.to_string(), step };
+        explanation_in(self.monitor_service().explain_run(timed(request)).await?.into_inner())
     }
 
     /// How the server is.

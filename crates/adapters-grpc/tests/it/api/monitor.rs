@@ -8,8 +8,8 @@ use tonic_health::pb::health_client::HealthClient;
 use tutti_api::v1;
 use tutti_api::v1::monitor_service_client::MonitorServiceClient;
 use tutti_core::ids::Namespace;
-use tutti_core::report::OutputReport;
-use tutti_core::run::RunStatus;
+use tutti_core::report::{Aspect, Finding, OutputReport, Reason};
+use tutti_core::run::{RunStatus, StepStatus};
 use tutti_core::workflow::Executor;
 
 use super::world::{DIAMOND, WORK, World, fields, start};
@@ -103,4 +103,31 @@ async fn services_describe_themselves_only_if_they_are_to() {
     let world = World::start().await;
     let mut client = ServerReflectionClient::new(world.channel().await);
     assert_eq!(client.server_reflection_info(list()).await.unwrap_err().code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn a_run_explains_itself() {
+    let world = World::start().await;
+    let held = world.run(json!({"do": "hold"})).await;
+    let explain = async |run, step| world.client.explain(&DEFAULT(), run, step).await;
+    let has = |findings: &[Finding], reason, words: &str| {
+        findings.iter().any(|finding| finding.reason == reason && finding.text.contains(words))
+    };
+    until(|| async { explain(held, None).await.unwrap().steps.iter().any(|step| step.state == StepStatus::Running) })
+        .await;
+    let explained = explain(held, None).await.unwrap();
+    assert_eq!((explained.run_id, explained.state, explained.steps.len()), (held, RunStatus::Running, 1));
+    assert!(has(&explained.findings, Reason::Progress, "0 of 1 steps are complete, 1 under way"), "{explained:?}");
+    let step = &explained.steps[0];
+    assert_eq!((step.step.as_str(), step.state), ("first", StepStatus::Running));
+    assert!(has(&step.findings, Reason::Working, "Attempt 1 is under way at worker"), "{step:?}");
+    let timeout = step.findings.iter().find(|finding| finding.reason == Reason::AttemptTimeout).unwrap();
+    assert!(timeout.aspect == Aspect::Next && timeout.at.is_some());
+
+    let failed = world.ran(WORK, json!({"do": "fail"})).await;
+    let explained = explain(failed, Some("first")).await.unwrap();
+    assert!(has(&explained.findings, Reason::Ended, "the grapes are sour"), "{explained:?}");
+    assert!(has(&explained.steps[0].findings, Reason::AttemptFailed, "Attempt 1 at worker failed"), "{explained:?}");
+    let error = explain(failed, Some("nobody")).await.unwrap_err();
+    assert!(error.to_string().contains("step \"nobody\""), "{error}");
 }

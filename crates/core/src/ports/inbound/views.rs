@@ -9,7 +9,7 @@ use crate::ids::{Namespace, RunId};
 use crate::ports::filter::RunFilter;
 use crate::ports::query::{ListRuns, RunCounts, RunPage, RunSummary};
 use crate::ports::store::EncodedEvent;
-use crate::report::RunView;
+use crate::report::{Explanation, RunView};
 
 /// The runs of a server, to look at.
 ///
@@ -39,6 +39,13 @@ pub trait Views: Send + Sync {
     /// # Errors
     /// [`RequestError`].
     async fn events(&self, request: EventsRequest) -> Result<EventPage, RequestError>;
+
+    /// Why a run stands as it does: the step that is named by its path, or those that matter, and the run.
+    ///
+    /// # Errors
+    /// [`RequestError`]; [`RequestError::NotFound`] too for a step that the run does not have.
+    async fn explain(&self, namespace: &Namespace, run: RunId, step: Option<&str>)
+    -> Result<Explanation, RequestError>;
 
     /// The runs that change from now on, as lists show them.
     ///

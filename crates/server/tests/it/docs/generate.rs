@@ -19,6 +19,7 @@ pub fn part(name: &str) -> String {
         "limits" => limits(),
         "configuration" => configuration(),
         "roles" => roles(),
+        "states" => super::states::states(),
         _ => panic!("there is no generated part \"{name}\""),
     }
 }

@@ -2,11 +2,13 @@
 
 mod generate;
 mod page;
+mod states;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tutti_core::plan::Plan;
+use tutti_core::report::Reason;
 use tutti_core::workflow::{Document, Problem, parse};
 
 use self::page::{Block, Page, pages};
@@ -41,6 +43,14 @@ fn every_exit_code_is_told() {
             page.contains(&format!("| {code} |")) || page.contains(&format!("; {code} is")),
             "{code} in docs/cli.md"
         );
+    }
+}
+
+#[test]
+fn every_reason_of_an_explanation_is_told() {
+    let page = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    for reason in Reason::ALL.iter().filter(|reason| **reason != Reason::Other) {
+        assert!(page.contains(&format!("`{reason}`")), "{reason} in docs/operations.md");
     }
 }
 
