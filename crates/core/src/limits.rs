@@ -170,6 +170,16 @@ pub const MAX_PASSED_AGENTS: usize = 8;
 /// Most attempts of a step that do not count because an agent was busy. From then on they do.
 pub const MAX_UNCOUNTED_ATTEMPTS: u32 = 1_000;
 
+/// Default time between two looks at whether runs make progress: a look costs a few milliseconds with 10,000 runs in memory.
+pub const DEFAULT_WATCHDOG_INTERVAL: Duration = Duration::from_secs(30);
+/// Default time by which what should happen in a run may be late before it is told: longer than a busy machine or a short
+/// outage of a store takes.
+pub const DEFAULT_STALL_GRACE: Duration = Duration::from_secs(60);
+/// Most runs that one look tells of in the log; the metric counts all.
+pub const MAX_STALLS_TOLD: usize = 10;
+/// A run that still makes no progress is told of again after this time.
+pub const STALL_TOLD_AGAIN: Duration = Duration::from_secs(600);
+
 /// Default number of failures in a row after which an agent's breaker opens.
 pub const DEFAULT_BREAKER_FAILURES: u32 = 5;
 /// Default time for which an open breaker keeps an agent from being asked, until one attempt tries it.

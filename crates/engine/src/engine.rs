@@ -10,6 +10,7 @@ mod waking;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -32,7 +33,7 @@ use tutti_core::value::{Digest, Json};
 
 use crate::committer;
 use crate::dispatcher::{AttemptContext, AttemptFigures, Registry, Tally};
-use crate::driver::{CreateRun, DriveError, Driver, DriverOptions, Message};
+use crate::driver::{CreateRun, DriveError, Driver, DriverOptions, Message, Stalled};
 use crate::hub::{Changed, Hub, Watch};
 use crate::lane::Lane;
 use crate::plans::Plans;
@@ -101,6 +102,8 @@ struct Inner {
     /// How the lease is, and how many servers there are; `None` if the store is shared with nobody.
     standing: std::sync::Mutex<Option<(ServerId, u32, Lease)>>,
     common: Common,
+    /// Runs that made no progress though they should have, when that was looked at last.
+    stalled: AtomicU64,
     lanes: Vec<mpsc::UnboundedSender<Message>>,
 }
 
@@ -290,6 +293,7 @@ impl Engine {
             plans: Plans::default(),
             standing: std::sync::Mutex::default(),
             common: Common::default(),
+            stalled: AtomicU64::default(),
             lanes,
         }))
     }
@@ -400,6 +404,36 @@ impl Engine {
     #[must_use]
     pub fn live_runs(&self) -> usize {
         self.0.room.live()
+    }
+
+    /// Runs that are driven here and made no progress though they should have, when the watchdog looked last.
+    #[must_use]
+    pub fn stalled_runs(&self) -> u64 {
+        self.0.stalled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_stalled(&self, runs: usize) {
+        self.0.stalled.store(runs as u64, Ordering::Relaxed);
+    }
+
+    /// The runs that make no progress though they should have for so long. A lane that does not tell is left out, and logged.
+    pub(crate) async fn survey(&self, grace: Duration) -> Vec<Stalled> {
+        let mut stalled = Vec::new();
+        for (lane, messages) in self.0.lanes.iter().enumerate() {
+            let (reply, answer) = oneshot::channel();
+            let reply = Box::new(move |seen| {
+                let _ = reply.send(seen);
+            });
+            // Without a lane nothing is driven.
+            if messages.send(Message::Survey(grace, reply)).is_err() {
+                continue;
+            }
+            match tokio::time::timeout(grace, answer).await {
+                Ok(seen) => stalled.extend(seen.unwrap_or_default()),
+                Err(_) => tracing::error!(lane, "a lane of the engine does not answer: none of its runs goes on"),
+            }
+        }
+        stalled
     }
 
     pub(crate) fn ports(&self) -> &Ports {

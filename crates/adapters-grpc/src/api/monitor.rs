@@ -157,6 +157,7 @@ fn health_out(health: &ServerHealth) -> v1::GetServerHealthResponse {
         success_rate: health.success_rate(),
         version: health.version.clone(),
         driven_runs: health.driven_runs,
+        stalled_runs: health.stalled_runs,
         fleet: health.fleet.as_ref().map(fleet_out),
     }
 }

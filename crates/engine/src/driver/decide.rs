@@ -143,7 +143,7 @@ impl Driver {
         let Some(open) = live.state.open_attempt(step) else { return };
         let (agent, task) = (open.agent.clone(), open.task.clone());
         self.free -= usize::from(place.is_some());
-        live.decide_call(step, agent, task, place);
+        live.decide_call(step, agent, task, place, now);
     }
 
     /// A panic in the handling of one run harms no other: the run is let go of and set aside. What was decided of it last is not

@@ -54,6 +54,8 @@ pub(super) struct LiveCall {
     pub(super) agent: AgentId,
     pub(super) task: Option<String>,
     pub(super) stage: Stage,
+    /// Since when it is this driver's.
+    pub(super) since: Timestamp,
     /// What it holds at its agent; nothing while it rests.
     pub(super) place: Option<Grant>,
 }
@@ -156,10 +158,17 @@ impl Live {
     }
 
     /// The attempt of a step is decided. One that was under way before is of an abandoned line of the history.
-    pub(super) fn decide_call(&mut self, step: StepIndex, agent: AgentId, task: Option<String>, place: Option<Grant>) {
+    pub(super) fn decide_call(
+        &mut self,
+        step: StepIndex,
+        agent: AgentId,
+        task: Option<String>,
+        place: Option<Grant>,
+        since: Timestamp,
+    ) {
         let key = self.state.attempt_key(step);
         let (generation, attempt, stage) = (key.generation, key.attempt, Stage::Decided);
-        let call = LiveCall { generation, attempt, agent, task, stage, place };
+        let call = LiveCall { generation, attempt, agent, task, stage, since, place };
         let before = self.calls.insert(step, call);
         self.replaced.extend(before.filter(|before| !before.is(&key)).map(|before| (step, before)));
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tutti_core::ids::{AttemptKey, Namespace, RequestId, RunId};
 use tutti_core::plan::{Plan, StepIndex};
@@ -15,6 +16,7 @@ use tutti_core::schedule::{Policy, StrategyDecision};
 use tutti_core::time::Timestamp;
 use tutti_core::value::Payload;
 
+use super::survey::Stalled;
 pub use crate::dispatcher::{AttemptEnd, AttemptSpec};
 
 /// Something that happened outside of the driver.
@@ -46,6 +48,8 @@ pub enum Message {
     Tick,
     /// Nothing more is to be started; told when everything decided is settled.
     Drain(Box<dyn FnOnce() + Send>),
+    /// Asks which runs make no progress though they should have for so long.
+    Survey(Duration, Box<dyn FnOnce(Vec<Stalled>) + Send>),
     /// Asks how a run is that is driven here; `None` if it is not.
     Look(RunId, Box<dyn FnOnce(Option<Seen>) + Send>),
 }

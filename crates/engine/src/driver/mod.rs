@@ -13,6 +13,7 @@ mod live;
 mod message;
 mod places;
 mod reconcile;
+mod survey;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use message::{
     Effect, Message, NotCommitted, Progress, Reply, Seen, Settled,
 };
 pub(crate) use places::want;
+pub use survey::{Stall, Stalled};
 
 use crate::dispatcher::{LaneNumber, Registry};
 
@@ -113,6 +115,7 @@ impl Driver {
                 self.is_draining = true;
                 self.leaving.push(Leaving { slots: None, done });
             }
+            Message::Survey(grace, answer) => answer(self.survey(grace, now)),
             Message::Look(run, answer) => answer(self.runs.get(&run).map(Live::seen)),
         }
     }

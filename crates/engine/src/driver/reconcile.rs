@@ -85,7 +85,7 @@ impl Driver {
                     let place = capability.map(|capability| self.registry.go_on(agent.clone(), capability));
                     self.free = self.free.saturating_sub(usize::from(place.is_some()));
                     let (generation, attempt) = (key.generation, key.attempt);
-                    let call = LiveCall { generation, attempt, agent, task, stage: Stage::Running, place };
+                    let call = LiveCall { generation, attempt, agent, task, stage: Stage::Running, since: now, place };
                     let mode = if open.answer.is_some() { CallMode::Answer } else { CallMode::Reattach };
                     live.calls.insert(step, call);
                     self.call(run, step, mode);

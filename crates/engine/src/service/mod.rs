@@ -10,6 +10,7 @@ mod runs;
 mod sessions;
 mod start;
 mod views;
+mod watchdog;
 mod workflows;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,7 @@ use tutti_core::workflow::Executor;
 pub use self::access::AccessService;
 pub use self::agents::{AgentService, CheckUrl};
 pub use self::retention::{Removed, RetentionService};
+pub use self::watchdog::WatchdogOptions;
 pub use self::workflows::{Describer, WorkflowService};
 
 use self::errors::{of_engine, of_store};
@@ -154,6 +156,7 @@ impl Health for RunService {
             average_response: (ended > 0).then(|| attempts.time / ended),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             driven_runs: self.engine.live_runs() as u64,
+            stalled_runs: self.engine.stalled_runs(),
             fleet: self.engine.fleet(),
         }
     }

@@ -21,7 +21,7 @@ fn limits(json: &str) -> CallLimits {
 }
 
 /// An agent for a capability, with limits as JSON.
-fn agent(id: &str, capability: &str, json: &str) -> AgentRecord {
+pub fn agent(id: &str, capability: &str, json: &str) -> AgentRecord {
     AgentRecord {
         id: id.parse().unwrap(),
         url: format!("http://{id}"),

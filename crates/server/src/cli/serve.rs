@@ -107,6 +107,7 @@ async fn host(
     let agents = Arc::new(unless_stopped(interrupts, load(&registry, store, transport, (config, &part))).await?);
     let access = Arc::new(AccessService::new(store.records.clone(), Arc::new(SystemClock)));
     let engine = Engine::start(store.ports(transport.clone(), telemetry), registry, config.execution.serving());
+    telemetry.observe_stalled(&engine);
     let house = house(store, config, telemetry);
     let mut membership = unless_stopped(interrupts, join(&engine, store, part.clone())).await?;
     let (tell, mut news) = unbounded_channel();
@@ -236,6 +237,7 @@ async fn serve(
     let workflows = WorkflowService::new(engine, Arc::new(move |workflow| describe(workflow, &execution)))
         .with_parallel_threshold(config.execution.service().parallel_threshold);
     let auth = guard::auth(config, access.clone(), &with_store(&config.store.url)).await?;
+    let watchdog = runs.clone();
     let inbound = Inbound {
         runs: runs.clone(),
         views: runs.clone(),
@@ -258,7 +260,11 @@ async fn serve(
     let server = &config.server;
     let api = Api::new(inbound).await.agent(&agent).auth(auth).reflection(server.reflection);
     let api = api.execute_stream(server.execute_stream).retention(Arc::new(house), Arc::new(SystemClock));
-    api.serve(listener, http, options, stop).await.map_err(|error| Failure::unavailable(error.to_string()))?;
+    let served = tokio::select! {
+        served = api.serve(listener, http, options, stop) => served,
+        never = watchdog.watch_progress(config.execution.watchdog()) => match never {},
+    };
+    served.map_err(|error| Failure::unavailable(error.to_string()))?;
     Ok(Exit::Done)
 }
 

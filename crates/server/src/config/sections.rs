@@ -11,7 +11,7 @@ use tutti_core::limits::{
 };
 use tutti_core::ports::agent::SecretRef;
 use tutti_core::workflow::Executor;
-use tutti_engine::{BreakerPolicy, DispatchPolicy, EngineOptions, Residency, ServiceOptions};
+use tutti_engine::{BreakerPolicy, DispatchPolicy, EngineOptions, Residency, ServiceOptions, WatchdogOptions};
 
 use super::limits::CapabilityLimits;
 use crate::store::StoreSpec;
@@ -158,6 +158,12 @@ pub struct ExecutionConfig {
     /// answer comes.
     #[schemars(range(min = 1, max = 31_536_000))]
     pub rest_seconds: u64,
+    /// How often a server looks whether its runs make progress, in seconds.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub watchdog_interval_seconds: u64,
+    /// How late, in seconds, what should happen in a run may be before the server says so in its log and its metrics.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub watchdog_grace_seconds: u64,
     /// Lanes of the engine, each with a driver and a committer of its own; runs are spread over them.
     #[schemars(range(min = 1, max = 1_024))]
     pub lanes: usize,
@@ -167,6 +173,7 @@ impl Default for ExecutionConfig {
     fn default() -> Self {
         let EngineOptions { lanes, max_in_flight, residency: _ } = EngineOptions::default();
         let Residency { max_live, max_queued, rest } = Residency::default();
+        let WatchdogOptions { interval, grace } = WatchdogOptions::default();
         Self {
             mode: Mode::Enhanced,
             parallel: true,
@@ -176,6 +183,8 @@ impl Default for ExecutionConfig {
             max_live_runs: max_live,
             max_queued_runs: max_queued,
             rest_seconds: rest.as_secs(),
+            watchdog_interval_seconds: interval.as_secs(),
+            watchdog_grace_seconds: grace.as_secs(),
             lanes,
         }
     }
@@ -195,6 +204,14 @@ impl ExecutionConfig {
             rest: Duration::from_secs(self.rest_seconds),
         };
         EngineOptions { residency: Some(residency), ..self.engine() }
+    }
+
+    /// How closely a server watches that runs make progress.
+    pub const fn watchdog(&self) -> WatchdogOptions {
+        WatchdogOptions {
+            interval: Duration::from_secs(self.watchdog_interval_seconds),
+            grace: Duration::from_secs(self.watchdog_grace_seconds),
+        }
     }
 
     /// How runs are served to callers.

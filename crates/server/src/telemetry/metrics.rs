@@ -9,7 +9,7 @@ use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
 use tutti_adapters_grpc::PoolStats;
 use tutti_core::ports::inbound::agents::BreakerState;
 use tutti_core::run::RunCreated;
-use tutti_engine::{AgentState, Registry, Removed};
+use tutti_engine::{AgentState, Engine, Registry, Removed};
 
 use super::builder::{Open, word};
 use super::names::{self, Metric, key};
@@ -143,6 +143,14 @@ impl Metrics {
             }
         };
         let builder = meter.u64_observable_gauge(metric.name).with_unit(metric.unit);
+        builder.with_description(metric.meaning).with_callback(look).build();
+    }
+
+    /// Tells how many runs of an engine make no progress though they should.
+    pub fn observe_stalled(&self, engine: Engine) {
+        let metric = names::RUNS_STALLED;
+        let builder = self.0.meter.u64_observable_gauge(metric.name).with_unit(metric.unit);
+        let look = move |to: &dyn AsyncInstrument<u64>| to.observe(engine.stalled_runs(), &[]);
         builder.with_description(metric.meaning).with_callback(look).build();
     }
 

@@ -38,7 +38,7 @@ use tokio::time::{Timeout, timeout};
 use tutti_adapters_grpc::GrpcTransport;
 use tutti_core::ports::observer::{NoObserver, Observer};
 use tutti_core::ports::query::RunQuery;
-use tutti_engine::{Registry, Removed};
+use tutti_engine::{Engine, Registry, Removed};
 
 use self::export::SpanQueue;
 use self::metrics::Metrics;
@@ -148,6 +148,13 @@ impl Telemetry {
     pub fn observe_dispatch(&self, registry: &Registry) {
         if let Some(active) = &self.0 {
             active.metrics.observe_dispatch(registry);
+        }
+    }
+
+    /// Tells how many runs of an engine make no progress though they should.
+    pub fn observe_stalled(&self, engine: &Engine) {
+        if let Some(active) = &self.0 {
+            active.metrics.observe_stalled(engine.clone());
         }
     }
 

@@ -81,6 +81,7 @@ metrics! {
     RUNS_STARTED = "tutti.runs.started", "{run}", "Runs that were created";
     RUNS_ENDED = "tutti.runs.ended", "{run}", "Runs that ended, by the state in which they did";
     RUNS_ACTIVE = "tutti.runs.active", "{run}", "Runs that this process drives and that have not ended";
+    RUNS_STALLED = "tutti.runs.stalled", "{run}", "Runs that this process drives and that make no progress though they should";
     RUN_DURATION = "tutti.run.duration", "s", "From the creation of a run, or its reopening, to its end";
     RUN_EFFICIENCY = "tutti.run.parallel_efficiency", "1", "1 - first attempt to last step's end of a completed run / sum of its steps' durations";
     PLANS = "tutti.plan.decisions", "{run}", "Runs by the executor that they got, and why";

@@ -148,6 +148,7 @@ impl ApiClient {
             average_response: average.transpose().map_err(unread)?,
             version: answer.version,
             driven_runs: answer.driven_runs,
+            stalled_runs: answer.stalled_runs,
             fleet: fleet_in(answer.fleet)?,
         })
     }

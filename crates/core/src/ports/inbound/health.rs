@@ -31,6 +31,8 @@ pub struct ServerHealth {
     pub version: String,
     /// Runs that it drives, of those that it has in memory.
     pub driven_runs: u64,
+    /// Of these, how many made no progress though they should have, when it looked last.
+    pub stalled_runs: u64,
     /// How it shares its store with other servers; `None` if it has it alone.
     pub fleet: Option<FleetHealth>,
 }

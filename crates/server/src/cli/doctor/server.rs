@@ -34,6 +34,10 @@ pub(super) async fn look(url: &str, namespace: &Namespace, findings: &mut Findin
             health.version, health.driven_runs, health.active_attempts
         ),
     );
+    if health.stalled_runs > 0 {
+        let detail = format!("{} runs make no progress though they should; its log says why", health.stalled_runs);
+        findings.note("progress", detail, "tutti explain RUN");
+    }
     if let Some(fleet) = &health.fleet {
         share(fleet, findings);
     }
