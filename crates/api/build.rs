@@ -9,6 +9,7 @@ type AnyError = Box<dyn std::error::Error>;
 const FILES: &[&str] = &[
     "tutti/v1/access.proto",
     "tutti/v1/agents.proto",
+    "tutti/v1/approvals.proto",
     "tutti/v1/monitor.proto",
     "tutti/v1/recovery.proto",
     "tutti/v1/retention.proto",

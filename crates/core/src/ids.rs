@@ -282,13 +282,21 @@ impl Default for Namespace {
 pub struct StepPath(Arc<str>);
 
 impl AgentId {
+    const ENGINE: &str = "tutti";
+
     /// The engine itself: whom a step asks that asks no agent. No agent may be registered under this name.
     ///
     /// # Panics
     /// Never: it is a valid name.
     #[must_use]
     pub fn engine() -> Self {
-        "tutti".parse().expect("a valid name")
+        Self::ENGINE.parse().expect("a valid name")
+    }
+
+    /// True for the name of the engine itself.
+    #[must_use]
+    pub fn is_engine(&self) -> bool {
+        self.as_str() == Self::ENGINE
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is said and answered when a run has ended, waits, or was left.
 
+use tutti_core::ports::agent::Need;
 use tutti_core::ports::clock::Clock;
 use tutti_core::report::{RunView, render_text};
 use tutti_core::run::{RunStatus, StepStatus};
@@ -126,10 +127,19 @@ impl Show {
                 for (step, question) in view.steps().filter_map(|step| Some((step.id(), step.question()?.1))) {
                     say(format!("step {step} waits: {}", tutti_core::report::printable(question)));
                 }
-                if let Home::Driven(_) = home {
+                let asks_agent = |step: tutti_core::report::StepView<'_>| {
+                    step.question().is_some() && step.step.capability.is_some()
+                };
+                if matches!(home, Home::Driven(_)) && view.steps().any(asks_agent) {
                     say("its agent was left running");
                 }
-                say(format!("next:  tutti signal {run} ANSWER{flag}"));
+                let wants = |need: Need| view.questions().iter().any(|question| question.need == need);
+                if wants(Need::Approval) {
+                    say(format!("next:  tutti approve {run}{flag}"));
+                    say(format!("or:    tutti reject {run} --reason WHY{flag}"));
+                } else {
+                    say(format!("next:  tutti signal {run} ANSWER{flag}"));
+                }
                 match home {
                     Home::Server(_) => say(format!("then:  tutti watch {run}{flag}")),
                     Home::Driven(_) | Home::Store(_) => say(format!("then:  tutti resume {run}{flag}")),

@@ -52,6 +52,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("/tutti.v1.MonitorService/GetServerHealth", READER),
     // It starts the run that it tells of.
     ("/tutti.v1.MonitorService/ExecuteStream", AUTHOR),
+    ("/tutti.v1.ApprovalService/ListApprovals", READER),
+    ("/tutti.v1.ApprovalService/DecideApproval", OPERATOR),
     ("/tutti.v1.AgentService/ListAgents", READER),
     ("/tutti.v1.AgentService/DiscoverAgents", READER),
     // What an agent's own token is for: it must not need one that may do more.

@@ -14,6 +14,7 @@ use tutti_a2a::v1::a2a_service_server::A2aServiceServer;
 use tutti_api::MAX_MESSAGE_BYTES;
 use tutti_api::v1::access_service_server::AccessServiceServer;
 use tutti_api::v1::agent_service_server::AgentServiceServer;
+use tutti_api::v1::approval_service_server::ApprovalServiceServer;
 use tutti_api::v1::monitor_service_server::MonitorServiceServer;
 use tutti_api::v1::recovery_service_server::RecoveryServiceServer;
 use tutti_api::v1::retention_service_server::RetentionServiceServer;
@@ -31,6 +32,7 @@ use tutti_core::ports::inbound::workflows::Workflows;
 
 use super::access::AccessApi;
 use super::agents::AgentApi;
+use super::approvals::ApprovalApi;
 use super::auth::Auth;
 use super::monitor::{ExecuteStreamSwitch, MonitorApi};
 use super::recovery::RecoveryApi;
@@ -77,12 +79,13 @@ pub struct Api {
 }
 
 /// That of the server as a whole, and those of its services.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "",
     RunServiceServer::<RunApi>::NAME,
     RecoveryServiceServer::<RecoveryApi>::NAME,
     WorkflowServiceServer::<WorkflowApi>::NAME,
     MonitorServiceServer::<MonitorApi>::NAME,
+    ApprovalServiceServer::<ApprovalApi>::NAME,
     AgentServiceServer::<AgentApi>::NAME,
     AccessServiceServer::<AccessApi>::NAME,
 ];
@@ -114,6 +117,7 @@ impl Api {
                 }
             ))
             .add_service(bounded!(RecoveryServiceServer, RecoveryApi { inbound: inbound.clone() }))
+            .add_service(bounded!(ApprovalServiceServer, ApprovalApi { inbound: inbound.clone() }))
             .add_service(bounded!(RunServiceServer, RunApi { inbound, closing: closing.clone() }));
         Self {
             routes,

@@ -4,7 +4,7 @@ use super::Violation;
 use crate::ports::inspect::{Glance, KeptRun};
 use crate::ports::query::RunSummary;
 use crate::ports::store::Wake;
-use crate::run::{RunState, RunStatus};
+use crate::run::{RunState, RunStatus, without_asking};
 use crate::time::Timestamp;
 
 /// Checks what can be told of a run without its history.
@@ -99,7 +99,9 @@ fn line_differs(line: &RunSummary, state: &RunState) -> Option<String> {
         ("end", line.ended_at != told.ended_at),
         ("key", line.key != told.key),
         ("session", line.session != told.session),
-        ("labels", line.labels != told.labels),
+        // Earlier versions did not note that a run asks: then it is noted with the next change.
+        ("labels", without_asking(&line.labels) != without_asking(&told.labels)),
+        ("open questions", line.labels.len() > told.labels.len()),
         ("counts", !behind || (told.status.is_ended() && counts(line) != counts(&told))),
         ("error", told.status.is_ended() && line.error != told.error),
     ];

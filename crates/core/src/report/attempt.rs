@@ -8,6 +8,7 @@ use crate::ids::AgentId;
 use crate::ports::agent::Need;
 use crate::run::{AgentChoice, ArtifactRecorded, Failure};
 use crate::time::Timestamp;
+use crate::value::Payload;
 
 /// One attempt of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct AttemptView {
     pub task: Option<String>,
     /// For what it waits or waited, and what the agent asks (untrusted text).
     pub suspended: Option<(Need, String)>,
+    /// Since when, and what a person is shown to decide by.
+    pub asked: Option<(Timestamp, Option<Payload>)>,
 }
 
 /// How an attempt stands.
@@ -89,6 +92,7 @@ impl AttemptView {
             error: None,
             task: None,
             suspended: None,
+            asked: None,
         }
     }
 

@@ -10,6 +10,7 @@ mod moment;
 mod monitor;
 mod page;
 mod printable;
+mod question;
 mod recovery;
 mod shape;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use moment::{human_bytes, human_seconds, parse_rfc3339, rfc3339};
 pub use monitor::{Monitor, PerformanceMetrics, step_outputs};
 pub use page::Page;
 pub use printable::{columns, fit, pad, printable, wrap};
+pub use question::Question;
 pub use recovery::recovery_news;
 pub use shape::{run_shape, step_shape};
 pub use text::render_text;

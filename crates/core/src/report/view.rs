@@ -309,6 +309,7 @@ impl RunView {
                     let attempt = track.attempt(suspended.attempt, at);
                     attempt.outcome = Outcome::Suspended;
                     attempt.suspended = Some((suspended.need, suspended.message.clone()));
+                    attempt.asked = Some((at, suspended.shown.clone()));
                 }
             }
             Event::AttemptResumed(resumed) => {

@@ -5,6 +5,7 @@
 
 mod apply;
 mod choice;
+mod asks;
 mod codec;
 mod event;
 mod evolve;
@@ -16,6 +17,8 @@ mod status;
 
 pub use apply::{Applied, apply, create};
 pub use choice::{AgentChoice, ChoiceReason, PassedOver};
+pub(crate) use asks::without_asking;
+pub use asks::{OWN_LABELS, asking};
 pub use codec::{
     CodecError, FORMAT, KINDS, QUEUE_FORMAT, RECOVERY_FORMAT, SNAPSHOT_SCHEMA, blob_of_json, body_json, decode,
     decode_state, encode, encode_state, format_of_command, format_of_run, kind_name, min_reader,

@@ -313,7 +313,13 @@ impl RunState {
         self.facts.open.len() as u32 - self.facts.suspended
     }
 
-    /// Steps whose attempt waits for somebody and got no answer yet.
+    /// Steps whose attempt is suspended, answered ones included.
+    #[must_use]
+    pub const fn suspended(&self) -> u32 {
+        self.facts.suspended
+    }
+
+    /// Steps whose attempt waits for somebody or a moment and got no answer yet.
     pub fn waiting(&self) -> impl Iterator<Item = StepIndex> + '_ {
         let waits = |open: &OpenAttempt| open.suspended.is_some() && open.answer.is_none();
         self.open_attempts().filter(move |(_, open)| waits(open)).map(|(index, _)| index)
@@ -517,7 +523,7 @@ impl RunState {
             }),
             key: facts.created.origin.key.clone(),
             session: facts.created.origin.session.clone(),
-            labels: facts.created.origin.labels.clone(),
+            labels: self.labels(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::dataflow::{Binding, DataFlow};
 use super::definition::{Step, Workflow};
+use super::form::check_form;
 use super::graph::examine;
 use super::inputs::SESSION;
 use super::mapping::{InputMapping, OutputField};
@@ -167,6 +168,9 @@ fn check_kind(step: &Step, report: &mut impl FnMut(&str, String)) {
         }
         if let Some(reason) = bad_text(&approval.message) {
             report("approval.message", reason);
+        }
+        if let Some(Err(reason)) = approval.form.as_ref().map(check_form) {
+            report("approval.form", reason);
         }
     }
 }

@@ -18,7 +18,8 @@ pub struct Approval {
     /// `true`: whoever started the run may not decide. Default: `false`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub four_eyes: bool,
-    /// A JSON Schema that the data given with an approval must fulfil.
+    /// A JSON Schema that the data given with an approval must fulfil: the words of draft 2020-12 for types, members, items,
+    /// bounds, enumerations and the joining of schemas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<serde_json::Value>,
     /// How long the decision may take. Default: as long as the run may.

@@ -13,7 +13,7 @@ use tutti_core::schedule::admit_past;
 use tutti_core::time::Timestamp;
 
 use super::intake::chance;
-use super::live::Live;
+use super::live::{Live, line};
 use super::{Asker, DriveError, Driver, Effect};
 use crate::dispatcher::{Choice, Grant};
 
@@ -59,7 +59,7 @@ impl Driver {
             }
         }
         live.defer_until = None;
-        let before = (live.state.seq(), live.state.status());
+        let before = (live.state.seq(), line(&live.state));
         let mut applied = Applied::default();
         let (mut replies, mut consumed) = (Vec::new(), Vec::new());
         for (input, asker) in std::mem::take(&mut live.queue) {

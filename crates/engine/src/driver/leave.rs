@@ -6,7 +6,7 @@ use tutti_core::ids::RunId;
 use tutti_core::run::Applied;
 use tutti_core::time::Timestamp;
 
-use super::live::Live;
+use super::live::{Live, line};
 use super::{Driver, Effect};
 
 /// What is being let go of.
@@ -51,7 +51,7 @@ impl Driver {
 
     /// An empty commit ends the count of claims without progress, so that only owners that die are counted.
     pub(super) fn commit_nothing(&mut self, live: &mut Live, now: Timestamp, random: &mut dyn FnMut() -> u128) {
-        let before = (live.state.seq(), live.state.status());
+        let before = (live.state.seq(), line(&live.state));
         let decided = live.decided(Applied::default(), before, vec![], vec![], random());
         live.busy = Some(now);
         self.effects.push(Effect::Commit(Box::new(decided)));

@@ -177,12 +177,12 @@ impl Live {
     pub(super) fn decided(
         &self,
         applied: Applied,
-        before: (u64, RunStatus),
+        before: (u64, (RunStatus, bool)),
         replies: Vec<(Reply, Result<(), DriveError>)>,
         consumed: Vec<Consumed>,
         commit_id: u128,
     ) -> Decided {
-        let (expected, status) = before;
+        let (expected, shown) = before;
         let min_reader = min_reader(&applied.events);
         let (events, encoded, bytes) = encoded(applied.events);
         let commit = Commit {
@@ -191,7 +191,7 @@ impl Live {
             expected,
             commit_id,
             events: encoded,
-            summary: (self.state.status() != status).then(|| self.state.summary()),
+            summary: (line(&self.state) != shown).then(|| self.state.summary()),
             wake: self.state.wake(),
             consumed,
             min_reader,
@@ -200,6 +200,11 @@ impl Live {
         let release = Release { run: self.state.run(), events, touched: applied.touched, replies, bytes, progress };
         Decided { commit, release }
     }
+}
+
+/// What of a state is written into the line for lists at once when it changes: its status, and whether it asks somebody.
+pub(super) fn line(state: &RunState) -> (RunStatus, bool) {
+    (state.status(), state.asks().next().is_some())
 }
 
 /// How far a state is.

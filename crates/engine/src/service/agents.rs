@@ -178,6 +178,10 @@ impl AgentService {
 impl Agents for AgentService {
     async fn register(&self, mut request: RegisterAgent) -> Result<AgentStatus, RequestError> {
         request.endpoint.access.trusted = false;
+        if request.endpoint.id.is_engine() {
+            let reason = "is the name of the engine itself: steps that ask no agent ask it; choose another one";
+            return Err(RequestError::invalid("agent_id", reason));
+        }
         if request.heartbeat.is_some_and(|period| period.is_zero()) {
             return Err(RequestError::invalid("heartbeat", "must be longer than nothing"));
         }

@@ -2,6 +2,7 @@
 
 mod access;
 mod agents;
+mod approvals;
 mod changes;
 mod errors;
 mod explain;
@@ -32,6 +33,7 @@ use tutti_core::workflow::Executor;
 
 pub use self::access::AccessService;
 pub use self::agents::{AgentService, CheckUrl};
+pub use self::approvals::check_decision;
 pub use self::retention::{Removed, RetentionService};
 pub use self::watchdog::WatchdogOptions;
 pub use self::workflows::{Describer, WorkflowService};

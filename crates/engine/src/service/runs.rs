@@ -11,6 +11,7 @@ use tutti_core::ports::inbound::runs::{
 use tutti_core::run::{Command, Event, Order, RunCreated, RunStatus, decode};
 use tutti_core::value::Digest;
 
+use super::approvals::check_decision;
 use super::errors::{of_engine, of_store};
 use super::start::request_hash;
 use super::{RunService, start};
@@ -42,7 +43,11 @@ impl Runs for RunService {
     async fn command(&self, request: CommandRequest) -> Result<bool, RequestError> {
         let CommandRequest { namespace, run, mut command, order } = request;
         // Looked up first: the engine knows no namespaces.
-        let status = self.summary(&namespace, run).await?.status;
+        let summary = self.summary(&namespace, run).await?;
+        let status = summary.status;
+        if let Command::Approve { step, approved, data } = &command {
+            check_decision(&self.view(&summary).await?, step, *approved, data.as_ref())?;
+        }
         let wanted = match command {
             Command::Pause => Some(RunStatus::Paused),
             Command::Cancel => Some(RunStatus::Cancelled),

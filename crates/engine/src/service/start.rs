@@ -4,7 +4,7 @@ use tutti_core::limits::{MAX_LABEL_VALUE, MAX_LABELS, MAX_TIMEOUT, MAX_WIDTH};
 use tutti_core::plan::Plan;
 use tutti_core::ports::inbound::runs::{StartOptions, StartRequest, WorkflowSource};
 use tutti_core::ports::inbound::{RequestError, Violation};
-use tutti_core::run::Origin;
+use tutti_core::run::{OWN_LABELS, Origin};
 use tutti_core::value::{DataPath, Digest, Json, members};
 use tutti_core::workflow::{Document, Problem, Workflow, initial_data, parse, with_session};
 
@@ -116,6 +116,9 @@ fn check(options: &StartOptions) -> Result<(), RequestError> {
     }
     if options.labels.len() > MAX_LABELS {
         refuse("labels".into(), format!("are {}; a run has at most {MAX_LABELS}", options.labels.len()));
+    }
+    for name in options.labels.keys().filter(|name| name.as_str().starts_with(OWN_LABELS)) {
+        refuse(format!("labels.{name}"), format!("labels that begin with \"{OWN_LABELS}\" are the product's own"));
     }
     for (name, value) in options.labels.iter().filter(|(_, value)| value.len() > MAX_LABEL_VALUE) {
         refuse(format!("labels.{name}"), format!("has {} bytes; a label has at most {MAX_LABEL_VALUE}", value.len()));

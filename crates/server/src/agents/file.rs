@@ -238,6 +238,10 @@ fn parse(text: &str) -> std::result::Result<Vec<AgentEntry>, Vec<Problem>> {
             let reason = format!("\"{}\" is the name of agents[{first}] already", agent.name);
             problems.push(document.problem(at(".name"), reason));
         }
+        if agent.name.is_engine() {
+            let reason = "is the name of the engine itself: steps that ask no agent ask it".to_owned();
+            problems.push(document.problem(at(".name"), reason));
+        }
         let access = AgentAccess { tls: agent.tls, credentials: agent.credentials, trusted: true };
         if access.tls.is_some() && !agent.url.as_deref().is_some_and(|url| url.starts_with("https://")) {
             problems.push(document.problem(at(".tls"), "is for agents with an https:// `url`"));

@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and a file per command for what it does.
 
 mod agent;
+mod approvals;
 mod artifacts;
 mod backup;
 mod checkpoints;
@@ -167,6 +168,12 @@ enum Verb {
     Retention(purge::RetentionArgs),
     /// Answer a step that waits for somebody.
     Signal(operate::SignalArgs),
+    /// List what runs ask people and what lies outside, and nobody answered yet.
+    Approvals(approvals::ApprovalsArgs),
+    /// Approve what a step asks.
+    Approve(approvals::ApproveArgs),
+    /// Reject what a step asks: the step fails.
+    Reject(approvals::RejectArgs),
     /// Check a workflow file; say everything that is wrong with it.
     Lint(LintArgs),
     /// Show the plan of a workflow without running it.
@@ -502,6 +509,9 @@ impl Cli {
             Verb::Purge(args) => purge::execute(args, &global.configured()?).await,
             Verb::Retention(args) => purge::retention(args, &global.configured()?).await,
             Verb::Signal(args) => operate::signal(args, &global.configured()?).await,
+            Verb::Approvals(args) => approvals::list(args, &global.configured()?).await,
+            Verb::Approve(args) => approvals::approve(args, &global.configured()?).await,
+            Verb::Reject(args) => approvals::reject(args, &global.configured()?).await,
             Verb::Lint(args) => lint::execute(&args, &global.configured()?),
             Verb::Plan(args) => plan::execute(&args, &global.configured()?).await,
             Verb::List(args) => list::execute(args, &global.configured()?).await,

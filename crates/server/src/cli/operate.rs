@@ -107,8 +107,14 @@ pub async fn execute(command: Command, args: OperateArgs, global: &Global) -> Re
     } else {
         apply_to_all(&target, &runs, &command, &order).await?;
     }
-    let goes_on =
-        matches!(command, Command::Retry | Command::Signal { .. } | Command::Rollback { .. } | Command::Decide { .. });
+    let goes_on = matches!(
+        command,
+        Command::Retry
+            | Command::Signal { .. }
+            | Command::Approve { .. }
+            | Command::Rollback { .. }
+            | Command::Decide { .. }
+    );
     if let (Target::Store(_), [run], true) = (&target, runs.as_slice(), goes_on) {
         say(format!("next:  tutti resume {}{}", run.run, with_store(&global.store)));
     }

@@ -14,6 +14,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tutti_api::MAX_MESSAGE_BYTES;
+use tutti_api::v1::approval_service_client::ApprovalServiceClient;
 use tutti_api::v1::monitor_service_client::MonitorServiceClient;
 use tutti_api::v1::run_service_client::RunServiceClient;
 use tutti_api::v1::workflow_service_client::WorkflowServiceClient;
@@ -120,6 +121,12 @@ impl ApiClient {
 
     fn workflow_service(&self) -> WorkflowServiceClient<Link> {
         WorkflowServiceClient::new(self.link.clone())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    fn approval_service(&self) -> ApprovalServiceClient<Link> {
+        ApprovalServiceClient::new(self.link.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }

@@ -133,8 +133,20 @@ impl ApiClient {
                 let output = output.map(whole).transpose()?;
                 self.decide(asked, step, verdict, output).await.map(|()| false)?
             }
-            Command::Approve { .. } => {
-                return Err(ApiError::Refused("the server does not take this command".to_owned()));
+            Command::Approve { step, approved, data } => {
+                let data_json = data.map(|data| data.as_str().to_owned()).unwrap_or_default();
+                let request = v1::DecideApprovalRequest {
+                    namespace,
+                    run_id,
+                    request_id,
+                    reason,
+                    requested_by,
+                    step,
+                    approved,
+                    data_json,
+                };
+                self.approval_service().decide_approval(timed(request)).await?;
+                false
             }
         })
     }
