@@ -28,5 +28,5 @@ pub use rest::{command_at_rest, command_by_inbox};
 pub use room::Residency;
 pub use service::{
     AccessService, AgentService, CheckUrl, Describer, Removed, RetentionService, RunService, ServiceOptions,
-    Strategist, WatchdogOptions, WorkflowService, check_decision,
+    Strategist, WatchdogOptions, WorkflowService, check_decision, prepare_fork,
 };

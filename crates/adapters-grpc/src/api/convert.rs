@@ -250,6 +250,8 @@ pub(super) fn run_out(view: &RunView, now: Timestamp) -> Option<v1::Run> {
         steps: view.steps().map(|step| step_out(&step, state)).collect(),
         undos: view.undos().map(|undo| step_out(&undo, state)).collect(),
         undone: undone_out(view.undone()).into(),
+        forked_from: view.state()?.forked().map(|(run, seq)| v1::ForkedFrom { run_id: run.to_string(), seq }),
+        start_at: view.start_at().map(moment),
     })
 }
 

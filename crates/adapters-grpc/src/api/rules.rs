@@ -37,6 +37,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("/tutti.v1.RunService/RetryRun", OPERATOR),
     ("/tutti.v1.RunService/SignalRun", OPERATOR),
     ("/tutti.v1.RunService/StartRun", AUTHOR),
+    ("/tutti.v1.RunService/ForkRun", AUTHOR),
     ("/tutti.v1.RunService/StartAndWaitRun", AUTHOR),
     ("/tutti.v1.RecoveryService/ListCheckpoints", READER),
     ("/tutti.v1.RecoveryService/CheckpointRun", OPERATOR),

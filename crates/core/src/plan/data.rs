@@ -70,7 +70,7 @@ fn read(
 }
 
 /// The part of a step's output that a mapping names; an output that is no object is taken whole.
-fn extract(output: &Json, field: &OutputField) -> Option<Json> {
+pub(super) fn extract(output: &Json, field: &OutputField) -> Option<Json> {
     match field {
         OutputField::Member(name) if output.is_object() => member(output, name),
         OutputField::Member(_) | OutputField::Whole => Some(output.clone()),

@@ -1,5 +1,6 @@
 //! Plans: a workflow with its graph and data flow worked out once.
 
+mod change;
 mod data;
 
 use std::collections::HashMap;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 /// Worked out with the workflow; everybody who holds a plan speaks of steps in these words.
 #[doc(no_inline)]
 pub use crate::workflow::{Binding, DataFlow, StepIndex, Topology};
+pub use change::{DataSources, Unchangeable};
 pub use data::{InputMissing, StepInput, assemble_input, missing_output, run_data};
 
 use crate::ids::{StepId, StepPath};

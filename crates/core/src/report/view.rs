@@ -166,6 +166,13 @@ impl RunView {
         self.created_at
     }
 
+    /// When it is to begin, if it was asked to begin later.
+    #[must_use]
+    pub fn start_at(&self) -> Option<Timestamp> {
+        // The turn of a run that waits for room is no later than its creation.
+        self.created()?.turn.filter(|turn| self.created_at.is_some_and(|created| *turn > created))
+    }
+
     /// When its first attempt began.
     #[must_use]
     pub const fn started_at(&self) -> Option<Timestamp> {

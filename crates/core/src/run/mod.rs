@@ -5,11 +5,11 @@
 
 mod apply;
 mod choice;
-mod asks;
 mod codec;
 mod event;
 mod evolve;
 mod input;
+mod labels;
 mod origin;
 mod rules;
 mod state;
@@ -17,8 +17,6 @@ mod status;
 
 pub use apply::{Applied, apply, create};
 pub use choice::{AgentChoice, ChoiceReason, PassedOver};
-pub(crate) use asks::without_asking;
-pub use asks::{OWN_LABELS, asking};
 pub use codec::{
     CodecError, FORMAT, KINDS, QUEUE_FORMAT, RECOVERY_FORMAT, SNAPSHOT_SCHEMA, blob_of_json, body_json, decode,
     decode_state, encode, encode_state, format_of_command, format_of_run, kind_name, min_reader,
@@ -32,6 +30,8 @@ pub use event::{
 };
 pub use evolve::{evolve, fold};
 pub use input::{Command, Fault, Input, Order, Point, Refusal, Rejection, Verdict, Work};
+pub(crate) use labels::without_asking;
+pub use labels::{OWN_LABELS, asking, forked_from};
 pub use origin::Origin;
 pub use state::{Held, OpenAttempt, Phase, RunState, StepState, Undo};
 pub(crate) use status::words;

@@ -6,13 +6,14 @@ use tutti_core::ids::RunId;
 use tutti_core::limits::STORE_ANSWER;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::{
-    CommandRequest, KeyConflict, KeyPolicy, KeyReuse, Runs, StartRequest, StartedRun,
+    CommandRequest, ForkRequest, KeyConflict, KeyPolicy, KeyReuse, Runs, StartRequest, StartedRun,
 };
 use tutti_core::run::{Command, Event, Order, RunCreated, RunStatus, decode};
 use tutti_core::value::Digest;
 
 use super::approvals::check_decision;
 use super::errors::{of_engine, of_store};
+use super::fork::prepare_fork;
 use super::start::request_hash;
 use super::{RunService, start};
 use crate::engine::{EngineError, StartRun};
@@ -37,6 +38,15 @@ impl Runs for RunService {
             tokio::task::spawn_blocking(move || start::prepare(&service, request, &text, left, hash))
                 .await
                 .map_err(|error| RequestError::Unavailable(format!("reading the workflow was given up: {error}")))??;
+        in_time(self.start_by_key(start, policy, hash)).await
+    }
+
+    async fn fork(&self, request: ForkRequest) -> Result<StartedRun, RequestError> {
+        let policy = request.key.as_ref().map(|(_, policy)| *policy).unwrap_or_default();
+        let parent = self.summary(&request.namespace, request.from).await?;
+        let ports = self.ports();
+        let start = prepare_fork(&*ports.query, &*ports.payloads, &parent, request).await?;
+        let hash = start.origin.request_hash.unwrap_or_else(|| Digest::of(b""));
         in_time(self.start_by_key(start, policy, hash)).await
     }
 

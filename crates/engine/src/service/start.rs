@@ -69,7 +69,7 @@ pub(super) fn prepare(
         strategy,
         origin,
         key_from: None,
-        start_at: None,
+        start_at: options.start_at,
         fork: None,
     })
 }
@@ -90,7 +90,8 @@ pub(super) fn says_threshold(text: &str) -> bool {
 /// them, and spaces around them say nothing.
 pub(super) fn request_hash(request: &StartRequest) -> Digest {
     let StartRequest { namespace: _, request: _, workflow, inputs, options } = request;
-    let StartOptions { executor, max_concurrent_tasks, priority, timeout, key, labels, session, .. } = options;
+    let StartOptions { executor, max_concurrent_tasks, priority, timeout, start_at, key, labels, session, .. } =
+        options;
     let workflow = match workflow {
         WorkflowSource::Text(text) => serde_json::json!({ "text": text }),
         WorkflowSource::Registered { id, version } => serde_json::json!({ "id": id, "version": version }),
@@ -102,10 +103,14 @@ pub(super) fn request_hash(request: &StartRequest) -> Digest {
         // Requests of before there were priorities keep their hash.
         said.push(priority.as_str().into());
     }
+    if let (Some(at), Some(said)) = (start_at, said.as_array_mut()) {
+        said.push(at.as_micros().into());
+    }
     Digest::of(said.to_string().as_bytes())
 }
 
-fn check(options: &StartOptions) -> Result<(), RequestError> {
+/// Checks what may be said about a run.
+pub(super) fn check(options: &StartOptions) -> Result<(), RequestError> {
     let mut wrong = Vec::new();
     let mut refuse = |field: String, reason: String| wrong.push(Violation { field, reason });
     if options.max_concurrent_tasks.is_some_and(|width| !(1..=MAX_WIDTH).contains(&width)) {

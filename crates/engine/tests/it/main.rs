@@ -5,6 +5,7 @@
 mod explain;
 mod faults;
 mod fleet;
+mod fork;
 mod places;
 mod recovery;
 mod residency;

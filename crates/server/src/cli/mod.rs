@@ -12,6 +12,7 @@ mod doctor;
 mod events;
 mod example_agent;
 mod explain;
+mod fork;
 mod get;
 mod lint;
 mod list;
@@ -168,6 +169,10 @@ enum Verb {
     Retention(purge::RetentionArgs),
     /// Answer a step that waits for somebody.
     Signal(operate::SignalArgs),
+    /// Start a run where another one stands or stood, with changes of its data.
+    Fork(fork::ForkArgs),
+    /// Start a run anew: the same workflow, the same inputs, nothing done.
+    Restart(fork::RestartArgs),
     /// List what runs ask people and what lies outside, and nobody answered yet.
     Approvals(approvals::ApprovalsArgs),
     /// Approve what a step asks.
@@ -509,6 +514,8 @@ impl Cli {
             Verb::Purge(args) => purge::execute(args, &global.configured()?).await,
             Verb::Retention(args) => purge::retention(args, &global.configured()?).await,
             Verb::Signal(args) => operate::signal(args, &global.configured()?).await,
+            Verb::Fork(args) => fork::fork(args, global.configured()?).await,
+            Verb::Restart(args) => fork::restart(args, global.configured()?).await,
             Verb::Approvals(args) => approvals::list(args, &global.configured()?).await,
             Verb::Approve(args) => approvals::approve(args, &global.configured()?).await,
             Verb::Reject(args) => approvals::reject(args, &global.configured()?).await,

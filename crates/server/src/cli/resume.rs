@@ -1,7 +1,9 @@
 //! `tutti resume`: an interrupted run from where it stood to the report, or a word to the engine that has it.
 
+use std::path::Path;
+
 use clap::Args;
-use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::ids::{Namespace, RequestId};
 use tutti_core::run::{Command, RunStatus};
 
 use super::operate::{self, OperateArgs};
@@ -78,7 +80,9 @@ pub async fn execute(args: ResumeArgs, global: Global) -> Result<Exit> {
         },
         _ => global.store.open().await?,
     };
-    let agents = agents(&args, &global, run.run, view.created().map(|created| created.request))?;
+    let began = view.created().map(|created| created.request);
+    let next = format!("tutti resume {} --agents FILE", run.run);
+    let agents = agents_of(args.show.agents.as_deref(), &global, began, &next)?;
     let conductor = Conductor::on(store, &global)?;
     Box::pin(conductor.conduct(&agents, Begin::Resume(Box::new(view)), &show)).await
 }
@@ -97,15 +101,15 @@ fn wanted(runs: Vec<String>, args: ResumeArgs, server: Option<String>) -> Operat
 }
 
 /// The agents file that was given, or the one with which the run began.
-fn agents(args: &ResumeArgs, global: &Global, run: RunId, request: Option<RequestId>) -> Result<AgentsFile> {
-    if let Some(given) = &args.show.agents {
+///
+/// # Errors
+/// None that is known, or one that cannot be used.
+pub fn agents_of(given: Option<&Path>, global: &Global, request: Option<RequestId>, next: &str) -> Result<AgentsFile> {
+    if let Some(given) = given {
         return AgentsFile::read(given);
     }
     let noted = request.and_then(|request| global.store.place().agents_file(request));
     let noted = noted.or_else(|| global.config.agents.file.clone());
-    let unknown = || {
-        Failure::usage("the agents file with which the run began is not known")
-            .next(format!("tutti resume {run} --agents FILE"))
-    };
+    let unknown = || Failure::usage("the agents file with which the run began is not known").next(next);
     AgentsFile::read(&noted.ok_or_else(unknown)?)
 }

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use tutti_core::ids::{LabelName, Namespace, RequestId, RunKey, SessionId};
+use tutti_core::ports::clock::Clock;
 use tutti_core::ports::inbound::runs::{
     KeyConflict, KeyPolicy, KeyReuse, StartOptions, StartRequest, StartedRun, WorkflowSource,
 };
-use tutti_core::report::RunView;
-use tutti_core::time::Span;
+use tutti_core::report::{RunView, parse_rfc3339};
+use tutti_core::time::{Span, Timestamp};
 use tutti_core::workflow::{Executor, Priority, parse};
 
 use super::watch::{PatienceArgs, Watched};
@@ -72,6 +73,12 @@ pub struct StartArgs {
     /// How long the run may take, such as 90s or 2h. Default: what the workflow says.
     #[arg(long, value_name = "SPAN", value_parser = Span::parse)]
     timeout: Option<Span>,
+    /// Begin at this moment, such as 2026-01-31T08:00:00Z, and not before.
+    #[arg(long, value_name = "MOMENT", value_parser = moment, conflicts_with = "delay")]
+    start_at: Option<Timestamp>,
+    /// Begin so long from now, such as 10m.
+    #[arg(long, value_name = "SPAN", value_parser = Span::parse)]
+    delay: Option<Span>,
     /// An idempotency key: what the run is to achieve. At most one run that goes on bears it.
     #[arg(long, value_name = "KEY")]
     key: Option<RunKey>,
@@ -146,6 +153,7 @@ impl StartArgs {
             max_concurrent_tasks: self.max_concurrent,
             priority: self.priority.map(Priority::from),
             timeout: self.timeout,
+            start_at: self.start_at.or_else(|| self.delay.map(|delay| SystemClock.now().plus(delay.0))),
             key: self.key.map(|key| (key, KeyPolicy { reuse, conflict })),
             labels: self.labels.into_iter().collect::<BTreeMap<_, _>>(),
             session: self.session,
@@ -156,7 +164,12 @@ impl StartArgs {
     }
 }
 
-fn label(text: &str) -> std::result::Result<(LabelName, String), String> {
+fn moment(text: &str) -> std::result::Result<Timestamp, String> {
+    parse_rfc3339(text).ok_or_else(|| "is no moment, such as 2026-01-31T08:00:00Z".to_owned())
+}
+
+/// A label as it is typed.
+pub fn label(text: &str) -> std::result::Result<(LabelName, String), String> {
     let (name, value) = text.split_once('=').ok_or("a label is NAME=VALUE")?;
     Ok((name.parse().map_err(|error: tutti_core::ids::InvalidName| error.to_string())?, value.to_owned()))
 }

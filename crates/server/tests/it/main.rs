@@ -18,6 +18,7 @@ mod inspect;
 mod lint;
 mod namespaces;
 mod operate;
+mod people;
 mod progress;
 mod purge;
 mod queue;

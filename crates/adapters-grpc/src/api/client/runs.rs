@@ -8,13 +8,13 @@ use tutti_api::v1;
 use tutti_core::ids::{Namespace, RunId, WorkflowId};
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbound::runs::{
-    CommandRequest, KeyConflict, KeyPolicy, KeyReuse, StartRequest, StartedRun, WorkflowSource,
+    CommandRequest, ForkRequest, KeyConflict, KeyPolicy, KeyReuse, StartRequest, StartedRun, WorkflowSource,
 };
 use tutti_core::ports::query::RunSummary;
-use tutti_core::run::{ArtifactRecorded, Command, Order, Work};
+use tutti_core::run::{ArtifactRecorded, Command, Order, Point, Work};
 use tutti_core::value::{Json, Payload};
 
-use super::super::convert::{artifact_in, executor_out, priority_out, summary_in, work_out};
+use super::super::convert::{artifact_in, executor_out, moment, priority_out, summary_in, work_out};
 use super::streams::{ArtifactDownload, ChangeStream, EventStream};
 use super::{ANSWER, ApiClient, ApiError, named, text, timed, unread};
 
@@ -93,6 +93,36 @@ impl ApiClient {
             last_seq: run.last_seq,
             data: answer.data_json.map(Json::parse).transpose().map_err(unread)?,
         })
+    }
+
+    /// Starts a run where another one stands or stood.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn fork(&self, fork: ForkRequest) -> Result<StartedRun, ApiError> {
+        use v1::fork_run_request::At;
+        let (key, policy) = fork.key.map_or((None, None), |(key, policy)| (Some(key), Some(policy)));
+        let request = v1::ForkRunRequest {
+            namespace: named(&fork.namespace),
+            run_id: fork.from.to_string(),
+            request_id: fork.request.to_string(),
+            at: fork.at.map(|at| match at {
+                Point::Seq(seq) => At::Seq(seq),
+                Point::Checkpoint(name) => At::Checkpoint(name),
+            }),
+            changes: fork
+                .changes
+                .into_iter()
+                .map(|(path, value)| v1::DataChange { path: path.to_string(), value_json: value.as_str().to_owned() })
+                .collect(),
+            labels: fork.labels.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+            idempotency_key: key.map(|key| key.to_string()).unwrap_or_default(),
+            key_reuse_policy: policy.map(reuse_out).unwrap_or_default().into(),
+            key_conflict_policy: policy.map(conflict_out).unwrap_or_default().into(),
+            requested_by: fork.by,
+        };
+        let answer = self.service.clone().fork_run(timed(request)).await?.into_inner();
+        Ok(StartedRun { run: answer.run_id.parse().map_err(unread)?, existed: answer.existed })
     }
 
     /// Has a command applied to a run: true if the run was as it is wanted before.
@@ -269,6 +299,7 @@ fn start_out(start: StartRequest) -> v1::StartRunRequest {
         key_conflict_policy: policy.map(conflict_out).unwrap_or_default().into(),
         session_id: options.session.map(|session| session.to_string()).unwrap_or_default(),
         requested_by: options.by,
+        start_at: options.start_at.map(moment),
         priority: options.priority.map_or(v1::Priority::Unspecified, priority_out).into(),
         source: Some(match start.workflow {
             WorkflowSource::Text(text) => Source::Workflow(text),

@@ -187,6 +187,10 @@ impl RunService for RunApi {
         Ok(Response::new(v1::RetryRunResponse { unchanged }))
     }
 
+    async fn fork_run(&self, request: Request<v1::ForkRunRequest>) -> Result<Response<v1::ForkRunResponse>, Status> {
+        start::fork(&self.inbound, request).await.map(Response::new)
+    }
+
     async fn signal_run(
         &self,
         request: Request<v1::SignalRunRequest>,

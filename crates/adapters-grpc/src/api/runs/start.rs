@@ -1,25 +1,27 @@
 //! Starting runs, and waiting for them.
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 use tutti_api::v1;
-use tutti_core::ids::{Namespace, RunId, WorkflowId};
+use tutti_core::ids::{LabelName, Namespace, RunId, RunKey, WorkflowId};
 use tutti_core::ports::inbound::access::Caller;
 use tutti_core::ports::inbound::runs::{
-    KeyConflict, KeyPolicy, KeyReuse, StartOptions, StartRequest, StartedRun, WorkflowSource,
+    ForkRequest, KeyConflict, KeyPolicy, KeyReuse, StartOptions, StartRequest, StartedRun, WorkflowSource,
 };
 use tutti_core::ports::inbound::views::{EventsRequest, Views};
 use tutti_core::report::RunView;
-use tutti_core::run::{RunStatus, decode};
+use tutti_core::run::{Point, RunStatus, decode};
 use tutti_core::time::Span;
 use tutti_core::trace::RunTrace;
+use tutti_core::value::Json;
 
 use super::super::caller::{caller, namespace, recorded};
-use super::super::convert::{executor, priority, run_out};
-use super::super::errors::{read, request_id, short, some, status, wrong};
+use super::super::convert::{executor, moment_in, priority, run_out};
+use super::super::errors::{read, request_id, run_id, short, some, status, wrong};
 use super::super::outbox::{Closing, HEARTBEAT};
 use super::super::{Inbound, data, watch};
 
@@ -28,6 +30,9 @@ const MAX_WAIT: Duration = Duration::from_secs(240);
 
 /// How long a caller waits that does not say.
 const WAIT: Duration = Duration::from_secs(60);
+
+/// Most changes of the data of a fork.
+const MAX_CHANGES: usize = 100;
 
 /// The metadata of W3C Trace Context.
 const TRACE_PARENT: &str = "traceparent";
@@ -104,29 +109,73 @@ fn start_request(
         Some(v1::start_run_request::Source::Registered(named)) => registered("registered", named)?,
         None => return Err(wrong("workflow", "is required: the text of a workflow, or `registered` in its place")),
     };
-    let key = match some(asked.idempotency_key) {
-        Some(key) => Some((
-            read("idempotency_key", &key)?,
-            KeyPolicy { reuse: reuse(asked.key_reuse_policy)?, conflict: conflict(asked.key_conflict_policy)? },
-        )),
-        None if asked.key_reuse_policy != 0 => return Err(wrong("key_reuse_policy", "needs idempotency_key")),
-        None if asked.key_conflict_policy != 0 => return Err(wrong("key_conflict_policy", "needs idempotency_key")),
-        None => None,
-    };
-    let labels = asked.labels.into_iter().map(|(name, value)| Ok((read(&format!("labels.{name}"), &name)?, value)));
+    let key = key(asked.idempotency_key, asked.key_reuse_policy, asked.key_conflict_policy)?;
     let options = StartOptions {
         executor: executor(asked.executor)?,
         max_concurrent_tasks: Some(asked.max_concurrent_tasks).filter(|width| *width > 0),
         priority: priority(asked.priority)?,
         timeout: seconds("timeout_seconds", asked.timeout_seconds)?.map(Span),
+        start_at: moment_in(asked.start_at.as_ref()),
         key,
-        labels: labels.collect::<Result<_, Status>>()?,
+        labels: labels(asked.labels)?,
         session: some(asked.session_id).map(|session| read("session_id", &session)).transpose()?,
         trace_parent,
         by: recorded(caller, &asked.requested_by),
     };
     let request = request_id(&asked.request_id)?;
     Ok(StartRequest { namespace, request, workflow, inputs: asked.inputs_json, options })
+}
+
+/// The fields that name a run by a key.
+fn key(key: String, if_ended: i32, if_going_on: i32) -> Result<Option<(RunKey, KeyPolicy)>, Status> {
+    match some(key) {
+        Some(key) => {
+            let policy = KeyPolicy { reuse: reuse(if_ended)?, conflict: conflict(if_going_on)? };
+            Ok(Some((read("idempotency_key", &key)?, policy)))
+        }
+        None if if_ended != 0 => Err(wrong("key_reuse_policy", "needs idempotency_key")),
+        None if if_going_on != 0 => Err(wrong("key_conflict_policy", "needs idempotency_key")),
+        None => Ok(None),
+    }
+}
+
+/// The field `labels`.
+fn labels(labels: HashMap<String, String>) -> Result<BTreeMap<LabelName, String>, Status> {
+    labels.into_iter().map(|(name, value)| Ok((read(&format!("labels.{name}"), &name)?, value))).collect()
+}
+
+/// Starts a run where another one stands or stood.
+pub(super) async fn fork(
+    inbound: &Inbound,
+    request: Request<v1::ForkRunRequest>,
+) -> Result<v1::ForkRunResponse, Status> {
+    let namespace = namespace(&request, &request.get_ref().namespace)?;
+    let caller = caller(&request);
+    let asked = request.into_inner();
+    short("requested_by", &asked.requested_by)?;
+    if asked.changes.len() > MAX_CHANGES {
+        return Err(wrong("changes", format!("must be at most {MAX_CHANGES}")));
+    }
+    let change = |(index, change): (usize, v1::DataChange)| {
+        let value = Json::parse(change.value_json);
+        let value = value.map_err(|error| wrong(&format!("changes[{index}].value_json"), error.to_string()))?;
+        Ok((read(&format!("changes[{index}].path"), &change.path)?, value))
+    };
+    let fork = ForkRequest {
+        namespace,
+        request: request_id(&asked.request_id)?,
+        from: run_id(&asked.run_id)?,
+        at: asked.at.map(|at| match at {
+            v1::fork_run_request::At::Seq(seq) => Point::Seq(seq),
+            v1::fork_run_request::At::Checkpoint(name) => Point::Checkpoint(name),
+        }),
+        changes: asked.changes.into_iter().enumerate().map(change).collect::<Result<_, Status>>()?,
+        key: key(asked.idempotency_key, asked.key_reuse_policy, asked.key_conflict_policy)?,
+        labels: labels(asked.labels)?,
+        by: recorded(&caller, &asked.requested_by),
+    };
+    let started = inbound.runs.fork(fork).await.map_err(|error| status(&error))?;
+    Ok(v1::ForkRunResponse { run_id: started.run.to_string(), existed: started.existed })
 }
 
 /// A registered workflow, as the field `field` names it.

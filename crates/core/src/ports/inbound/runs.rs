@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use super::error::RequestError;
 use crate::ids::{LabelName, Namespace, RequestId, RunId, RunKey, SessionId, WorkflowId};
-use crate::run::{Command, Order};
-use crate::time::Span;
+use crate::run::{Command, Order, Point};
+use crate::time::{Span, Timestamp};
+use crate::value::{DataPath, Json};
 use crate::workflow::{Executor, Priority};
 
 /// Changes to the runs of a server.
@@ -21,6 +22,13 @@ pub trait Runs: Send + Sync {
     /// [`RequestError`]; [`RequestError::Invalid`] names what is wrong with the workflow or its inputs,
     /// [`RequestError::AlreadyExists`] if the request id was used for something else or the key's policies refuse.
     async fn start(&self, request: StartRequest) -> Result<StartedRun, RequestError>;
+
+    /// Starts a run that begins where another one stands or stood; the other one stays as it is.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); [`RequestError::NotFound`] if there is no such run or point,
+    /// [`RequestError::Invalid`] for a change that cannot be made.
+    async fn fork(&self, request: ForkRequest) -> Result<StartedRun, RequestError>;
 
     /// Has a command applied to a run. True if it was so already: nothing was changed then.
     ///
@@ -69,6 +77,8 @@ pub struct StartOptions {
     pub priority: Option<Priority>,
     /// Instead of the timeout that the workflow names.
     pub timeout: Option<Span>,
+    /// Not before this moment.
+    pub start_at: Option<Timestamp>,
     /// The caller's name for what the run is to achieve, with what becomes of it if a run bears it already.
     pub key: Option<(RunKey, KeyPolicy)>,
     /// For lists.
@@ -121,6 +131,27 @@ pub struct StartedRun {
     pub run: RunId,
     /// True if it was there before: the request id had started it, or its key was to be shared.
     pub existed: bool,
+}
+
+/// A run to be started where another one stands or stood.
+#[derive(Debug, Clone)]
+pub struct ForkRequest {
+    /// Whose.
+    pub namespace: Namespace,
+    /// The caller's id of the request.
+    pub request: RequestId,
+    /// The other run.
+    pub from: RunId,
+    /// The point in its history; `None`: where it stands.
+    pub at: Option<Point>,
+    /// Changes of its data there, in this order.
+    pub changes: Vec<(DataPath, Json)>,
+    /// The caller's name for what the new run is to achieve, with what becomes of it if a run bears it already.
+    pub key: Option<(RunKey, KeyPolicy)>,
+    /// For lists. The other run's are not taken over.
+    pub labels: BTreeMap<LabelName, String>,
+    /// Who starts it; empty if that is not known.
+    pub by: String,
 }
 
 /// What is wanted of a run.

@@ -1,9 +1,10 @@
-//! Which runs ask somebody something, so that they are found without reading every history.
+//! Labels that the product puts into the line for lists, so that runs are found without reading every history: which ask
+//! somebody something, and which are forks.
 
 use std::collections::BTreeMap;
 
 use super::state::RunState;
-use crate::ids::LabelName;
+use crate::ids::{LabelName, RunId};
 use crate::plan::StepIndex;
 use crate::ports::agent::Need;
 use crate::ports::filter::Condition;
@@ -14,11 +15,20 @@ pub const OWN_LABELS: &str = "tutti.";
 /// The label that a run has in lists while one of its steps asks somebody something, and its value.
 const ASKS: (&str, &str) = ("tutti.asks", "yes");
 
+/// The label by which the forks of a run are found; its value is the run's id.
+const FORKED_FROM: &str = "tutti.forked-from";
+
 /// The condition that a run asks somebody something, whatever else goes on in it.
 #[must_use]
 pub fn asking() -> Condition {
     let (name, value) = label();
     Condition::Label(name, value)
+}
+
+/// The condition that a run is a fork of another one.
+#[must_use]
+pub fn forked_from(run: RunId) -> Condition {
+    Condition::Label(name(FORKED_FROM), run.to_string())
 }
 
 impl RunState {
@@ -33,9 +43,10 @@ impl RunState {
         waits.then(|| self.waiting().filter(is_for_somebody)).into_iter().flatten()
     }
 
-    /// The labels that the run has in lists: its own, and whether it asks.
+    /// The labels that the run has in lists: its own, which run it is a fork of, and whether it asks.
     pub(super) fn labels(&self) -> BTreeMap<LabelName, String> {
         let mut labels = self.created().origin.labels.clone();
+        labels.extend(self.forked().map(|(run, _)| (name(FORKED_FROM), run.to_string())));
         if self.asks().next().is_some() {
             labels.extend([label()]);
         }
@@ -49,5 +60,9 @@ pub(crate) fn without_asking(labels: &BTreeMap<LabelName, String>) -> BTreeMap<&
 }
 
 fn label() -> (LabelName, String) {
-    (ASKS.0.parse().expect("a valid name"), ASKS.1.to_owned())
+    (name(ASKS.0), ASKS.1.to_owned())
+}
+
+fn name(text: &str) -> LabelName {
+    text.parse().expect("a valid name")
 }
