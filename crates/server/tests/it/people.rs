@@ -176,7 +176,11 @@ fn a_run_sleeps_and_comes_back_by_its_moment_though_its_server_is_started_anew()
     let done = place.tutti(&["run", "sleep.yaml", "-o", "json"]).expect(0).json();
     assert!(done["duration_seconds"].as_f64().is_none_or(|took| took >= 3.0), "{done}");
     let sleeping = place.start(&["run", "sleep.yaml"]);
-    until("its sleep", || place.events().iter().any(|event| event["event"] == "AttemptSuspended").then_some(()));
+    until("its sleep", || {
+        let events = place.events();
+        let has = |kind: &str| events.iter().any(|event| event["event"] == kind);
+        (has("AttemptSuspended") && !has("RunCompleted")).then_some(())
+    });
     sleeping.signal(Signal::KILL);
     sleeping.end();
     place.tutti(&["resume", "latest"]).expect(0);

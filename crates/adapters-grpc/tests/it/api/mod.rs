@@ -1,5 +1,6 @@
 //! The API of a server: the client and the generated stubs against a real engine, over loopback.
 
+mod approvals;
 mod artifacts;
 mod execute;
 mod monitor;
