@@ -134,6 +134,7 @@ mod tests {
             priority: Priority::High,
             input: Json::parse(input.to_owned()).unwrap(),
             timeout: Duration::from_secs(30),
+            idle_timeout: None,
             task: None,
             trace_parent: None,
         }

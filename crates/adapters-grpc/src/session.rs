@@ -253,14 +253,19 @@ impl<'a> Session<'a> {
         if let Some(ending) = self.get().await? {
             return Ok(ending);
         }
-        let idle = self.config.idle_timeout;
+        let idle = self.idle_timeout();
         let message = format!("the task was found again but said nothing for {idle:?}");
         Err(Fault::refused(AgentErrorKind::Timeout, message))
     }
 
+    /// How long the agent may say nothing before it is asked.
+    fn idle_timeout(&self) -> Duration {
+        self.call.idle_timeout.unwrap_or(self.config.idle_timeout)
+    }
+
     async fn read(&mut self, stream: &mut Streaming<v1::StreamResponse>) -> Result<Read, Fault> {
         loop {
-            match timeout(self.config.idle_timeout, stream.message()).await {
+            match timeout(self.idle_timeout(), stream.message()).await {
                 Ok(Ok(Some(event))) => {
                     // An agent that sends faster than this reads would never let the time be looked at.
                     consume_budget().await;

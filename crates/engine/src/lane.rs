@@ -191,6 +191,7 @@ fn cancellation(key: AttemptKey, agent: AgentEndpoint, task: Option<String>) -> 
         priority: Priority::Normal,
         input: Json::empty_object(),
         timeout: Duration::from_secs(5),
+        idle_timeout: None,
         task,
         trace_parent: None,
     }

@@ -18,7 +18,7 @@ use tutti_a2a::v1::{a2a_service_server, send_message_response};
 use tutti_a2a::{CARD_PATH, MAX_MESSAGE_BYTES};
 use tutti_core::ports::agent::{AgentCall, AgentErrorKind, AgentTransport as _};
 
-use crate::support::{News, call, completed, impatient, kind, serve, serve_on, transport};
+use crate::support::{News, call, completed, kind, serve, serve_on, transport};
 
 type Events = BoxStream<'static, Result<v1::StreamResponse, Status>>;
 type Handler<Q, A> = Box<dyn Fn(Q) -> Result<A, Status> + Send + Sync>;
@@ -221,8 +221,9 @@ async fn a_silent_task_is_waited_for_while_its_agent_answers_for_it() {
         }),
         ..Agent::default()
     };
-    let call = agent.start().await;
-    let answer = impatient(Duration::from_millis(50)).call(&call, &News::default()).await;
+    // What the call says comes before what the transport is set to.
+    let call = AgentCall { idle_timeout: Some(Duration::from_millis(50)), ..agent.start().await };
+    let answer = transport().call(&call, &News::default()).await;
     assert_eq!(completed(answer).0, "at last");
 }
 

@@ -47,6 +47,7 @@ pub fn call(url: &str, input: &Value) -> AgentCall {
         priority: Priority::High,
         input: Json::of(input).unwrap(),
         timeout: PATIENCE,
+        idle_timeout: None,
         task: None,
         trace_parent: None,
     }

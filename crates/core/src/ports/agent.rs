@@ -101,6 +101,8 @@ pub struct AgentCall {
     pub input: Json,
     /// How long the attempt may take from now.
     pub timeout: Duration,
+    /// How long the agent may say nothing before it is asked about the task; `None`: as long as the transport is set to.
+    pub idle_timeout: Option<Duration>,
     /// The agent's task id, when it is known from before.
     pub task: Option<String>,
     /// W3C trace context to pass on.

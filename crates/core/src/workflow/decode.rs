@@ -289,7 +289,7 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
     let output = fields.map::<OutputField, _>("output");
     let depends_on = fields.optional("depends_on");
     let timeout = fields.optional("timeout").unwrap_or(DEFAULTS.steps[0].timeout);
-    let total_timeout = fields.optional("total_timeout");
+    let (total_timeout, idle_timeout) = (fields.optional("total_timeout"), fields.optional("idle_timeout"));
     let retry = fields.member("retry");
     let on_error = fields.optional("on_error");
     let compensate = fields.member("compensate");
@@ -333,6 +333,7 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
         depends_on,
         timeout,
         total_timeout,
+        idle_timeout,
         retry,
         on_error,
         compensate,

@@ -122,6 +122,10 @@ pub struct Step {
     /// How long all attempts of the step may take together, with the waits between them. Default: as long as the run may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_timeout: Option<Span>,
+    /// How long the stream of the step's task may be silent before the agent is asked about it; a task that was found again
+    /// after a restart fails then. Default: what the configuration says, 1m if nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<Span>,
     /// How often and when a failed attempt is repeated. The bare word `unsafe` stands for `{unsafe: true}`.
     #[serde(default)]
     pub retry: RetryPolicy,
@@ -275,6 +279,7 @@ impl Workflow {
                 && step.compensate.is_none()
                 && step.checkpoint.is_none()
                 && step.total_timeout.is_none()
+                && step.idle_timeout.is_none()
                 && !step.retry.is_unsafe
         };
         !known(self.on_error) || !is_default_recoveries(&self.recoveries) || !self.steps.iter().all(known_step)

@@ -31,6 +31,7 @@ fn undo(step: &Step) -> Option<Step> {
         timeout: how.timeout,
         retry: how.retry,
         total_timeout: None,
+        idle_timeout: None,
         on_error: None,
         compensate: None,
         critical: false,

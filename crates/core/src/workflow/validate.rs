@@ -88,6 +88,9 @@ fn check_step(index: usize, step: &Step, problems: &mut Vec<Problem>) {
     if let Some(reason) = step.total_timeout.and_then(bad_span) {
         report("total_timeout", reason);
     }
+    if let Some(reason) = step.idle_timeout.and_then(bad_span) {
+        report("idle_timeout", reason);
+    }
     check_retry("", &step.retry, &mut report);
     check_kind(step, &mut report);
     if let Some(how) = &step.compensate {
@@ -136,6 +139,7 @@ fn check_kind(step: &Step, report: &mut impl FnMut(&str, String)) {
             ("agent", step.agent.is_some()),
             ("compensate", step.compensate.is_some()),
             ("total_timeout", step.total_timeout.is_some()),
+            ("idle_timeout", step.idle_timeout.is_some()),
             ("retry", step.retry != RetryPolicy::default()),
         ];
         for (field, _) in for_agents.iter().filter(|(_, is_there)| *is_there) {

@@ -149,6 +149,7 @@ async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn Upd
         priority: step.priority,
         input,
         timeout: spec.timeout,
+        idle_timeout: step.idle_timeout.map(|span| span.0),
         task: spec.task.clone(),
         trace_parent: Some(spec.trace.context(attempt_span(&spec.key))),
     };

@@ -140,6 +140,7 @@ fn call(agent: AgentEndpoint, input: &str) -> AgentCall {
         priority: Priority::Normal,
         input: Json::parse(input.to_owned()).unwrap(),
         timeout: Duration::from_secs(30),
+        idle_timeout: None,
         task: None,
         trace_parent: None,
     }
