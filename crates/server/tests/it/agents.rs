@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::host::Talking;
-use crate::support::{EXAMPLE, Place, until};
+use crate::host::{Host, Talking};
+use crate::support::{EXAMPLE, Place, about, jsonl, until};
 
 /// A workflow of one step.
 fn one_step(place: &Place) -> String {
@@ -99,4 +99,31 @@ fn a_server_of_this_machine_needs_no_agents_file_and_takes_agents_that_are_regis
     tutti(&["agent", "add", "near", &format!("http://{near}")]).expect(0);
     let run = tutti(&["submit", &one_step(&place), "--wait", "-o", "json"]).expect(0);
     assert!(run.stdout.contains("near"), "{}", run.stdout);
+}
+
+#[test]
+fn an_agent_that_fails_again_and_again_is_shown_and_what_wants_it_waits() {
+    let place = Place::new();
+    place.write("stubs.yaml", "agents:\n  - {name: down, skills: {x: {fail: unavailable}}}\n");
+    let command = "['{self}', agent, stub, '{dir}/stubs.yaml', --port, '{port}']";
+    place.write("agents.yaml", &format!("agents:\n  - {{name: down, max_in_flight: 3, command: {command}}}\n"));
+    let file = place.write(
+        "w.yaml",
+        "id: w\nsteps:\n  - {id: s, capability: x, retry: {max_attempts: 9, backoff: 10ms}}\n",
+    );
+    let mut serve = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+    serve.env("TUTTI_AGENTS__BREAKER_FAILURES", "2").env("TUTTI_AGENTS__BREAKER_REST_SECONDS", "3600");
+    let server = Host::of(&place, &mut serve);
+    let run = server.submit_file(&place, &file, &[]);
+    let shown = until("an open breaker", || {
+        let page = server.tutti(&place, &["agent", "list", "-o", "json"]).expect(0).json();
+        Some(page["agents"][0].clone()).filter(|agent| agent["breaker"] == "open")
+    });
+    assert_eq!((shown["max_in_flight"].as_u64(), shown["success_rate"].as_f64()), (Some(3), Some(0.0)), "{shown}");
+    assert!(shown["breaker_until"].is_string(), "{shown}");
+    let told = server.tutti(&place, &["agent", "check"]).expect(1).stdout;
+    assert!(told.contains("it failed again and again: breaker open until"), "{told}");
+    assert_eq!(server.state(&place, &run), "running");
+    let events = jsonl(&server.tutti(&place, &["events", &run, "-o", "jsonl"]).expect(0).stdout);
+    assert_eq!(about(&events, "AttemptStarted", "s").len(), 2, "a wait is no attempt");
 }
