@@ -107,10 +107,8 @@ fn an_agent_that_fails_again_and_again_is_shown_and_what_wants_it_waits() {
     place.write("stubs.yaml", "agents:\n  - {name: down, skills: {x: {fail: unavailable}}}\n");
     let command = "['{self}', agent, stub, '{dir}/stubs.yaml', --port, '{port}']";
     place.write("agents.yaml", &format!("agents:\n  - {{name: down, max_in_flight: 3, command: {command}}}\n"));
-    let file = place.write(
-        "w.yaml",
-        "id: w\nsteps:\n  - {id: s, capability: x, retry: {max_attempts: 9, backoff: 10ms}}\n",
-    );
+    let file =
+        place.write("w.yaml", "id: w\nsteps:\n  - {id: s, capability: x, retry: {max_attempts: 9, backoff: 10ms}}\n");
     let mut serve = place.command(&["serve", "--listen", "127.0.0.1:0"]);
     serve.env("TUTTI_AGENTS__BREAKER_FAILURES", "2").env("TUTTI_AGENTS__BREAKER_REST_SECONDS", "3600");
     let server = Host::of(&place, &mut serve);
