@@ -105,7 +105,7 @@ fn a_server_of_this_machine_needs_no_agents_file_and_takes_agents_that_are_regis
 fn an_agent_that_fails_again_and_again_is_shown_and_what_wants_it_waits() {
     let place = Place::new();
     place.write("stubs.yaml", "agents:\n  - {name: down, skills: {x: {fail: unavailable}}}\n");
-    let command = "['{self}', agent, stub, '{dir}/stubs.yaml', --port, '{port}']";
+    let command = "['{self}', agent, stub, '{dir}/stubs.yaml', --agent, down, --port, '{port}']";
     place.write("agents.yaml", &format!("agents:\n  - {{name: down, max_in_flight: 3, command: {command}}}\n"));
     let file =
         place.write("w.yaml", "id: w\nsteps:\n  - {id: s, capability: x, retry: {max_attempts: 9, backoff: 10ms}}\n");
