@@ -185,7 +185,7 @@ mod tests {
 
     fn begin(run: &mut Drive, step: &str) {
         let step = path(run, step).path;
-        assert!(run.input(&Input::StartAttempt { step, agent: "x".parse().unwrap() }));
+        assert!(run.input(&Input::StartAttempt { step, agent: "x".parse().unwrap(), choice: None }));
     }
 
     #[test]

@@ -155,7 +155,9 @@ impl<'a> World<'a> {
         }
         let id = self.rng.bits();
         let stores = self.stores();
-        let loaded = load(&*stores.runs, &*stores.query, run, TakeOver::ByOperator, false, self.now, id).await;
+        let loaded =
+            load(&*stores.runs, (&*stores.query, &Plans::default()), run, TakeOver::ByOperator, false, self.now, id)
+                .await;
         let loaded = loaded.expect("a run that a person looked at can be loaded");
         let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command: Some((command, order)) };
         self.deliver(Message::Adopt(Box::new(adopt), Asker::Nobody)).await;

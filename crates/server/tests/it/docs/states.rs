@@ -265,7 +265,7 @@ fn of_step(state: &RunState, index: StepIndex) -> Vec<Input> {
     let error = |kind| AgentError::new(kind, "no");
     let (message, output) = ("?".to_owned(), Payload::Inline(Json::empty_object()));
     let mut all = vec![
-        Input::StartAttempt { step: step.clone(), agent: "x".parse().unwrap() },
+        Input::StartAttempt { step: step.clone(), agent: "x".parse().unwrap(), choice: None },
         Input::RefuseAttempt { step: step.clone(), error: error(AgentErrorKind::Unavailable), chance },
         Input::SuspendAttempt { key: key.clone(), need, message, until: None, shown: None },
         Input::ContinueAttempt { step: step.clone() },
