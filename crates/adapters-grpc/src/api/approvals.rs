@@ -47,7 +47,7 @@ impl ApprovalService for ApprovalApi {
         for run in &page.runs {
             match views.get(&namespace, run.run).await {
                 Ok(view) => {
-                    approvals.extend(view.questions().into_iter().map(|question| question_out(&view, question)))
+                    approvals.extend(view.questions().into_iter().map(|question| question_out(&view, question)));
                 }
                 // It was removed meanwhile.
                 Err(RequestError::NotFound(_)) => {}

@@ -6,6 +6,7 @@ use super::view::RunView;
 use crate::ids::StepPath;
 use crate::plan::StepIndex;
 use crate::ports::agent::Need;
+use crate::run::RunState;
 use crate::time::Timestamp;
 use crate::value::{Json, Payload};
 use crate::workflow::{Approval, StepKind, form_problems};
@@ -39,7 +40,7 @@ impl RunView {
     /// What the run asks, in the order of its steps.
     #[must_use]
     pub fn questions(&self) -> Vec<Question> {
-        let asks = self.state().into_iter().flat_map(|state| state.asks());
+        let asks = self.state().into_iter().flat_map(RunState::asks);
         asks.filter_map(|index| self.question(index)).collect()
     }
 

@@ -152,16 +152,14 @@ fn out_of_bounds(words: &Map<String, Value>, value: &Value) -> Vec<String> {
     let number = |word: &str| words.get(word).and_then(Value::as_f64);
     let mut wrong = Vec::new();
     if let Some(value) = value.as_f64() {
-        let bounds: [(&str, fn(f64, f64) -> bool, &str); 4] = [
-            ("minimum", |value, bound| value >= bound, "at least"),
-            ("maximum", |value, bound| value <= bound, "at most"),
-            ("exclusiveMinimum", |value, bound| value > bound, "more than"),
-            ("exclusiveMaximum", |value, bound| value < bound, "less than"),
+        let bounds = [
+            ("minimum", "at least", number("minimum").is_none_or(|bound| value >= bound)),
+            ("maximum", "at most", number("maximum").is_none_or(|bound| value <= bound)),
+            ("exclusiveMinimum", "more than", number("exclusiveMinimum").is_none_or(|bound| value > bound)),
+            ("exclusiveMaximum", "less than", number("exclusiveMaximum").is_none_or(|bound| value < bound)),
         ];
-        for (word, holds, what) in bounds {
-            if let Some(bound) = number(word).filter(|bound| !holds(value, *bound)) {
-                wrong.push(format!("must be {what} {bound}"));
-            }
+        for (word, what, _) in bounds.iter().filter(|(_, _, holds)| !holds) {
+            wrong.push(format!("must be {what} {}", number(word).unwrap_or_default()));
         }
     }
     let sizes = [

@@ -6,7 +6,7 @@ use tutti_core::ports::clock::Clock;
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::query::ListRuns;
 use tutti_core::report::{ExecutionReport, Monitor, rfc3339};
-use tutti_core::run::{RunStatus, forked_from};
+use tutti_core::run::{RunState, RunStatus, forked_from};
 
 use super::{GetArgs, Global, TextOrJson};
 use crate::clock::SystemClock;
@@ -48,7 +48,7 @@ pub async fn execute(args: GetArgs, global: &Global) -> Result<Exit> {
     match args.output {
         TextOrJson::Json => {
             let report = reader.report(&view).await?;
-            let forked = view.state().and_then(|state| state.forked());
+            let forked = view.state().and_then(RunState::forked);
             answer_json(&Shown {
                 report,
                 monitor: Monitor::new(&view, SystemClock.now()),
@@ -59,7 +59,7 @@ pub async fn execute(args: GetArgs, global: &Global) -> Result<Exit> {
         }
         TextOrJson::Text => {
             answer(&tree::render(&view, SystemClock.now(), stdout_width(), Detail::Full))?;
-            if let Some((parent, seq)) = view.state().and_then(|state| state.forked()) {
+            if let Some((parent, seq)) = view.state().and_then(RunState::forked) {
                 answer(&format!("fork of {parent} at event {seq}\n"))?;
             }
             for fork in forks(&reader, run.run).await? {

@@ -215,8 +215,8 @@ fn a_fork_begins_where_the_other_run_stood_with_what_was_changed() {
     let before = server.tutti(&place, &["events", &run, "-o", "jsonl"]).expect(0).stdout;
     let decided = about(&events, "StepCompleted", "check")[0]["seq"].to_string();
     let fork = |args: &[&str]| {
-        let run = server.tutti(&place, &[&["fork", &run], args].concat()).expect(0).stdout.trim().to_owned();
-        run
+        let done = server.tutti(&place, &[&["fork", &run], args].concat()).expect(0);
+        done.stdout.trim().to_owned()
     };
     let data = |run: &str| server.tutti(&place, &["data", run]).expect(0).json();
 
