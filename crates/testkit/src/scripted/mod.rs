@@ -12,6 +12,7 @@ mod world;
 use std::collections::BTreeMap;
 
 use tutti_core::ids::{RequestId, RunId};
+use tutti_core::plan::StepIndex;
 use tutti_core::run::{Command, ForkedStep, RunForked, RunState, StepStatus};
 use tutti_core::value::{Json, Payload};
 use tutti_core::workflow::Executor;
@@ -23,6 +24,9 @@ pub use order::{Order, Turns};
 pub use recoveries::recoveries;
 pub use shapes::{EXECUTORS, shapes};
 
+/// What a person wants of a run that stands so; the person thinks of one step.
+pub type Person = fn(&RunState, StepIndex) -> Option<Command>;
+
 /// A workflow and what its agents do.
 #[derive(Debug, Clone)]
 pub struct Script {
@@ -33,7 +37,13 @@ pub struct Script {
     /// How many attempts of each step fail before one succeeds.
     pub fails: Vec<u32>,
     /// What a person wants of the run when nothing is under way.
-    pub person: fn(&RunState) -> Option<Command>,
+    pub person: Person,
+    /// The step that the person thinks of.
+    pub about: StepIndex,
+    /// The person looks after everything that happens, and not only when nothing is under way.
+    pub is_eager: bool,
+    /// Every attempt is answered twice.
+    pub answers_twice: bool,
     /// With how many of its first steps complete the run begins, as a fork.
     pub forked: usize,
 }
@@ -77,6 +87,12 @@ pub struct Played {
 }
 
 impl Script {
+    /// A script in which nobody interferes.
+    #[must_use]
+    pub fn new(name: &'static str, case: Case, fails: Vec<u32>) -> Self {
+        Self { name, case, fails, person: |_, _| None, about: 0, is_eager: false, answers_twice: false, forked: 0 }
+    }
+
     fn create(&self, run: RunId, request: RequestId, executor: Executor) -> CreateRun {
         let create = self.case.create(run, request, executor);
         let plan = &self.case.plan;
@@ -163,5 +179,7 @@ pub async fn sweep<O: AsyncFnMut() -> Stores>(script: &Script, executor: Executo
     swept
 }
 
+#[cfg(test)]
+mod drills;
 #[cfg(test)]
 mod tests;

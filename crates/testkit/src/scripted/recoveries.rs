@@ -1,6 +1,6 @@
 //! Runs that are undone, rolled back, held, asked about and forked, for a sweep to go through.
 
-use tutti_core::plan::Plan;
+use tutti_core::plan::{Plan, StepIndex};
 use tutti_core::run::{Command, Point, RunState, RunStatus, Verdict};
 use tutti_core::value::{Json, Payload};
 use tutti_core::workflow::parse;
@@ -36,8 +36,8 @@ const WAITS: &str = "\
 #[must_use]
 pub fn recoveries() -> Vec<Script> {
     vec![
-        Script { ..script("compensate", "compensate", SAGA, &[3]) },
-        Script { ..script("roll back", "rollback", SAGA, &[3]) },
+        script("compensate", "compensate", SAGA, &[3]),
+        script("roll back", "rollback", SAGA, &[3]),
         Script { person: unstick, ..script("stuck", "compensate", SAGA, &[3, 4]) },
         Script { person: once_back, ..script("rolled back by a person", "fail", ASKED, &[]) },
         Script { person: approve, ..script("approval", "fail", ASKED, &[]) },
@@ -58,36 +58,36 @@ fn script(name: &'static str, on_error: &str, steps: &str, impossible: &[usize])
     let all = plan.indexes().count();
     let impossible = (0..all).map(|index| impossible.contains(&index)).collect();
     let case = Case { plan, impossible, asks: vec![false; all], recovers: true };
-    Script { name, case, fails: vec![0; all], person: |_| None, forked: 0 }
+    Script::new(name, case, vec![0; all])
 }
 
 /// Tries once more what could not be undone, and then leaves it.
-fn unstick(state: &RunState) -> Option<Command> {
+fn unstick(state: &RunState, _: StepIndex) -> Option<Command> {
     let (index, _) = state.held().next().filter(|_| state.status() == RunStatus::Stuck)?;
     let verdict = if state.step(index).attempts < 2 { Verdict::Retry } else { Verdict::Skip };
     Some(Command::Decide { step: String::new(), verdict, output: None })
 }
 
-fn once_back(state: &RunState) -> Option<Command> {
+fn once_back(state: &RunState, step: StepIndex) -> Option<Command> {
     match state.generation() {
         0 if state.waiting().next().is_some() => {
             Some(Command::Rollback { to: Point::Checkpoint("begun".into()), compensate: true })
         }
         0 => None,
-        _ => approve(state),
+        _ => approve(state, step),
     }
 }
 
-fn approve(state: &RunState) -> Option<Command> {
+fn approve(state: &RunState, _: StepIndex) -> Option<Command> {
     state.waiting().next().map(|_| Command::Approve { step: String::new(), approved: true, data: None })
 }
 
-fn signal(state: &RunState) -> Option<Command> {
+fn signal(state: &RunState, _: StepIndex) -> Option<Command> {
     let told = state.waiting().find(|index| state.plan().path(*index).as_str() == "told")?;
     Some(Command::Signal { step: state.plan().path(told).to_string(), answer: value() })
 }
 
-fn by_hand(state: &RunState) -> Option<Command> {
+fn by_hand(state: &RunState, _: StepIndex) -> Option<Command> {
     let held = state.held().next()?;
     let step = state.plan().path(held.0).to_string();
     Some(Command::Decide { step, verdict: Verdict::Done, output: Some(value()) })

@@ -104,6 +104,6 @@ impl Draft {
         let plan = Plan::new(parse(&self.text).expect("a valid workflow").workflow).expect("a valid plan");
         let asks = vec![false; plan.len()];
         let case = Case { plan, impossible: self.impossible, asks, recovers: false };
-        Script { name: self.name, case, fails: self.fails, person: |_| None, forked: 0 }
+        Script::new(self.name, case, self.fails)
     }
 }

@@ -16,7 +16,7 @@ fn drawn(seed: u64) -> Script {
     let none = vec![false; case.plan.len()];
     let fails = vec![0; case.plan.len()];
     let case = Case { impossible: none.clone(), asks: none, ..case };
-    Script { name: "drawn", case, fails, person: |_| None, forked: 0 }
+    Script::new("drawn", case, fails)
 }
 
 #[tokio::test]

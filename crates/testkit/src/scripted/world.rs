@@ -1,6 +1,6 @@
 //! One owner at a time, and what is under way around it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use tutti_core::ids::RunId;
@@ -47,6 +47,10 @@ pub(super) struct World<'a> {
     agents: Agents,
     pending: Vec<Pending>,
     run: Option<RunId>,
+    /// The last event that a person has seen.
+    looked_at: u64,
+    /// Messages that were answered once.
+    answered: BTreeSet<String>,
     writes: u32,
     died: bool,
     found_again: u32,
@@ -66,6 +70,8 @@ impl<'a> World<'a> {
             agents: Agents::default(),
             pending: Vec::new(),
             run: None,
+            looked_at: 0,
+            answered: BTreeSet::new(),
             writes: 0,
             died: false,
             found_again: 0,
@@ -121,7 +127,7 @@ impl<'a> World<'a> {
 
     async fn turn(&mut self) -> bool {
         self.now = self.now.plus(Duration::from_millis(1 + self.rng.below(20)));
-        if self.pending.is_empty() && self.person().await {
+        if (self.pending.is_empty() || self.script.is_eager) && self.person().await {
             return true;
         }
         if self.pending.is_empty() {
@@ -147,7 +153,11 @@ impl<'a> World<'a> {
             Some(state) => Some(state.clone()),
             None => fold(&self.script.case.plan, &self.history(run).await),
         };
-        let Some(command) = state.and_then(|state| (self.script.person)(&state)) else { return false };
+        let Some(state) = state.filter(|state| !self.script.is_eager || self.looked_at != state.seq()) else {
+            return false;
+        };
+        self.looked_at = state.seq();
+        let Some(command) = (self.script.person)(&state, self.script.about) else { return false };
         let order = Order::new("ana", "as the script says");
         if live.is_some() {
             self.deliver(Message::Input(run, Input::Command { command, order }, Asker::Nobody)).await;
@@ -276,22 +286,31 @@ impl<'a> World<'a> {
 
     async fn outcome(&self, spec: &AttemptSpec) -> Outcome {
         let step = spec.step as usize;
-        if self.script.case.impossible.get(step).is_some_and(|is| *is) {
+        // Whoever tries again a run that recovers has mended what was wrong.
+        let is_mended = self.script.case.recovers && spec.key.generation > 0;
+        if !is_mended && self.script.case.impossible.get(step).is_some_and(|is| *is) {
             return Outcome::Failed(AgentError::new(Case::impossible_kind(), "nobody can"));
         }
         if self.script.fails.get(step).is_some_and(|fails| spec.key.attempt <= *fails) {
             return Outcome::Failed(AgentError::new(AgentErrorKind::Failed, "as the script says"));
         }
         let data = self.value(spec.key.run, &spec.data).await;
-        let mut outputs = HashMap::new();
+        let mut outputs = BTreeMap::new();
         for (step, payload) in &spec.outputs {
             outputs.insert(*step, self.value(spec.key.run, payload).await);
+        }
+        if self.script.case.recovers {
+            return Outcome::Completed(Case::answer(&spec.plan, spec.step, &data, &outputs));
         }
         let input = assemble_input(&spec.plan, spec.step, &data, |step| outputs.get(&step).cloned());
         Outcome::Completed(Case::output(spec.step, &input.expect("every field has a value").value))
     }
 
     async fn end(&mut self, spec: AttemptSpec, outcome: Outcome) {
+        let again = self.script.answers_twice && self.answered.insert(spec.key.message_id());
+        if again {
+            self.pending.push(Pending::End(Box::new(spec.clone()), outcome.clone()));
+        }
         let end = match outcome {
             Outcome::Completed(output) => {
                 let payload = Payload::of(&output);

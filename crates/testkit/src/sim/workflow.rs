@@ -1,5 +1,6 @@
 //! Random workflows, and what an uninterrupted run of one ends with.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use tutti_core::ports::agent::AgentErrorKind;
 use tutti_core::run::{Origin, StepStatus};
 use tutti_core::schedule::{StrategyDecision, StrategyReason};
 use tutti_core::value::{Digest, Json, Payload};
-use tutti_core::workflow::{Executor, OnError, parse};
+use tutti_core::workflow::{Executor, OnError, OutputField, parse};
 use tutti_engine::driver::CreateRun;
 
 use super::rng::Rng;
@@ -125,6 +126,19 @@ impl Case {
     pub fn signed_output(step: StepIndex, input: &Json, message: &str) -> Json {
         let output = Self::output(step, input);
         Json::parse(format!(r#"{{"message":"{message}","output":{}}}"#, output.as_str())).expect("valid JSON")
+    }
+
+    /// The answer of an agent that tells all that it was given, in every field that the step's output mapping names.
+    #[must_use]
+    pub fn answer(plan: &Plan, step: StepIndex, data: &Json, outputs: &BTreeMap<StepIndex, Json>) -> Json {
+        let read: Vec<&str> = outputs.values().map(Json::as_str).collect();
+        let hash = Digest::of(format!("{step} {} {}", data.as_str(), read.join(" ")).as_bytes());
+        let names = plan.step(step).output.keys().filter_map(|field| match field {
+            OutputField::Member(name) => Some(name.as_str()),
+            OutputField::Whole => None,
+        });
+        let fields: Vec<String> = names.chain(["v"]).map(|name| format!("\"{name}\":\"{hash}\"")).collect();
+        Json::parse(format!("{{{}}}", fields.join(","))).expect("valid JSON")
     }
 
     /// What comes beside an output: nothing for one step in three, up to two artifacts for the others.
