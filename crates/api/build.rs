@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "tutti/v1/access.proto",
     "tutti/v1/agents.proto",
     "tutti/v1/monitor.proto",
+    "tutti/v1/recovery.proto",
     "tutti/v1/retention.proto",
     "tutti/v1/runs.proto",
     "tutti/v1/workflows.proto",

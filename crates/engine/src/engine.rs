@@ -25,7 +25,7 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::{Creation, RunStore, StoreError};
-use tutti_core::run::{Origin, RECOVERY_FORMAT, Rejection, format_of_run};
+use tutti_core::run::{Origin, RECOVERY_FORMAT, Refusal, Rejection, format_of_run};
 use tutti_core::schedule::{Policy, StrategyDecision};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, Json};
@@ -205,8 +205,8 @@ pub enum EngineError {
         reason: String,
     },
     /// The engine that has the run refused a command that was posted to it.
-    #[error("{0}")]
-    Refused(String),
+    #[error(transparent)]
+    Refused(Refusal),
     /// The key of a run to be started names another one.
     #[error("the key names run {0}")]
     KeyHeld(RunId),

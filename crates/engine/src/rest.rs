@@ -10,7 +10,7 @@ use tutti_core::ports::inbox::{Inbox, InboxItem, Letter, Verdict};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::store::{Commit, CommitOutcome, RunStore, StoreError};
-use tutti_core::run::{Applied, Command, Input, Order, RunState, apply, encode, min_reader};
+use tutti_core::run::{Applied, Command, Fault, Input, Order, Refusal, RunState, apply, encode, min_reader};
 use tutti_core::value::Payload;
 
 use crate::engine::EngineError;
@@ -83,7 +83,8 @@ pub async fn command_by_inbox(
         if let Some(outcome) = inbox.outcome(run, request).await? {
             return match Verdict::decode(&outcome).map_err(StoreError::Corrupt)? {
                 Verdict::Applied => Ok(()),
-                Verdict::Rejected(reason) => Err(EngineError::Refused(reason)),
+                Verdict::Rejected(reason) => Err(EngineError::Refused(Refusal { fault: Fault::State, reason })),
+                Verdict::Refused(refusal) => Err(EngineError::Refused(refusal)),
             };
         }
         if timeout_at(deadline, sleep(wait)).await.is_err() {

@@ -12,12 +12,15 @@ use tutti_core::ports::inbound::views::RunChange;
 use tutti_core::ports::query::{RunCounts, RunSummary};
 use tutti_core::ports::store::EncodedEvent;
 use tutti_core::report::{Monitor, RunView, StepView};
-use tutti_core::run::{ArtifactRecorded, RunStatus, StepStatus, blob_of_json, body_json, kind_name};
+use tutti_core::run::{
+    ArtifactRecorded, RunState, RunStatus, StepStatus, Undone, Work, blob_of_json, body_json, kind_name,
+};
 use tutti_core::time::Timestamp;
 use tutti_core::value::PayloadRef;
 use tutti_core::workflow::{Executor, Priority};
 
 use super::errors::wrong;
+use super::recovery::verdict_out;
 
 /// Why a message cannot be read.
 pub(super) type Unread = String;
@@ -50,6 +53,32 @@ pub(super) const fn priority_out(priority: Priority) -> v1::Priority {
         Priority::Low => v1::Priority::Low,
         Priority::Normal => v1::Priority::Normal,
         Priority::High => v1::Priority::High,
+    }
+}
+
+/// The field `work` of a request.
+pub(super) fn work(number: i32) -> Result<Work, Status> {
+    match v1::Work::try_from(number) {
+        Ok(v1::Work::Unspecified | v1::Work::Finish) => Ok(Work::Finish),
+        Ok(v1::Work::Leave) => Ok(Work::Leave),
+        Ok(v1::Work::Cancel) => Ok(Work::Cancel),
+        Err(_) => Err(wrong("work", "is nothing that this server knows")),
+    }
+}
+
+pub(super) const fn work_out(work: Work) -> v1::Work {
+    match work {
+        Work::Finish => v1::Work::Finish,
+        Work::Leave => v1::Work::Leave,
+        Work::Cancel => v1::Work::Cancel,
+    }
+}
+
+const fn undone_out(undone: Option<Undone>) -> v1::Undone {
+    match undone {
+        None => v1::Undone::Unspecified,
+        Some(Undone::Compensated) => v1::Undone::Compensated,
+        Some(Undone::RolledBack) => v1::Undone::RolledBack,
     }
 }
 
@@ -210,18 +239,21 @@ pub(super) fn artifact_in(artifact: v1::Artifact) -> Result<ArtifactRecorded, Un
 /// A run with its steps; `None` if it has no history.
 pub(super) fn run_out(view: &RunView, now: Timestamp) -> Option<v1::Run> {
     let monitor = Monitor::new(view, now);
+    let state = view.state()?;
     Some(v1::Run {
-        summary: Some(summary_out(&view.state()?.summary())),
+        summary: Some(summary_out(&state.summary())),
         last_seq: view.seq(),
         progress_percent: monitor.progress_percentage,
         estimated_remaining_seconds: monitor.estimated_completion_seconds,
         elapsed_seconds: monitor.elapsed_seconds,
         executor: executor_out(view.created()?.strategy.executor).into(),
-        steps: view.steps().map(|step| step_out(&step)).collect(),
+        steps: view.steps().map(|step| step_out(&step, state)).collect(),
+        undos: view.undos().map(|undo| step_out(&undo, state)).collect(),
+        undone: undone_out(view.undone()).into(),
     })
 }
 
-fn step_out(step: &StepView<'_>) -> v1::Step {
+fn step_out(step: &StepView<'_>, state: &RunState) -> v1::Step {
     v1::Step {
         id: step.id().to_string(),
         state: step_state(step.status).into(),
@@ -231,6 +263,7 @@ fn step_out(step: &StepView<'_>) -> v1::Step {
         started_at: step.started_at.map(moment),
         ended_at: step.ended_at.map(moment),
         error: step.error.map(ToString::to_string).unwrap_or_default(),
+        verdicts: state.verdicts(step.index).into_iter().map(|verdict| verdict_out(verdict).into()).collect(),
     }
 }
 

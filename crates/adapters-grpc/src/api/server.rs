@@ -15,6 +15,7 @@ use tutti_api::MAX_MESSAGE_BYTES;
 use tutti_api::v1::access_service_server::AccessServiceServer;
 use tutti_api::v1::agent_service_server::AgentServiceServer;
 use tutti_api::v1::monitor_service_server::MonitorServiceServer;
+use tutti_api::v1::recovery_service_server::RecoveryServiceServer;
 use tutti_api::v1::retention_service_server::RetentionServiceServer;
 use tutti_api::v1::run_service_server::RunServiceServer;
 use tutti_api::v1::workflow_service_server::WorkflowServiceServer;
@@ -32,6 +33,7 @@ use super::access::AccessApi;
 use super::agents::AgentApi;
 use super::auth::Auth;
 use super::monitor::{ExecuteStreamSwitch, MonitorApi};
+use super::recovery::RecoveryApi;
 use super::retention::RetentionApi;
 use super::runs::RunApi;
 use super::workflows::WorkflowApi;
@@ -75,9 +77,10 @@ pub struct Api {
 }
 
 /// That of the server as a whole, and those of its services.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "",
     RunServiceServer::<RunApi>::NAME,
+    RecoveryServiceServer::<RecoveryApi>::NAME,
     WorkflowServiceServer::<WorkflowApi>::NAME,
     MonitorServiceServer::<MonitorApi>::NAME,
     AgentServiceServer::<AgentApi>::NAME,
@@ -110,6 +113,7 @@ impl Api {
                     execute_stream: execute_stream.clone()
                 }
             ))
+            .add_service(bounded!(RecoveryServiceServer, RecoveryApi { inbound: inbound.clone() }))
             .add_service(bounded!(RunServiceServer, RunApi { inbound, closing: closing.clone() }));
         Self {
             routes,

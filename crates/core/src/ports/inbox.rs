@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::StoreError;
 use crate::ids::{RequestId, RunId};
-use crate::run::{Command, Order};
+use crate::run::{Command, Fault, Order, Refusal};
 use crate::time::Timestamp;
 
 /// Brings commands to the server that drives a run, whoever takes them in.
@@ -90,6 +90,8 @@ pub enum Verdict {
     Applied,
     /// The run's state did not allow it, for this reason.
     Rejected(String),
+    /// It was refused for something else than the run's state.
+    Refused(Refusal),
 }
 
 impl Letter {
@@ -105,6 +107,15 @@ impl Letter {
     /// Why it cannot be read.
     pub fn decode(blob: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(blob).map_err(|error| error.to_string())
+    }
+}
+
+impl From<Refusal> for Verdict {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.fault {
+            Fault::State => Self::Rejected(refusal.reason),
+            Fault::Field(_) | Fault::Caller => Self::Refused(refusal),
+        }
     }
 }
 

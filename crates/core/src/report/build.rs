@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::assess::assess;
 use super::attempt::{AttemptView, Outcome};
 use super::execution::{
-    AgentReport, ArtifactReport, AttemptReport, CriticalPathReport, ExecutionReport, LevelReport, OutputReport,
-    StageReport, StepReport, Totals,
+    AgentReport, ArtifactReport, AttemptReport, CheckpointReport, CriticalPathReport, ExecutionReport, LevelReport,
+    OutputReport, StageReport, StepReport, Totals, UndoReport,
 };
 use super::moment::{ratio, rfc3339};
 use super::times::EarliestTimes;
 use super::view::{RunView, StepView};
 use crate::ids::AgentId;
 use crate::plan::Plan;
-use crate::run::{Recorded, RunStatus, StepStatus};
+use crate::run::{Failure, Recorded, RunStatus, StepStatus, Verdict};
 use crate::time::Timestamp;
 
 impl ExecutionReport {
@@ -45,6 +45,10 @@ impl ExecutionReport {
             ended_at: view.ended_at().map(rfc3339),
             duration: view.ended_at().map(|at| at.since(created_at).as_secs_f64()),
             error: view.error(),
+            undone: view.undone(),
+            undos: undos(view, created_at),
+            kept: view.kept().cloned().collect(),
+            checkpoints: view.ways_back().iter().map(CheckpointReport::from).collect(),
             levels: levels(view, created_at),
             stages: stages(view),
             failed: failed.collect(),
@@ -95,8 +99,43 @@ fn step_report(view: &RunView, step: &StepView<'_>, created_at: Timestamp) -> St
             })
             .collect(),
         missing_inputs: step.missing_inputs.to_vec(),
+        verdicts: verdicts(view, step),
         attempt_log: step.attempts.iter().map(|attempt| attempt_report(attempt, created_at)).collect(),
     }
+}
+
+/// In the order in which it was done; then what is to be done.
+fn undos(view: &RunView, created_at: Timestamp) -> Vec<UndoReport> {
+    let mut undos: Vec<StepView<'_>> = view.undos().collect();
+    undos.sort_by_key(|undo| (undo.started_at.unwrap_or(Timestamp::MAX), std::cmp::Reverse(completed_seq(view, undo))));
+    let report = |undo: &StepView<'_>| UndoReport {
+        step: undo.id().clone(),
+        capability: undo.step.does().to_owned(),
+        state: undo.status,
+        agent: undo.agent().cloned(),
+        attempts: undo.attempts.len() as u32,
+        started_at: undo.started_at.map(rfc3339),
+        ended_at: undo.ended_at.map(rfc3339),
+        error: undo.error.or(last_error(undo)).map(ToString::to_string),
+        verdicts: verdicts(view, undo),
+        attempt_log: undo.attempts.iter().map(|attempt| attempt_report(attempt, created_at)).collect(),
+    };
+    undos.iter().map(report).collect()
+}
+
+/// When the step was completed that something undoes, as the number of the event.
+fn completed_seq(view: &RunView, undo: &StepView<'_>) -> u64 {
+    let undone = view.plan().undone_by(undo.index).zip(view.state());
+    undone.map_or(0, |(step, state)| state.step(step).completed_seq)
+}
+
+fn verdicts(view: &RunView, step: &StepView<'_>) -> Vec<Verdict> {
+    view.state().map(|state| state.verdicts(step.index)).unwrap_or_default()
+}
+
+/// Why the last attempt of a step that did not complete failed.
+fn last_error<'v>(step: &StepView<'v>) -> Option<&'v Failure> {
+    step.attempts.last().filter(|_| step.status != StepStatus::Completed).and_then(|attempt| attempt.error.as_ref())
 }
 
 fn attempt_report(attempt: &AttemptView, created_at: Timestamp) -> AttemptReport {

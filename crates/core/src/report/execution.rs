@@ -4,8 +4,10 @@
 use serde::Serialize;
 
 use super::attempt::Outcome;
+use super::moment::rfc3339;
+use super::undo::WayBack;
 use crate::ids::{AgentId, RunId, StepId, WorkflowId};
-use crate::run::{AgentChoice, RunStatus, StepStatus};
+use crate::run::{AgentChoice, RunStatus, StepStatus, Undone, Verdict};
 use crate::schedule::StrategyReason;
 use crate::value::{Digest, Json, Payload, PayloadRef};
 use crate::workflow::Executor;
@@ -41,6 +43,14 @@ pub struct ExecutionReport {
     pub error: Option<String>,
     /// Every step, in the order of the workflow.
     pub steps: Vec<StepReport>,
+    /// How the run was undone, if it failed and was.
+    pub undone: Option<Undone>,
+    /// What undoes steps, as far as it was or is to be done, in the order in which that is done.
+    pub undos: Vec<UndoReport>,
+    /// Steps that were done when the run was undone last, and that nothing undoes; the newest first.
+    pub kept: Vec<StepId>,
+    /// The points by name to which the run can be rolled back, newest first.
+    pub checkpoints: Vec<CheckpointReport>,
     /// The run in numbers.
     pub totals: Totals,
     /// The levels of the graph.
@@ -92,8 +102,54 @@ pub struct StepReport {
     pub artifacts: Vec<ArtifactReport>,
     /// Input fields that were left out because their path had no value.
     pub missing_inputs: Vec<String>,
+    /// What a person may decide about it; empty unless it is held.
+    pub verdicts: Vec<Verdict>,
     /// Each attempt.
     pub attempt_log: Vec<AttemptReport>,
+}
+
+/// What undoes one step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UndoReport {
+    /// The step that it undoes.
+    pub step: StepId,
+    /// What its agent must be able to do.
+    pub capability: String,
+    /// Its state: `completed` is undone, `waiting` cannot be undone and a person must decide, `skipped` was left as it was.
+    pub state: StepStatus,
+    /// Whom its last attempt asked.
+    pub agent: Option<AgentId>,
+    /// Number of attempts.
+    pub attempts: u32,
+    /// When its first attempt began.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<String>,
+    /// Why it is held, or its last attempt failed (untrusted text).
+    pub error: Option<String>,
+    /// What a person may decide about it; empty unless it is held.
+    pub verdicts: Vec<Verdict>,
+    /// Each attempt.
+    pub attempt_log: Vec<AttemptReport>,
+}
+
+/// A point by name to which a run can be rolled back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckpointReport {
+    /// Its name.
+    pub name: String,
+    /// The number of its event.
+    pub seq: u64,
+    /// When.
+    pub time: String,
+    /// Steps that would be undone on the way back, in the order in which that would be done: the first 20.
+    pub undone: Vec<StepId>,
+    /// How many would be.
+    pub undone_count: u32,
+    /// Steps done since that nothing undoes, whose results would be dropped: the newest 20.
+    pub dropped: Vec<StepId>,
+    /// How many there are.
+    pub dropped_count: u32,
 }
 
 /// One attempt of a step.
@@ -239,6 +295,20 @@ pub struct StageReport {
     pub ended_at: Option<String>,
     /// From the one to the other.
     pub duration: Option<f64>,
+}
+
+impl From<&WayBack> for CheckpointReport {
+    fn from(way: &WayBack) -> Self {
+        Self {
+            name: way.checkpoint.name.clone(),
+            seq: way.checkpoint.seq,
+            time: rfc3339(way.checkpoint.at),
+            undone: way.undone.steps.clone(),
+            undone_count: way.undone.count,
+            dropped: way.dropped.steps.clone(),
+            dropped_count: way.dropped.count,
+        }
+    }
 }
 
 impl From<&Payload> for OutputReport {

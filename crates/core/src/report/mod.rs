@@ -18,12 +18,13 @@ mod testing;
 mod tests;
 mod text;
 mod times;
+mod undo;
 mod view;
 
 pub use attempt::{AttemptView, Checkpoint, Outcome};
 pub use execution::{
-    AgentReport, ArtifactReport, AttemptReport, CriticalPathReport, ExecutionReport, LevelReport, OutputReport,
-    StageReport, StepReport, Totals,
+    AgentReport, ArtifactReport, AttemptReport, CheckpointReport, CriticalPathReport, ExecutionReport, LevelReport,
+    OutputReport, StageReport, StepReport, Totals, UndoReport,
 };
 pub use explain::{
     AgentOutlook, Aspect, ExplainedStep, Explanation, Finding, Hindrance, Known, Outlook, Owner, QueuePlace, Reason,
@@ -37,4 +38,5 @@ pub use recovery::recovery_news;
 pub use shape::{run_shape, step_shape};
 pub use text::render_text;
 pub use times::EarliestTimes;
+pub use undo::{Concerned, WayBack};
 pub use view::{RunView, StepView};

@@ -6,6 +6,7 @@ use super::moment::{human_bytes, human_seconds};
 use super::page::Page;
 use super::printable::{columns, fit, pad};
 use super::shape::{run_shape, step_shape};
+use crate::run::{RunStatus, StepStatus, Undone};
 use crate::schedule::StrategyReason;
 
 /// Most steps shown one by one; the others are counted.
@@ -27,6 +28,7 @@ pub fn render_text(report: &ExecutionReport, width: usize) -> String {
     artifacts(report, &mut page);
     totals(&report.totals, &mut page);
     failures(report, &mut page);
+    undone(report, &mut page);
     page.section("Assessment");
     page.paragraph(&report.assessment);
     page.into_text()
@@ -60,13 +62,14 @@ const fn reason(reason: StrategyReason) -> &'static str {
 
 fn table(report: &ExecutionReport, page: &mut Page) {
     let steps = &report.steps[..report.steps.len().min(ROWS)];
-    // Shape and state, tries, and three times; the names share what is left.
-    let names = page.width().saturating_sub(2 + 11 + 6 + 3 * 10);
+    // The names share what shape and state, tries, and three times leave.
+    let states = steps.iter().map(|step| step.state.as_str().len() + 1).max().unwrap_or(0).max(11);
+    let names = page.width().saturating_sub(2 + states + 6 + 3 * 10);
     let widest = |name: fn(&StepReport) -> &str| steps.iter().map(|s| columns(name(s))).max().unwrap_or(0).max(5);
     let agent_width = widest(agent_of).min(names * 2 / 5);
     let id_width = widest(id_of).min((names - agent_width).saturating_sub(2));
     let title = format!(
-        "  {:<11}{} {:>5} {}{:>10}{:>10}{:>10}",
+        "  {:<states$}{} {:>5} {}{:>10}{:>10}{:>10}",
         "state",
         pad("step", id_width),
         "tries",
@@ -80,7 +83,7 @@ fn table(report: &ExecutionReport, page: &mut Page) {
     for step in steps {
         let time = |seconds: Option<f64>| seconds.map_or_else(|| "-".into(), human_seconds);
         page.line(&format!(
-            "{} {:<11}{} {:>5} {}{:>10}{:>10}{:>10}",
+            "{} {:<states$}{} {:>5} {}{:>10}{:>10}{:>10}",
             step_shape(step.state),
             step.state,
             pad(id_of(step), id_width),
@@ -245,4 +248,47 @@ fn failures(report: &ExecutionReport, page: &mut Page) {
         page.paragraph(failed);
     }
     page.more(FEW.min(report.failed.len()), report.failed.len());
+}
+
+/// What was undone and what was not, and the points to which the run can go back.
+fn undone(report: &ExecutionReport, page: &mut Page) {
+    if !report.undos.is_empty() {
+        page.section(match report.undone {
+            Some(Undone::Compensated) => "Undone, the data stays",
+            Some(Undone::RolledBack) => "Undone, the data is that of the checkpoint",
+            None => "Undone",
+        });
+        let undos = &report.undos[..report.undos.len().min(ROWS)];
+        let width = undos.iter().map(|undo| columns(undo.step.as_str())).max().unwrap_or(0).min(page.width() / 3);
+        for undo in undos {
+            let agent = undo.agent.as_ref().map(|agent| format!(", by {agent}")).unwrap_or_default();
+            let error = undo.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            let name = pad(undo.step.as_str(), width);
+            page.line(&format!("{} {name}  {}{agent}{error}", step_shape(undo.state), undo_word(undo.state)));
+        }
+        page.more(undos.len(), report.undos.len());
+        if !report.kept.is_empty() {
+            let kept: Vec<&str> = report.kept.iter().take(FEW).map(crate::ids::StepId::as_str).collect();
+            let more = if report.kept.len() > FEW { ", …" } else { "" };
+            page.paragraph(&format!("Nothing undoes {}{more}.", kept.join(", ")));
+        }
+    }
+    if !report.checkpoints.is_empty() && report.state != RunStatus::Completed {
+        page.section("Checkpoints");
+        for point in report.checkpoints.iter().take(FEW) {
+            page.line(&format!("  {}  after event {}", fit(&point.name, page.width() / 2), point.seq));
+        }
+        page.more(FEW.min(report.checkpoints.len()), report.checkpoints.len());
+    }
+}
+
+/// What the state of what undoes a step says of the step.
+const fn undo_word(state: StepStatus) -> &'static str {
+    match state {
+        StepStatus::Completed => "undone",
+        StepStatus::Waiting => "cannot be undone",
+        StepStatus::OutcomeUnknown => "perhaps undone",
+        StepStatus::Skipped | StepStatus::Cancelled => "left as it was",
+        StepStatus::Pending | StepStatus::Running | StepStatus::Retrying | StepStatus::Failed => "not undone yet",
+    }
 }

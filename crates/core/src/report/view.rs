@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{AttemptView, Checkpoint, Outcome, Track};
+use super::undo::Undoing;
 use crate::ids::{AgentId, RunId, StepId, StepPath};
 use crate::plan::{Plan, StepIndex};
 use crate::ports::agent::Need;
@@ -28,6 +29,7 @@ pub struct RunView {
     last_at: Option<Timestamp>,
     checkpoints: Vec<Checkpoint>,
     note: Option<String>,
+    pub(super) undoing: Undoing,
     peak_in_flight: u32,
 }
 
@@ -75,6 +77,7 @@ impl RunView {
             last_at: None,
             checkpoints: Vec::new(),
             note: None,
+            undoing: Undoing::default(),
             peak_in_flight: 0,
         }
     }
@@ -100,6 +103,7 @@ impl RunView {
                     || matches!(recorded.event, Event::UndoStarted(_) | Event::RunPaused(_) | Event::RunRewound(_));
                 let open = takes.then(|| state.open_attempts().map(|(index, _)| index).collect::<Vec<_>>());
                 evolve(state, recorded, &mut Vec::new());
+                self.undoing.note(recorded, state);
                 let ended = state.status().is_ended();
                 self.ended_at = ended.then(|| self.ended_at.unwrap_or(at));
                 let mut gone = open.unwrap_or_default();
@@ -236,15 +240,6 @@ impl RunView {
         (0..self.plan.len() as StepIndex).map(|index| self.step(index))
     }
 
-    /// What undoes steps, as far as it was or is to be done.
-    pub fn undos(&self) -> impl Iterator<Item = StepView<'_>> {
-        let is_used = |index: &StepIndex| {
-            let phase = self.state.as_ref().map(|state| &state.step(*index).phase);
-            !matches!(phase, None | Some(Phase::Idle)) || !self.steps[*index as usize].attempts.is_empty()
-        };
-        self.plan.indexes().skip(self.plan.len()).filter(is_used).map(|index| self.step(index))
-    }
-
     fn record(&mut self, recorded: &Recorded) {
         let at = recorded.at;
         match &recorded.event {
@@ -351,7 +346,7 @@ impl RunView {
     /// The run was reopened: steps that are not complete have not ended any more.
     fn begin_anew(&mut self, at: Timestamp) {
         self.note = None;
-        for index in 0..self.steps.len() as StepIndex {
+        for index in 0..self.plan.len() as StepIndex {
             if self.state.as_ref().is_some_and(|state| state.output(index).is_none()) {
                 let track = &mut self.steps[index as usize];
                 (track.ready_at, track.ended_at) = (None, None);

@@ -290,9 +290,55 @@ pub enum Rejection {
     /// The run undoes what it did.
     #[error("the run is undoing what it did; wait until it has, or terminate it")]
     Undoing,
+    /// A checkpoint cannot have this name.
+    #[error("the name of the checkpoint {0}")]
+    BadCheckpoint(String),
     /// The run has all the checkpoints that it may have.
     #[error("a run may have {0} checkpoints")]
     TooManyCheckpoints(usize),
+}
+
+/// Why an input was refused, for whoever asked, and perhaps elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    /// What would have to be different.
+    pub fault: Fault,
+    /// Why.
+    pub reason: String,
+}
+
+/// What would have to be different for an input that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The run's state.
+    State,
+    /// What was given, by the field of the request.
+    Field(String),
+    /// Whoever asks.
+    Caller,
+}
+
+impl From<&Rejection> for Refusal {
+    fn from(rejection: &Rejection) -> Self {
+        let fault = match rejection {
+            Rejection::NoSuchStep(_) => Fault::Field("step".to_owned()),
+            Rejection::NoSuchPoint(_) => Fault::Field("to".to_owned()),
+            Rejection::BadVerdict(..) => Fault::Field("verdict".to_owned()),
+            Rejection::BadCheckpoint(_) => Fault::Field("name".to_owned()),
+            Rejection::NotApprover { .. } => Fault::Caller,
+            Rejection::RunIs(_)
+            | Rejection::NotUnderWay(_)
+            | Rejection::NotStartable(_)
+            | Rejection::NotWaiting { .. }
+            | Rejection::NotExpired
+            | Rejection::NotHeld { .. }
+            | Rejection::Undoing
+            | Rejection::TooManyCheckpoints(_) => Fault::State,
+        };
+        Self { fault, reason: rejection.to_string() }
+    }
 }
 
 fn not_held(step: &str, held: &[StepPath]) -> String {

@@ -28,7 +28,7 @@ pub use event::{
     WaitOverdue,
 };
 pub use evolve::{evolve, fold};
-pub use input::{Command, Input, Order, Point, Rejection, Verdict, Work};
+pub use input::{Command, Fault, Input, Order, Point, Refusal, Rejection, Verdict, Work};
 pub use origin::Origin;
 pub use state::{Held, OpenAttempt, Phase, RunState, StepState, Undo};
 pub(crate) use status::words;

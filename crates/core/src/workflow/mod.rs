@@ -26,6 +26,7 @@ pub use problem::{Position, Problem, Severity};
 pub use recovery::{Compensation, OnError, RetryPolicy};
 pub use topology::{StepIndex, Topology};
 pub(crate) use undo::with_undos;
+pub(crate) use validate::bad_checkpoint;
 pub use validate::validate;
 pub use wait::{Approval, AwaitedSignal, Overdue, StepKind};
 

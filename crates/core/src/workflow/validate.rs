@@ -92,12 +92,8 @@ fn check_step(index: usize, step: &Step, problems: &mut Vec<Problem>) {
     if let Some(how) = &step.compensate {
         check_compensation(how, &mut report);
     }
-    if let Some(name) = &step.checkpoint {
-        if let Some(reason) = bad_label(name) {
-            report("checkpoint", reason);
-        } else if name.starts_with(AUTOMATIC) {
-            report("checkpoint", format!("begins with \"{AUTOMATIC}\", as those do that are made by themselves"));
-        }
+    if let Some(reason) = step.checkpoint.as_deref().and_then(bad_checkpoint) {
+        report("checkpoint", reason);
     }
     for (field, text) in [("type", &step.task_type), ("action", &step.action), ("stage", &step.stage)] {
         if let Some(reason) = text.as_deref().and_then(bad_label) {
@@ -115,6 +111,19 @@ fn check_step(index: usize, step: &Step, problems: &mut Vec<Problem>) {
         {
             report(&format!("output.{name}"), reason);
         }
+    }
+}
+
+/// Why a text cannot be the name of a checkpoint that somebody makes; `None` if it can.
+pub(crate) fn bad_checkpoint(name: &str) -> Option<String> {
+    if let Some(reason) = bad_label(name) {
+        Some(reason)
+    } else if name.starts_with(AUTOMATIC) {
+        Some(format!("begins with \"{AUTOMATIC}\", as those do that are made by themselves"))
+    } else if name.bytes().all(|byte| byte.is_ascii_digit()) {
+        Some("has digits alone, as numbers of events have".to_owned())
+    } else {
+        None
     }
 }
 

@@ -8,7 +8,7 @@ use tutti_core::limits::DEFER;
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::agent::{AgentError, AgentErrorKind};
 use tutti_core::ports::inbox::{Consumed, Verdict};
-use tutti_core::run::{Applied, Input, Rejection, apply};
+use tutti_core::run::{Applied, Input, Refusal, Rejection, apply};
 use tutti_core::schedule::admit_past;
 use tutti_core::time::Timestamp;
 
@@ -170,7 +170,7 @@ fn refuse(live: &mut Live, step: StepIndex, applied: &mut Applied, now: Timestam
 fn outcome(request: RequestId, answer: &Result<(), Rejection>, at: Timestamp) -> Consumed {
     let verdict = match answer {
         Ok(()) => Verdict::Applied,
-        Err(rejection) => Verdict::Rejected(rejection.to_string()),
+        Err(rejection) => Refusal::from(rejection).into(),
     };
     Consumed { request, at, outcome: verdict.encode() }
 }

@@ -2,6 +2,7 @@
 
 use tutti_core::ports::inbound::{RequestError, Violation};
 use tutti_core::ports::store::StoreError;
+use tutti_core::run::{Fault, Refusal};
 use tutti_core::workflow::Problem;
 
 use crate::engine::EngineError;
@@ -34,11 +35,11 @@ pub(super) fn of_engine(error: EngineError) -> RequestError {
     match error {
         EngineError::Store(error) => of_store(error),
         EngineError::NotFound(run) => RequestError::NotFound(format!("run {run}")),
-        EngineError::Rejected(_)
-        | EngineError::Refused(_)
-        | EngineError::Quarantined(_)
-        | EngineError::TooNew { .. }
-        | EngineError::OlderServers { .. } => RequestError::NotAllowed(error.to_string()),
+        EngineError::Rejected(rejection) => of_refusal((&rejection).into()),
+        EngineError::Refused(refusal) => of_refusal(refusal),
+        EngineError::Quarantined(_) | EngineError::TooNew { .. } | EngineError::OlderServers { .. } => {
+            RequestError::NotAllowed(error.to_string())
+        }
         EngineError::QueueFull { retry_after, .. } => {
             RequestError::Exhausted { reason: error.to_string(), retry_after: Some(retry_after) }
         }
@@ -46,5 +47,14 @@ pub(super) fn of_engine(error: EngineError) -> RequestError {
             RequestError::Unavailable(error.to_string())
         }
         EngineError::Damaged { .. } | EngineError::Definition { .. } => RequestError::Damaged(error.to_string()),
+    }
+}
+
+/// The same answer, whichever server has the run.
+fn of_refusal(Refusal { fault, reason }: Refusal) -> RequestError {
+    match fault {
+        Fault::State => RequestError::NotAllowed(reason),
+        Fault::Field(field) => RequestError::invalid(field, reason),
+        Fault::Caller => RequestError::Denied(reason),
     }
 }

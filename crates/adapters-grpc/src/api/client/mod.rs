@@ -20,6 +20,7 @@ use tutti_api::v1::workflow_service_client::WorkflowServiceClient;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::value::Digest;
 
+pub(super) use self::runs::Asked;
 pub use self::runs::WaitedRun;
 pub use self::streams::{ArtifactDownload, ChangeStream, EventStream, ExecuteStream, RunsNews};
 

@@ -11,10 +11,10 @@ use tutti_core::ports::inbound::runs::{
     CommandRequest, KeyConflict, KeyPolicy, KeyReuse, StartRequest, StartedRun, WorkflowSource,
 };
 use tutti_core::ports::query::RunSummary;
-use tutti_core::run::{ArtifactRecorded, Command, Order};
+use tutti_core::run::{ArtifactRecorded, Command, Order, Work};
 use tutti_core::value::{Json, Payload};
 
-use super::super::convert::{artifact_in, executor_out, priority_out, summary_in};
+use super::super::convert::{artifact_in, executor_out, priority_out, summary_in, work_out};
 use super::streams::{ArtifactDownload, ChangeStream, EventStream};
 use super::{ANSWER, ApiClient, ApiError, named, text, timed, unread};
 
@@ -32,6 +32,38 @@ pub struct WaitedRun {
     pub last_seq: u64,
     /// Its data once it has ended; `None` before, and if it is too large for an answer.
     pub data: Option<Json>,
+}
+
+/// What every request says by which something is wanted of a run.
+#[derive(Clone)]
+pub(in crate::api) struct Asked {
+    pub(in crate::api) namespace: String,
+    pub(in crate::api) run_id: String,
+    pub(in crate::api) request_id: String,
+    pub(in crate::api) reason: String,
+    pub(in crate::api) requested_by: String,
+}
+
+impl Asked {
+    fn of(wanted: &CommandRequest) -> Result<Self, ApiError> {
+        let Order { by, reason, request } = wanted.order.clone();
+        let request = request.ok_or_else(|| ApiError::Refused("request_id: is required".to_owned()))?;
+        Ok(Self {
+            namespace: named(&wanted.namespace),
+            run_id: wanted.run.to_string(),
+            request_id: request.to_string(),
+            reason,
+            requested_by: by,
+        })
+    }
+}
+
+/// A value that a command carries, as JSON text.
+fn whole(value: Payload) -> Result<String, ApiError> {
+    match value {
+        Payload::Inline(value) => Ok(value.as_str().to_owned()),
+        Payload::Stored(_) => Err(ApiError::Refused("a value is sent whole".to_owned())),
+    }
 }
 
 impl ApiClient {
@@ -68,37 +100,40 @@ impl ApiClient {
     /// # Errors
     /// [`ApiError`]; [`ApiError::Refused`] for an order without a request id.
     pub async fn command(&self, wanted: CommandRequest) -> Result<bool, ApiError> {
-        let Order { by: requested_by, reason, request } = wanted.order;
-        let request_id = request.ok_or_else(|| ApiError::Refused("request_id: is required".to_owned()))?.to_string();
-        let (namespace, run_id) = (named(&wanted.namespace), wanted.run.to_string());
+        let asked = Asked::of(&wanted)?;
+        let Asked { namespace, run_id, request_id, reason, requested_by } = asked.clone();
         let mut service = self.service.clone();
         macro_rules! ask {
-            ($method:ident, $message:ident) => {{
-                let request = v1::$message { namespace, run_id, request_id, reason, requested_by };
+            ($method:ident, $message:ident { $($field:ident),* }) => {{
+                let request = v1::$message { namespace, run_id, request_id, reason, requested_by, $($field),* };
                 service.$method(timed(request)).await?.into_inner()
             }};
         }
         Ok(match wanted.command {
-            Command::Pause => ask!(pause_run, PauseRunRequest).unchanged,
-            Command::Resume => ask!(resume_run, ResumeRunRequest).unchanged,
-            Command::Cancel => ask!(cancel_run, CancelRunRequest).was_cancelled,
-            Command::Terminate => ask!(terminate_run, TerminateRunRequest).unchanged,
-            Command::Retry => ask!(retry_run, RetryRunRequest).unchanged,
-            Command::Signal { step, answer: Payload::Inline(answer) } => {
-                let answer_json = answer.as_str().to_owned();
-                let request =
-                    v1::SignalRunRequest { namespace, run_id, request_id, reason, requested_by, step, answer_json };
-                service.signal_run(timed(request)).await?;
+            Command::Pause => {
+                let work = work_out(Work::Finish).into();
+                ask!(pause_run, PauseRunRequest { work }).unchanged
+            }
+            Command::PauseWork { work } => {
+                let work = work_out(work).into();
+                ask!(pause_run, PauseRunRequest { work }).unchanged
+            }
+            Command::Resume => ask!(resume_run, ResumeRunRequest {}).unchanged,
+            Command::Cancel => ask!(cancel_run, CancelRunRequest {}).was_cancelled,
+            Command::Terminate => ask!(terminate_run, TerminateRunRequest {}).unchanged,
+            Command::Retry => ask!(retry_run, RetryRunRequest {}).unchanged,
+            Command::Signal { step, answer } => {
+                let answer_json = whole(answer)?;
+                ask!(signal_run, SignalRunRequest { step, answer_json });
                 false
             }
-            Command::Signal { answer: Payload::Stored(_), .. } => {
-                return Err(ApiError::Refused("the answer of a signal is sent whole".to_owned()));
+            Command::Checkpoint { name } => self.checkpoint(asked, name).await.map(|()| false)?,
+            Command::Rollback { to, compensate } => self.roll_back(asked, to, compensate).await.map(|()| false)?,
+            Command::Decide { step, verdict, output } => {
+                let output = output.map(whole).transpose()?;
+                self.decide(asked, step, verdict, output).await.map(|()| false)?
             }
-            Command::PauseWork { .. }
-            | Command::Checkpoint { .. }
-            | Command::Rollback { .. }
-            | Command::Decide { .. }
-            | Command::Approve { .. } => {
+            Command::Approve { .. } => {
                 return Err(ApiError::Refused("the server does not take this command".to_owned()));
             }
         })

@@ -13,19 +13,19 @@ use tutti_api::v1::run_service_server::RunService;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::limits::EVENTS_PAGE;
 use tutti_core::ports::filter::RunFilter;
-use tutti_core::ports::inbound::runs::CommandRequest;
 use tutti_core::ports::inbound::views::{EventsRequest, ListRequest};
 use tutti_core::ports::query::ListRuns;
 use tutti_core::report::RunView;
-use tutti_core::run::{Command, Order};
+use tutti_core::run::{Command, Work};
 use tutti_core::value::{Json, Payload, PayloadRef};
 
 pub(super) use self::start::registered;
 pub(crate) use self::start::trace_parent;
 
-use super::caller::{caller, namespace, recorded};
-use super::convert::{counts_out, event_out, run_out};
-use super::errors::{page_size, parsed, request_id, required_reason, run_id, short, some, status, wrong};
+use super::caller::namespace;
+use super::convert::{counts_out, event_out, run_out, work};
+use super::errors::{page_size, parsed, run_id, some, status, wrong};
+use super::ordered::{Ordered, ordered};
 use super::outbox::{Answer, Closing};
 use super::{Inbound, data, watch};
 
@@ -36,33 +36,10 @@ pub(super) struct RunApi {
     pub(super) closing: CancellationToken,
 }
 
-/// What every request has in common by which something is wanted of a run.
-struct Ordered {
-    namespace: Namespace,
-    run: RunId,
-    order: Order,
-}
-
-/// Checks what such requests have in common.
-macro_rules! ordered {
-    ($request:expr) => {{
-        let request = &$request;
-        let asked = request.get_ref();
-        let namespace = namespace(request, &asked.namespace)?;
-        required_reason(&asked.reason)?;
-        short("requested_by", &asked.requested_by)?;
-        let by = recorded(&caller(request), &asked.requested_by);
-        let order = Order { by, reason: asked.reason.clone(), request: Some(request_id(&asked.request_id)?) };
-        Ordered { namespace, run: run_id(&asked.run_id)?, order }
-    }};
-}
-
 impl RunApi {
     /// Has a command applied: true if the run was as it is wanted before.
     async fn command(&self, ordered: Ordered, command: Command) -> Result<bool, Status> {
-        let Ordered { namespace, run, order } = ordered;
-        let request = CommandRequest { namespace, run, command, order };
-        self.inbound.runs.command(request).await.map_err(|error| status(&error))
+        ordered.apply(&*self.inbound.runs, command).await
     }
 
     /// The field `filter` of a request.
@@ -181,7 +158,11 @@ impl RunService for RunApi {
     }
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Result<Response<v1::PauseRunResponse>, Status> {
-        let unchanged = self.command(ordered!(request), Command::Pause).await?;
+        let command = match work(request.get_ref().work)? {
+            Work::Finish => Command::Pause,
+            work => Command::PauseWork { work },
+        };
+        let unchanged = self.command(ordered!(request), command).await?;
         Ok(Response::new(v1::PauseRunResponse { unchanged }))
     }
 

@@ -3,6 +3,7 @@
 mod artifacts;
 mod execute;
 mod monitor;
+mod recovery;
 mod runs;
 mod streams;
 mod workflows;

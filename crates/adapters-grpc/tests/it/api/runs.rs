@@ -29,7 +29,7 @@ fn filter(text: &str) -> RunFilter {
     RunFilter::parse(text, Timestamp::from_micros(i64::MAX / 2)).unwrap()
 }
 
-fn ordered(run: tutti_core::ids::RunId, command: Command) -> CommandRequest {
+pub fn ordered(run: tutti_core::ids::RunId, command: Command) -> CommandRequest {
     let order = Order { request: Some(request_id()), ..Order::new("test".to_owned(), "the test") };
     CommandRequest { namespace: DEFAULT(), run, command, order }
 }

@@ -12,6 +12,7 @@ use crate::run::input::{Command, Order, Rejection, Verdict, Work};
 use crate::run::state::{OpenAttempt, RunState};
 use crate::run::status::RunStatus;
 use crate::value::Payload;
+use crate::workflow::bad_checkpoint;
 
 /// The events of a command; none if its request was applied before, or the run is as it is wanted already.
 pub(super) fn decide(state: &RunState, command: &Command, order: &Order) -> Result<Vec<Event>, Rejection> {
@@ -25,7 +26,8 @@ pub(super) fn decide(state: &RunState, command: &Command, order: &Order) -> Resu
         Command::Pause if status == RunStatus::Paused => Ok(Vec::new()),
         Command::Pause => allowed(status.is_open(), Event::RunPaused(RunPaused { order, work: Work::Finish })),
         Command::PauseWork { work } => {
-            let is_wanted = status == RunStatus::Paused && state.in_flight() == 0;
+            let is_left = *work == Work::Leave && !state.follows_work();
+            let is_wanted = status == RunStatus::Paused && (state.in_flight() == 0 || is_left);
             if is_wanted { Ok(Vec::new()) } else { pause_work(state, *work, order) }
         }
         Command::Resume => allowed(is_live(status), Event::RunResumed(RunResumed { order })),
@@ -37,6 +39,9 @@ pub(super) fn decide(state: &RunState, command: &Command, order: &Order) -> Resu
             allowed(is_live(status) || status == RunStatus::Stuck, Event::RunTerminated(RunTerminated { order }))
         }
         Command::Checkpoint { name } => {
+            if let Some(reason) = bad_checkpoint(name) {
+                return Err(Rejection::BadCheckpoint(reason));
+            }
             if !may_checkpoint(state) {
                 return Err(Rejection::TooManyCheckpoints(MAX_CHECKPOINTS));
             }
@@ -233,6 +238,27 @@ mod tests {
         run.command(answer("a")).unwrap();
         run.complete("a").unwrap();
         assert_eq!(run.state.status(), RunStatus::Completed);
+    }
+
+    #[test]
+    fn a_checkpoint_has_a_name_that_means_it_alone() {
+        let mut run = Given::steps(TWO);
+        for bad in ["", "12", "before:a", "a\nb"] {
+            let refused = run.command(Command::Checkpoint { name: bad.into() });
+            assert!(matches!(refused, Err(Rejection::BadCheckpoint(_))), "{bad:?}");
+        }
+        run.command(Command::Checkpoint { name: "12th".into() }).unwrap();
+        assert_eq!(run.state.checkpoints().len(), 1);
+    }
+
+    #[test]
+    fn what_is_left_to_its_agents_is_left_once() {
+        let mut run = Given::steps(TWO);
+        run.start("a", "x").unwrap();
+        let leave = Command::PauseWork { work: Work::Leave };
+        assert_eq!(run.command(leave.clone()).unwrap().len(), 1);
+        assert_eq!(run.command(leave), Ok(vec![]));
+        assert_eq!(run.command(Command::PauseWork { work: Work::Cancel }).unwrap().len(), 1);
     }
 
     #[test]

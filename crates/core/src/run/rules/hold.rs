@@ -5,7 +5,7 @@ use crate::ids::StepPath;
 use crate::plan::StepIndex;
 use crate::run::event::{AttemptFailed, Event, StepDecided, StepFailed};
 use crate::run::input::{Order, Rejection, Verdict};
-use crate::run::state::{Held, RunState};
+use crate::run::state::{Held, Phase, RunState};
 use crate::value::{Json, Payload};
 
 /// A person says what becomes of a step.
@@ -24,7 +24,7 @@ pub(super) fn decide(
         Verdict::Fail if undoes => return bad("what undoes a step is tried again, left out, or done by hand"),
         Verdict::Ask if held.unknown.is_none() => return bad("its agent has answered"),
         Verdict::Done if !undoes && output.is_none() => return bad("a step that is done has an output"),
-        _ => {}
+        _ => debug_assert!(state.verdicts(index).contains(&verdict), "what may be decided is told"),
     }
     let attempt = state.step(index).attempts;
     let decided = Event::StepDecided(StepDecided { order, step: path.clone(), verdict });
@@ -46,6 +46,18 @@ pub(super) fn decide(
         }
         Verdict::Retry | Verdict::Skip | Verdict::Ask => vec![decided],
     })
+}
+
+impl RunState {
+    /// What a person may decide about a step; nothing unless it is held.
+    #[must_use]
+    pub fn verdicts(&self, index: StepIndex) -> Vec<Verdict> {
+        let Phase::Held(held) = &self.step(index).phase else { return Vec::new() };
+        let mut verdicts = vec![Verdict::Retry, Verdict::Done, Verdict::Skip];
+        verdicts.extend(self.plan().undone_by(index).is_none().then_some(Verdict::Fail));
+        verdicts.extend(held.unknown.is_some().then_some(Verdict::Ask));
+        verdicts
+    }
 }
 
 fn find<'s>(state: &'s RunState, step: &str) -> Result<(StepIndex, &'s Held), Rejection> {
