@@ -35,6 +35,7 @@ use crate::dispatcher::{AttemptContext, AttemptFigures, Registry, Tally};
 use crate::driver::{CreateRun, DriveError, Driver, DriverOptions, Message};
 use crate::hub::{Changed, Hub, Watch};
 use crate::lane::Lane;
+use crate::plans::Plans;
 use crate::room::{Residency, Room};
 
 pub use self::fleet::{FleetMembership, FleetOptions};
@@ -96,6 +97,7 @@ struct Inner {
     /// claims here are the same one.
     adopting: [Mutex<HashSet<RunId>>; ADOPTING],
     slots: Slots,
+    plans: Plans,
     /// How the lease is, and how many servers there are; `None` if the store is shared with nobody.
     standing: std::sync::Mutex<Option<(ServerId, u32, Lease)>>,
     common: Common,
@@ -285,6 +287,7 @@ impl Engine {
             room,
             adopting: std::array::from_fn(|_| Mutex::default()),
             slots: Slots::all(),
+            plans: Plans::default(),
             standing: std::sync::Mutex::default(),
             common: Common::default(),
             lanes,
@@ -342,7 +345,7 @@ impl Engine {
             run,
             namespace: start.namespace,
             request: start.request,
-            plan: start.plan,
+            plan: self.0.plans.shared(start.plan),
             data,
             policy: start.policy,
             strategy: start.strategy,

@@ -11,6 +11,7 @@ pub mod executors;
 mod hub;
 mod lane;
 mod loader;
+mod plans;
 mod rest;
 mod room;
 mod service;
@@ -22,6 +23,7 @@ pub use driver::Progress;
 pub use engine::{Engine, EngineError, EngineOptions, FleetMembership, FleetOptions, Fork, Ports, StartRun, Started};
 pub use hub::{Changed, Lagged, Update, Watch};
 pub use loader::{Loaded, TakeOver, load, load_plan};
+pub use plans::Plans;
 pub use rest::{command_at_rest, command_by_inbox};
 pub use room::Residency;
 pub use service::{

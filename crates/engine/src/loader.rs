@@ -18,6 +18,7 @@ use tutti_core::value::Digest;
 use tutti_core::workflow::Workflow;
 
 use crate::engine::EngineError;
+use crate::plans::Plans;
 
 /// Why a run is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,14 +38,15 @@ pub struct Loaded {
     pub epoch: u64,
 }
 
-/// Claims a run and loads its state: the newest snapshot and the events after it. `again` as in [`Claimer::again`].
+/// Claims a run and loads its state: the newest snapshot and the events after it. It shares its plan with the runs that follow
+/// the same. `again` as in [`Claimer::again`].
 ///
 /// # Errors
 /// [`EngineError`]: no such run, a store that fails, a history that is damaged or too new, or a run that was claimed again
 /// and again without progress and is now set aside.
 pub async fn load(
     store: &dyn RunStore,
-    query: &dyn RunQuery,
+    (query, plans): (&dyn RunQuery, &Plans),
     run: RunId,
     why: TakeOver,
     again: bool,
@@ -70,7 +72,7 @@ pub async fn load(
         }
     }
     // Only to read a run may panic, and must not take down whoever loads it among others.
-    let folded = AssertUnwindSafe(fold_claimed(store, query, run, &claim)).catch_unwind().await;
+    let folded = AssertUnwindSafe(fold_claimed(store, (query, plans), run, &claim)).catch_unwind().await;
     let panicked = |_| Err(EngineError::Damaged { run, reason: "to read its history panicked".into() });
     match folded.unwrap_or_else(panicked) {
         Ok(state) => Ok(Loaded { state, epoch: claim.epoch }),
@@ -85,11 +87,14 @@ pub async fn load(
 
 async fn fold_claimed(
     store: &dyn RunStore,
-    query: &dyn RunQuery,
+    (query, plans): (&dyn RunQuery, &Plans),
     run: RunId,
     claim: &Claim,
 ) -> Result<RunState, EngineError> {
-    let plan = load_plan(query, claim.summary.definition).await?;
+    let plan = match plans.of(claim.summary.definition) {
+        Some(plan) => plan,
+        None => plans.shared(load_plan(query, claim.summary.definition).await?),
+    };
     let state = load_state(store, query, run, &plan).await?;
     if state.seq() == claim.last_seq {
         return Ok(state);

@@ -15,6 +15,7 @@ use tutti_core::value::Payload;
 
 use crate::engine::EngineError;
 use crate::loader::{TakeOver, load};
+use crate::plans::Plans;
 
 /// How often it is asked what became of a posted command, at first and at most.
 const ASK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -37,7 +38,7 @@ pub async fn command_at_rest(
 ) -> Result<RunState, EngineError> {
     store_answer(payloads, run, &mut command).await?;
     let (now, commit_id) = (clock.now(), clock.random());
-    let mut loaded = load(store, query, run, TakeOver::ByOperator, false, now, commit_id).await?;
+    let mut loaded = load(store, (query, &Plans::default()), run, TakeOver::ByOperator, false, now, commit_id).await?;
     let expected = loaded.state.seq();
     let mut applied = Applied::default();
     let input = Input::Command { command, order };

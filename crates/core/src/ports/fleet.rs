@@ -53,7 +53,7 @@ pub trait Fleet: Send + Sync {
 pub struct Member {
     /// Its id.
     pub server: ServerId,
-    /// How often a server joined under this id.
+    /// Rises each time that a server joins under this id.
     pub incarnation: u64,
     /// How long its lease lasts from each renewal.
     pub lease: Duration,

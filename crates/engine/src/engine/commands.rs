@@ -86,7 +86,7 @@ impl Engine {
         let (now, id) = (ports.clock.now(), ports.clock.random());
         // Noted before it is tried: whoever waits for this may go away meanwhile.
         let again = !claimed.insert(run);
-        let loaded = load(&*ports.store, &*ports.query, run, why, again, now, id).await;
+        let loaded = load(&*ports.store, (&*ports.query, &self.0.plans), run, why, again, now, id).await;
         if !matches!(&loaded, Err(EngineError::Store(error)) if error.is_retryable()) {
             claimed.remove(&run);
         }

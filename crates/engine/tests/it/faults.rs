@@ -19,7 +19,7 @@ use tutti_core::ports::store::{
 };
 use tutti_core::run::{Command, Event, FORMAT, Order, Rejection, RunStatus};
 use tutti_core::value::PayloadRef;
-use tutti_engine::{Engine, EngineError, EngineOptions, Ports, TakeOver, Update, load};
+use tutti_engine::{Engine, EngineError, EngineOptions, Plans, Ports, TakeOver, Update, load};
 
 use crate::service::{followed, request, service};
 use crate::support::{Scripted, Step, World, plan, run_to_end, start, until};
@@ -180,7 +180,7 @@ async fn a_run_that_takes_its_owner_down_again_and_again_is_set_aside_until_some
     let (_first, plan, run) = hanging(&world).await;
     let claim = async || {
         let (now, id) = (world.clock.now(), world.clock.random());
-        load(&*world.store, &*world.store, run, TakeOver::Automatic, false, now, id).await
+        load(&*world.store, (&*world.store, &Plans::default()), run, TakeOver::Automatic, false, now, id).await
     };
     for _ in 0..3 {
         claim().await.unwrap();

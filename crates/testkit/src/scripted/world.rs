@@ -13,7 +13,7 @@ use tutti_core::value::{Json, Payload};
 use tutti_engine::driver::{
     AdoptRun, Asker, AttemptEnd, AttemptSpec, CreateRun, Decided, DecidedRun, Driver, Effect, Message,
 };
-use tutti_engine::{CallMode, EngineError, TakeOver, load};
+use tutti_engine::{CallMode, EngineError, Plans, TakeOver, load};
 
 use super::{End, Order, Played, Point, Script};
 use crate::sim::agents::{Agents, Outcome, Task};
@@ -102,7 +102,8 @@ impl<'a> World<'a> {
     pub(super) async fn take_over(&mut self, run: RunId) -> bool {
         let id = self.rng.bits();
         let stores = self.stores();
-        match load(&*stores.runs, &*stores.query, run, TakeOver::Automatic, false, self.now, id).await {
+        let reading = (&*stores.query, &Plans::default());
+        match load(&*stores.runs, reading, run, TakeOver::Automatic, false, self.now, id).await {
             Ok(loaded) if loaded.state.status().is_open() => {
                 let adopt = AdoptRun { state: loaded.state, epoch: loaded.epoch, command: None };
                 self.deliver(Message::Adopt(Box::new(adopt), Asker::Nobody)).await;

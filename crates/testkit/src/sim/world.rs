@@ -17,7 +17,7 @@ use tutti_core::ports::store::{StoredEvent, Wake};
 use tutti_core::run::{Command, Event, Input, Order, Recorded, RunState, RunStatus, decode, fold};
 use tutti_core::time::Timestamp;
 use tutti_engine::driver::{AdoptRun, Asker, CreateRun, Decided, DecidedRun, Driver, DriverOptions, Message};
-use tutti_engine::{AgentRecord, BreakerPolicy, DispatchPolicy, EngineError, Registry, TakeOver, load};
+use tutti_engine::{AgentRecord, BreakerPolicy, DispatchPolicy, EngineError, Plans, Registry, TakeOver, load};
 
 use super::agents::Agents;
 use super::faults::{Fault, Faults};
@@ -315,7 +315,8 @@ impl World {
         }
         self.log(|| format!("take over {run} by {number}"));
         let why = if wanted.is_some() { TakeOver::ByOperator } else { TakeOver::Automatic };
-        let loaded = load(&*self.store, &*self.store, run, why, false, self.now, self.rng.bits()).now_or_never();
+        let (plans, id) = (Plans::default(), self.rng.bits());
+        let loaded = load(&*self.store, (&*self.store, &plans), run, why, false, self.now, id).now_or_never();
         let loaded = match loaded.expect("a store in memory never waits") {
             Ok(loaded) => loaded,
             // Its creation is still on its way to the store.
