@@ -95,7 +95,7 @@ impl Conductor {
         let mut fleet = Fleet::new(&self.place, agents)?;
         let outcome = self.play(&mut fleet, agents, begin, show).await;
         // A question that is open at an agent can be answered there; the agent stops by itself if nobody comes back.
-        let leave = matches!(outcome, Ok(Exit::Waiting)) && self.spec != StoreSpec::Memory;
+        let leave = matches!(outcome, Ok(Exit::Waiting | Exit::Undecided)) && self.spec != StoreSpec::Memory;
         if !leave {
             fleet.stop().await;
         }

@@ -71,7 +71,7 @@ impl Show {
                 self.say_interrupted(&view, home);
                 return Ok(Exit::Signal(signal));
             }
-            None => Exit::of_run(view.status()),
+            None => exit(&view),
         };
         if self.progress.is_for_people() {
             say(tree::render(&view, SystemClock.now(), stderr_size().0, Detail::Line));
@@ -118,6 +118,9 @@ impl Show {
             return;
         }
         let flag = home.flag();
+        if say_held(view, &flag) {
+            return;
+        }
         match view.status() {
             RunStatus::Waiting => {
                 for (step, question) in view.steps().filter_map(|step| Some((step.id(), step.question()?.1))) {
@@ -139,6 +142,51 @@ impl Show {
             _ => {}
         }
     }
+}
+
+/// What a run means for the command that looked on. One that waits to be told what an agent has done waits for an operator.
+fn exit(view: &RunView) -> Exit {
+    let is_unknown = view.steps().chain(view.undos()).any(|step| step.status == StepStatus::OutcomeUnknown);
+    if view.status() == RunStatus::Waiting && is_unknown { Exit::Undecided } else { Exit::of_run(view.status()) }
+}
+
+/// Says what a person has to decide about steps that are held, and how; false if none is.
+pub fn say_held(view: &RunView, flag: &str) -> bool {
+    let Some((run, state)) = view.run().zip(view.state()) else { return false };
+    let mut advised = false;
+    for (index, held) in state.held() {
+        let path = view.plan().path(index);
+        let (step, undoes) = (path.undone().unwrap_or(path.as_str()), path.undone().is_some());
+        let error = tutti_core::report::printable(&held.error.to_string()).into_owned();
+        let ways: &[&str] = match (undoes, held.unknown.is_some()) {
+            (true, _) => &["retry RUN --reason WHY", "skip RUN STEP", "resolve RUN STEP"],
+            (false, true) => {
+                &["outcome RUN STEP --happened FILE", "outcome RUN STEP --not-happened", "outcome RUN STEP --ask-agent"]
+            }
+            (false, false) => &[
+                "retry RUN --step STEP --reason WHY",
+                "resolve RUN STEP --output FILE",
+                "skip RUN STEP",
+                "fail RUN STEP",
+            ],
+        };
+        let what = match (undoes, held.unknown.is_some()) {
+            (true, false) => "cannot be undone",
+            (true, true) => "may be undone or not",
+            (false, true) => "may have been done or not, and must not be done twice",
+            (false, false) => "is held",
+        };
+        say(format!("step {step} {what}: {error}"));
+        if advised {
+            continue;
+        }
+        advised = true;
+        for (number, way) in ways.iter().enumerate() {
+            let way = way.replace("RUN", &run.to_string()).replace("STEP", step);
+            say(format!("{}  tutti {way}{flag}", if number == 0 { "next:" } else { "or:  " }));
+        }
+    }
+    advised
 }
 
 /// How to name a store that is not the default one.

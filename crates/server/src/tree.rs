@@ -4,7 +4,7 @@
 use tutti_core::report::{
     AttemptView, RunView, StepView, columns, fit, human_seconds, pad, printable, run_shape, step_shape,
 };
-use tutti_core::run::StepStatus;
+use tutti_core::run::{RunStatus, StepStatus};
 use tutti_core::time::Timestamp;
 use tutti_core::value::Payload;
 
@@ -22,7 +22,9 @@ const STEPS: usize = 1_000;
 
 /// The tree in lines of at most `width` columns.
 pub fn render(view: &RunView, now: Timestamp, width: usize, detail: Detail) -> String {
-    let names = view.steps().take(STEPS).map(|step| step.id().as_str().len()).max().unwrap_or(0).clamp(8, 32);
+    let own = view.steps().take(STEPS).map(|step| step.id().as_str().len());
+    let undos = view.undos().take(STEPS).map(|undo| view.plan().path(undo.index).as_str().len());
+    let names = own.chain(undos).max().unwrap_or(0).clamp(8, 32);
     let mut tree = Tree { view, now, width, names, detail, text: String::new() };
     tree.head();
     let levels = view.plan().topology().levels();
@@ -42,6 +44,7 @@ pub fn render(view: &RunView, now: Timestamp, width: usize, detail: Detail) -> S
             break;
         }
     }
+    tree.undone();
     tree.text
 }
 
@@ -87,11 +90,42 @@ impl Tree<'_> {
         }
     }
 
+    /// What was undone and what was not, oldest first; and where the run can go back to.
+    fn undone(&mut self) {
+        let mut undos: Vec<StepView<'_>> = self.view.undos().collect();
+        undos.sort_by_key(|undo| undo.started_at.unwrap_or(Timestamp::MAX));
+        if !undos.is_empty() {
+            self.line(
+                "",
+                if self.view.state().is_some_and(|state| state.undoing().is_some()) { "undoing" } else { "undone" },
+            );
+        }
+        let shown = undos.len().min(STEPS);
+        for (number, undo) in undos[..shown].iter().enumerate() {
+            self.step("", number + 1 == shown, *undo);
+        }
+        if shown < undos.len() {
+            self.line("", &format!("… and {} more steps", undos.len() - shown));
+        }
+        let kept: Vec<&str> = self.view.kept().map(tutti_core::ids::StepId::as_str).collect();
+        if !kept.is_empty() {
+            self.line("", &format!("nothing undoes {}", kept.join(", ")));
+        }
+        let status = self.view.status();
+        if self.detail == Detail::Full && (!status.is_ended() || status == RunStatus::Failed) {
+            let points: Vec<String> = self.view.ways_back().iter().map(|way| way.checkpoint.name.clone()).collect();
+            if !points.is_empty() {
+                self.line("", &format!("checkpoints, newest first: {}", points.join(", ")));
+            }
+        }
+    }
+
     fn step(&mut self, indent: &str, last: bool, step: StepView<'_>) {
         let branch = if last { "└─" } else { "├─" };
         let (shape, status) = (step_shape(step.status), step.status.as_str());
         // Steps side by side stand two columns further in.
-        let name = pad(step.id().as_str(), self.names + 2 - columns(indent));
+        let path = self.view.plan().path(step.index);
+        let name = pad(path.as_str(), self.names + 2 - columns(indent));
         let line = format!("{shape} {status:<10} {name}  {}", self.about(&step));
         self.line(&format!("{indent}{branch}"), line.trim_end());
         if self.detail == Detail::Full {
@@ -116,7 +150,7 @@ impl Tree<'_> {
         if let Some(at) = step.retry_at {
             facts.push(format!("again in {}", seconds(self.now, at)));
         }
-        if step.status == StepStatus::Pending {
+        if step.status == StepStatus::Pending && self.view.plan().undone_by(step.index).is_none() {
             let needs = self.view.plan().topology().dependencies(step.index).iter().map(|on| self.view.step(*on));
             let needs: Vec<&str> =
                 needs.filter(|on| on.status != StepStatus::Completed).map(|on| on.id().as_str()).collect();
@@ -129,6 +163,11 @@ impl Tree<'_> {
         }
         if let Some((_, question)) = step.question() {
             facts.push(format!("\"{question}\""));
+        }
+        let verdicts = self.view.state().map(|state| state.verdicts(step.index)).unwrap_or_default();
+        if !verdicts.is_empty() {
+            let words: Vec<&str> = verdicts.iter().map(|verdict| verdict.as_str()).collect();
+            facts.push(format!("decide: {}", words.join(", ")));
         }
         facts.join("  ")
     }

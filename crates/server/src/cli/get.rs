@@ -8,6 +8,7 @@ use super::{GetArgs, Global, TextOrJson};
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Result};
 use crate::output::{answer, answer_json, stdout_width};
+use crate::report::say_held;
 use crate::tree::{self, Detail};
 
 /// The answer as JSON.
@@ -29,7 +30,10 @@ pub async fn execute(args: GetArgs, global: &Global) -> Result<Exit> {
             let report = reader.report(&view).await?;
             answer_json(&Shown { report, monitor: Monitor::new(&view, SystemClock.now()) })?;
         }
-        TextOrJson::Text => answer(&tree::render(&view, SystemClock.now(), stdout_width(), Detail::Full))?,
+        TextOrJson::Text => {
+            answer(&tree::render(&view, SystemClock.now(), stdout_width(), Detail::Full))?;
+            say_held(&view, "");
+        }
     }
     Ok(Exit::Done)
 }

@@ -3,6 +3,7 @@
 mod agent;
 mod artifacts;
 mod backup;
+mod checkpoints;
 mod completion;
 mod config;
 mod data;
@@ -16,6 +17,7 @@ mod migrate;
 mod operate;
 pub mod plan;
 mod purge;
+mod recover;
 mod resume;
 mod run;
 mod serve;
@@ -136,14 +138,28 @@ enum Verb {
     Submit(submit::SubmitArgs),
     /// Watch runs that go on elsewhere, live: one, or many.
     Watch(watch::WatchArgs),
-    /// Hold runs: nothing is started, what is under way comes to its end.
-    Pause(operate::OperateArgs),
+    /// Hold runs: nothing is started; what becomes of what is under way, --work says.
+    Pause(recover::PauseArgs),
     /// End runs; their agents are asked to stop.
     Cancel(operate::OperateArgs),
     /// End runs at once; their agents are not asked.
     Terminate(operate::OperateArgs),
-    /// Let failed runs go on with the steps that are not complete.
-    Retry(operate::OperateArgs),
+    /// Let failed runs go on with the steps that are not complete; have stuck ones, or a step that is held, try again.
+    Retry(recover::RetryArgs),
+    /// Show the points to which a run can go back, and what that would undo.
+    Checkpoints(checkpoints::CheckpointsArgs),
+    /// Mark a point in a run, to which it can go back.
+    Checkpoint(recover::CheckpointArgs),
+    /// Have a run go back to a point: what was done after it is undone, newest first, and the run goes on from there.
+    Rollback(recover::RollbackArgs),
+    /// Say what happened to a step that must not be done twice, and of which no answer is known.
+    Outcome(recover::OutcomeArgs),
+    /// Leave out a step that is held; what undoes a step is left out too, so that this stays as it is.
+    Skip(recover::SkipArgs),
+    /// Say that a step that is held was done by hand, or undone by hand.
+    Resolve(recover::ResolveArgs),
+    /// Give up a step that is held: it has failed.
+    Fail(recover::FailArgs),
     /// Remove runs that have ended, with all that belongs to them.
     Purge(purge::PurgeArgs),
     /// Show or set how long the runs of a namespace are kept after their end.
@@ -469,10 +485,17 @@ impl Cli {
             Verb::Serve(args) => serve::execute(args, global.configured()?).await,
             Verb::Submit(args) => submit::execute(args, &global.configured()?).await,
             Verb::Watch(args) => watch::execute(args, &global.configured()?).await,
-            Verb::Pause(args) => operate::execute(Command::Pause, args, &global.configured()?).await,
+            Verb::Pause(args) => recover::pause(args, &global.configured()?).await,
             Verb::Cancel(args) => operate::execute(Command::Cancel, args, &global.configured()?).await,
             Verb::Terminate(args) => operate::execute(Command::Terminate, args, &global.configured()?).await,
-            Verb::Retry(args) => operate::execute(Command::Retry, args, &global.configured()?).await,
+            Verb::Retry(args) => recover::retry(args, &global.configured()?).await,
+            Verb::Checkpoints(args) => checkpoints::execute(args, &global.configured()?).await,
+            Verb::Checkpoint(args) => recover::checkpoint(args, &global.configured()?).await,
+            Verb::Rollback(args) => recover::rollback(args, &global.configured()?).await,
+            Verb::Outcome(args) => recover::outcome(args, &global.configured()?).await,
+            Verb::Skip(args) => recover::skip(args, &global.configured()?).await,
+            Verb::Resolve(args) => recover::resolve(args, &global.configured()?).await,
+            Verb::Fail(args) => recover::fail(args, &global.configured()?).await,
             Verb::Purge(args) => purge::execute(args, &global.configured()?).await,
             Verb::Retention(args) => purge::retention(args, &global.configured()?).await,
             Verb::Signal(args) => operate::signal(args, &global.configured()?).await,

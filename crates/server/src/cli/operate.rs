@@ -107,7 +107,9 @@ pub async fn execute(command: Command, args: OperateArgs, global: &Global) -> Re
     } else {
         apply_to_all(&target, &runs, &command, &order).await?;
     }
-    if let (Target::Store(_), [run], Command::Retry | Command::Signal { .. }) = (&target, runs.as_slice(), &command) {
+    let goes_on =
+        matches!(command, Command::Retry | Command::Signal { .. } | Command::Rollback { .. } | Command::Decide { .. });
+    if let (Target::Store(_), [run], true) = (&target, runs.as_slice(), goes_on) {
         say(format!("next:  tutti resume {}{}", run.run, with_store(&global.store)));
     }
     Ok(Exit::Done)
@@ -257,9 +259,10 @@ fn is_for(command: &Command, status: RunStatus) -> bool {
         Command::Pause => status.is_open(),
         Command::Resume => matches!(status, RunStatus::Paused | RunStatus::Quarantined),
         Command::Cancel | Command::Terminate => !status.is_ended(),
-        Command::Retry => status == RunStatus::Failed,
+        Command::Retry => matches!(status, RunStatus::Failed | RunStatus::Stuck),
         Command::Signal { .. } | Command::Approve { .. } => status == RunStatus::Waiting,
-        Command::PauseWork { .. } | Command::Checkpoint { .. } => status.takes_results(),
+        Command::PauseWork { .. } => status.is_open(),
+        Command::Checkpoint { .. } => status.takes_results(),
         Command::Rollback { .. } => status.takes_results() || status == RunStatus::Failed,
         Command::Decide { .. } => matches!(status, RunStatus::Waiting | RunStatus::Stuck),
     }
@@ -308,7 +311,7 @@ const fn done(command: &Command) -> &'static str {
         Command::Signal { .. } => "has the answer",
         Command::PauseWork { .. } => "is paused",
         Command::Checkpoint { .. } => "has the checkpoint",
-        Command::Rollback { .. } => "is rolled back",
+        Command::Rollback { .. } => "goes back",
         Command::Decide { .. } | Command::Approve { .. } => "has the decision",
     }
 }

@@ -147,9 +147,11 @@ pub(super) fn frame(scene: &Scene<'_>, width: usize, height: usize) -> Vec<Line>
     let recent = recent(scene).filter(|_| height >= 7);
     let below = usize::from(pending.is_some()) + usize::from(recent.is_some());
     let room = height.saturating_sub(lines.len() + below);
-    let current: Vec<StepView<'_>> = scene.view.steps().filter(|step| is_current(step.status)).collect();
+    let steps = scene.view.steps().chain(scene.view.undos());
+    let current: Vec<StepView<'_>> = steps.filter(|step| is_current(step.status)).collect();
     let shown = if current.len() <= room { current.len() } else { room.saturating_sub(1) };
-    let names = current[..shown].iter().map(|step| step.id().as_str().len()).max().unwrap_or(0).min(24);
+    let name = |step: &StepView<'_>| scene.view.plan().path(step.index).as_str().len();
+    let names = current[..shown].iter().map(name).max().unwrap_or(0).min(24);
     lines.extend(current[..shown].iter().map(|step| row(scene, step, names)));
     if shown < current.len() {
         lines.push(Line::of(Style::Dim, format!(" … and {} more", current.len() - shown)));
@@ -171,6 +173,7 @@ fn head(scene: &Scene<'_>) -> Line {
     let elapsed = scene.now.since(view.created_at().unwrap_or(scene.now));
     Line::of(Style::Bold, format!("{} {}{version}", short(created.run), created.workflow))
         .and(Style::Plain, format!("  {}  {} {}", clock(elapsed), run_shape(view.status()), view.status()))
+        .and(Style::Yellow, if view.state().is_some_and(|state| state.undoing().is_some()) { ", undoing" } else { "" })
         .and(Style::Dim, format!("  seq {}  ({})", view.seq(), scene.hint))
 }
 
@@ -200,7 +203,8 @@ fn bar(scene: &Scene<'_>, counts: &Counts, width: usize) -> Line {
 fn row(scene: &Scene<'_>, step: &StepView<'_>, names: usize) -> Line {
     let status = step.status;
     let state = format!(" {} {:<9} ", step_shape(status), status.as_str());
-    let line = Line::of(Style::of(status), state).and(Style::Plain, format!("{}  ", pad(step.id().as_str(), names)));
+    let path = scene.view.plan().path(step.index);
+    let line = Line::of(Style::of(status), state).and(Style::Plain, format!("{}  ", pad(path.as_str(), names)));
     let since = step.attempts.last().map_or(Duration::ZERO, |attempt| scene.now.since(attempt.started_at));
     let most = step.step.retry.max_attempts;
     let tries = if step.attempts.len() > 1 { format!("  try {}/{most}", step.attempts.len()) } else { String::new() };
@@ -212,7 +216,9 @@ fn row(scene: &Scene<'_>, step: &StepView<'_>, names: usize) -> Line {
             line.and(Style::Plain, format!("in {}{tries}", clock(wait))).and(Style::Dim, error)
         }
         StepStatus::Waiting => {
-            let question = step.question().map(|(_, question)| format!("  \"{question}\"")).unwrap_or_default();
+            let question = step.question().map(|(_, question)| format!("  \"{question}\""));
+            let held = || step.error.map(|error| format!("  held: {error}"));
+            let question = question.or_else(held).unwrap_or_default();
             line.and(Style::Plain, format!("{}{agent}", clock(since))).and(Style::Yellow, question)
         }
         _ => {
@@ -224,7 +230,7 @@ fn row(scene: &Scene<'_>, step: &StepView<'_>, names: usize) -> Line {
 
 /// What the agent of an attempt told last.
 fn told(scene: &Scene<'_>, step: &StepView<'_>) -> String {
-    let path = StepPath::from(step.id());
+    let path = scene.view.plan().path(step.index);
     let Some(news) = scene.news.get(&path).filter(|news| news.attempt as usize == step.attempts.len()) else {
         return String::new();
     };

@@ -250,3 +250,25 @@ fn sessions() {
     assert_eq!(ran.levels(), [vec!["read"], vec!["count"]]);
     assert_eq!(ran.data["tally"]["lines"], 4);
 }
+
+#[test]
+fn resilient() {
+    let ran = Ran::ended("resilient", &[], 1);
+    assert_eq!((&ran.report["state"], &ran.report["undone"]), (&json!("failed"), &json!("compensated")));
+    let undos = ran.report["undos"].as_array().unwrap();
+    let told: Vec<_> = undos.iter().map(|undo| (&undo["step"], &undo["state"], &undo["attempts"])).collect();
+    let completed = json!("completed");
+    assert_eq!(
+        told,
+        [(&json!("hotel"), &completed, &json!(2)), (&json!("flight"), &completed, &json!(1))],
+        "the newest booking first"
+    );
+    assert_eq!(ran.report["kept"], json!(["quote"]));
+    assert_eq!(ran.data["hotel"], "H-Lisbon", "the data stays");
+    let text = ran.place.tutti(&["get", "latest"]).expect(0).stdout;
+    assert!(text.contains("hotel~undo") && text.contains("nothing undoes quote"), "{text}");
+
+    let ran = Ran::ended("resilient", &["trip={\"to\": \"Graz\", \"nights\": 2}"], 0);
+    assert_eq!((&ran.report["state"], &ran.report["undos"]), (&json!("completed"), &json!([])));
+    assert_eq!(ran.data["car"], "C-Graz");
+}

@@ -21,6 +21,7 @@ mod operate;
 mod progress;
 mod purge;
 mod queue;
+mod recovery;
 mod restart;
 mod run;
 mod security;
