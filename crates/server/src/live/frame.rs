@@ -330,7 +330,14 @@ mod tests {
         };
         let kind = tutti_core::ports::agent::AgentErrorKind::Unavailable;
         let error = Failure { kind, message: "refused\u{1b}[2J".into() };
-        let failed = AttemptFailed { step: path("c"), attempt: 1, error, retry_at: Some(at(14)), new_round: true, uncounted: false };
+        let failed = AttemptFailed {
+            step: path("c"),
+            attempt: 1,
+            error,
+            retry_at: Some(at(14)),
+            new_round: true,
+            uncounted: false,
+        };
         let output = Payload::Inline(Json::null());
         let done = StepCompleted { step: path("a"), attempt: 1, output, missing_inputs: vec![] };
         let events = [

@@ -85,6 +85,13 @@ impl History {
 
     pub fn fail(self, step: &str, attempt: u32) -> Self {
         let (step, error) = (path(step), failure());
-        self.and(Event::AttemptFailed(AttemptFailed { step, attempt, error, retry_at: None, new_round: false, uncounted: false }))
+        self.and(Event::AttemptFailed(AttemptFailed {
+            step,
+            attempt,
+            error,
+            retry_at: None,
+            new_round: false,
+            uncounted: false,
+        }))
     }
 }
