@@ -19,6 +19,10 @@ fn example(folder: &Path) -> Case {
     let text = std::fs::read_to_string(folder.join("workflow.yaml")).unwrap();
     let mut workflow = parse(&text).unwrap().workflow;
     for step in &mut workflow.steps {
+        if let Some(undo) = &mut step.compensate {
+            undo.capability = "c".parse().unwrap();
+            undo.agent = None;
+        }
         let Some(capability) = &mut step.capability else { continue };
         // What the rules of dependencies go by.
         step.task_type.get_or_insert_with(|| capability.to_string());

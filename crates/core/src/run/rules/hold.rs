@@ -57,7 +57,7 @@ impl RunState {
         let Phase::Held(held) = &self.step(index).phase else { return Vec::new() };
         let mut verdicts = vec![Verdict::Retry, Verdict::Done, Verdict::Skip];
         verdicts.extend(self.plan().undone_by(index).is_none().then_some(Verdict::Fail));
-        verdicts.extend(held.unknown.is_some().then_some(Verdict::Ask));
+        verdicts.extend((held.unknown.is_some() && has_room(self, index)).then_some(Verdict::Ask));
         verdicts
     }
 }
