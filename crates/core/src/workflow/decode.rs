@@ -302,18 +302,7 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
     fields.finish();
     let retry = retry.map_or_else(RetryPolicy::default, |m| decode_retry(&m.value, at.clone(), problems));
     let compensate = compensate.and_then(|m| decode_compensation(&m.value, at.clone(), problems));
-    let one_of = ["capability", "approval", "signal", "sleep", "wait_until"];
-    let named: Vec<&str> = one_of.into_iter().filter(|name| node.get(name).is_some()).collect();
-    match named[..] {
-        [_] => {}
-        [] => {
-            let reason = "is missing; a step that asks no agent has one of: approval, signal, sleep, wait_until";
-            problems.push(at.problem("capability", node.position, reason));
-        }
-        [.., last] => {
-            problems.push(at.problem(last, node.position, format!("must have only one of: {}", named.join(", "))));
-        }
-    }
+    check_kinds(node, &at, problems);
     let is_readable =
         capability.is_some() || approval.is_some() || signal.is_some() || sleep.is_some() || wait_until.is_some();
     Some(Step {
@@ -343,6 +332,22 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
         critical,
         checkpoint,
     })
+}
+
+/// A step asks an agent or waits, one of the two, in one way.
+fn check_kinds(node: &Node, at: &Place, problems: &mut Vec<Problem>) {
+    let one_of = ["capability", "approval", "signal", "sleep", "wait_until"];
+    let named: Vec<&str> = one_of.into_iter().filter(|name| node.get(name).is_some()).collect();
+    match named[..] {
+        [_] => {}
+        [] => {
+            let reason = "is missing; a step that asks no agent has one of: approval, signal, sleep, wait_until";
+            problems.push(at.problem("capability", node.position, reason));
+        }
+        [.., last] => {
+            problems.push(at.problem(last, node.position, format!("must have only one of: {}", named.join(", "))));
+        }
+    }
 }
 
 fn decode_compensation(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option<Compensation> {
