@@ -122,9 +122,9 @@ fn whoever_starts_a_run_does_not_decide_it_where_four_eyes_are_wanted() {
     let listed =
         until("the question", || Some(asked(&by(&ben, &["approvals", "-o", "json"]))).filter(|all| !all.is_empty()));
     assert_eq!((&listed[0]["four_eyes"], &listed[0]["started_by"]), (&json!(true), &json!("ana")));
-    let refused = by(&ana, &["approve", &run]).expect(2).stderr;
+    let refused = by(&ana, &["approve", &run]).expect(77).stderr;
     assert!(refused.contains("whoever started the run does not decide it"), "{refused}");
-    let refused = by(&eve, &["approve", &run]).expect(2).stderr;
+    let refused = by(&eve, &["approve", &run]).expect(77).stderr;
     assert!(refused.contains("these may: ana, ben"), "{refused}");
     by(&ben, &["approve", &run, "--reason", "the invoice is right"]).expect(0);
     let events = by(&ben, &["events", &run, "--follow", "-o", "jsonl"]).expect(0).stdout;

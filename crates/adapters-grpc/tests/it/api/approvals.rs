@@ -65,7 +65,7 @@ async fn what_a_run_asks_is_listed_while_it_goes_on_and_decided_once() {
     let refused = service.decide_approval(decide("ana", "{")).await.unwrap_err();
     assert_eq!(fields(&refused), ["data_json"]);
     let refused = service.decide_approval(decide("ben", r#"{"limit":5}"#)).await.unwrap_err();
-    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert_eq!(refused.code(), Code::PermissionDenied);
     let good = decide("ana", r#"{"limit":5}"#);
     for _ in 0..2 {
         service.decide_approval(good.clone()).await.unwrap();
