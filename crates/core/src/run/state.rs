@@ -358,6 +358,12 @@ impl RunState {
         self.facts.abandoned.iter().any(|(after, before)| *after < seq && seq < *before)
     }
 
+    /// Of a run that failed and was undone: what was completed after the event with this number begins anew when it is reopened.
+    #[must_use]
+    pub const fn undone_to(&self) -> Option<u64> {
+        self.facts.undone_to
+    }
+
     /// The run that this one is a fork of, and the number of the event after which it left that run's history.
     #[must_use]
     pub const fn forked(&self) -> Option<(RunId, u64)> {

@@ -126,7 +126,10 @@ fn ended(view: &RunView, state: &RunState) -> Vec<Finding> {
     }
     found.extend(failed::undone(view, state));
     let done = state.completed();
-    let text = format!("A retry goes on with what is not complete; {done} of {} steps are.", state.plan().len());
+    let text = match state.undone_to() {
+        Some(to) => format!("A retry does again what was done after event {to}, since it was undone."),
+        None => format!("A retry goes on with what is not complete; {done} of {} steps are.", state.plan().len()),
+    };
     found.push(Finding::new(Reason::CanRetry, text));
     found
 }

@@ -174,7 +174,7 @@ fn a_failed_run_tells_the_chain_from_the_attempts_to_what_was_undone() {
     says(&found, Reason::Ended, "It failed because pay failed: INVALID_INPUT: still no such card");
     says(&found, Reason::Policy, "on_error of the run is compensate");
     says(&found, Reason::Undone, "Undone: flight.");
-    says(&found, Reason::CanRetry, "A retry goes on");
+    says(&found, Reason::CanRetry, "A retry does again");
     let found = of_step(&run, "pay", &served());
     says(&found, Reason::AttemptFailed, "Attempt 1 at x failed");
     says(&found, Reason::AttemptFailed, "Attempt 2 at y failed");
