@@ -9,7 +9,7 @@ use crate::ids::AgentId;
 use crate::plan::StepIndex;
 use crate::report::view::{RunView, StepView};
 use crate::report::{human_seconds, rfc3339};
-use crate::run::{OpenAttempt, Phase, RunState, RunStatus};
+use crate::run::{AgentChoice, ChoiceReason, OpenAttempt, PassedOver, Phase, RunState, RunStatus};
 use crate::schedule::{Width, admit};
 use crate::time::Timestamp;
 
@@ -313,9 +313,40 @@ fn chosen(step: &Subject<'_>) -> Option<Finding> {
     let last = step.seen().attempts.last()?;
     let agent = last.agent.as_ref().filter(|agent| **agent != AgentId::engine())?;
     let definition = step.state.plan().step(step.index);
-    let why = match &definition.agent {
-        Some(_) => "the workflow names it".to_owned(),
-        None => format!("it has {}", definition.does()),
+    let why = match (&definition.agent, &last.choice) {
+        (Some(_), _) => "the workflow names it".to_owned(),
+        (None, Some(choice)) => because(choice),
+        (None, None) => format!("it has {}", definition.does()),
     };
     Some(Finding::new(Reason::Agent, format!("Attempt {} was asked of {agent}: {why}.", last.number)).agent(agent))
+}
+
+/// Why one of several agents was asked.
+fn because(choice: &AgentChoice) -> String {
+    let better = match choice.reason {
+        ChoiceReason::OnlyOne => "no other could be asked",
+        ChoiceReason::Healthy => "its last attempt had not failed",
+        ChoiceReason::HasRoom => "it did not say that it is full",
+        ChoiceReason::LeastBusy => "it had less to do",
+        ChoiceReason::LowerLoad => "it told a lower load",
+        ChoiceReason::SuccessRate => "more of its attempts end well",
+        ChoiceReason::Faster => "it takes less time",
+        ChoiceReason::Name => "they were equal, and its name comes first",
+        ChoiceReason::Unknown => "a newer version chose it",
+    };
+    let passed = choice.passed.iter().map(|(agent, why)| {
+        let why = match why {
+            PassedOver::Asked => "asked already",
+            PassedOver::Silent => "silent",
+            PassedOver::Full => "full",
+            PassedOver::Rate => "at its rate",
+            PassedOver::Resting => "resting",
+            PassedOver::BreakerOpen => "its breaker open",
+            PassedOver::Unknown => "not to be asked",
+        };
+        format!("{agent} was {why}")
+    });
+    let passed: Vec<String> = passed.collect();
+    let passed = if passed.is_empty() { String::new() } else { format!(" ({})", passed.join(", ")) };
+    format!("of {}, {better}{passed}", choice.of)
 }

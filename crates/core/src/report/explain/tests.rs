@@ -3,7 +3,7 @@ use crate::ids::AgentId;
 use crate::ports::agent::AgentErrorKind::{Failed, InvalidInput, Timeout, Unavailable};
 use crate::ports::agent::Need;
 use crate::report::testing::Drive;
-use crate::run::{Command, Input, Order, RunStatus};
+use crate::run::{AgentChoice, ChoiceReason, Command, Input, Order, PassedOver, RunStatus};
 use crate::schedule::Width;
 use crate::time::Timestamp;
 use crate::workflow::OnError;
@@ -282,4 +282,14 @@ fn only_so_many_steps_are_told_and_untrusted_text_is_made_safe() {
     assert!(text.contains('␛') && !text.contains('\u{1b}') && text.contains("see Some(\"s7\")"), "{text}");
     assert!(text.ends_with("10 more steps matter; name one to have it explained\n"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 70), "{text}");
+}
+
+#[test]
+fn an_agent_that_was_asked_says_why_it_was_and_the_others_were_not() {
+    let mut run = Drive::parallel("- {id: a, capability: c}");
+    let passed = [("y".parse().unwrap(), PassedOver::Full)].into();
+    let choice = Some(AgentChoice { reason: ChoiceReason::LeastBusy, of: 3, passed });
+    let (step, agent) = (run.key("a").path, "x".parse().unwrap());
+    assert!(run.input(&Input::StartAttempt { step, agent, choice }));
+    says(&of_step(&run, "a", &served()), Reason::Agent, "asked of x: of 3, it had less to do (y was full).");
 }

@@ -10,10 +10,10 @@ use tutti_core::plan::{Plan, StepIndex};
 use tutti_core::ports::agent::{AgentError, AgentErrorKind, Need};
 use tutti_core::report::RunView;
 use tutti_core::run::{
-    Applied, Command, Input, Order, Origin, Point, RunCreated, RunState, RunStatus, StepStatus, Verdict, Work, apply,
-    create,
+    Applied, Command, Input, Order, Origin, Phase, Point, RunCreated, RunState, RunStatus, StepStatus, Verdict, Work,
+    apply, create,
 };
-use tutti_core::schedule::{Growth, Policy, StrategyDecision, StrategyReason, Width};
+use tutti_core::schedule::{Growth, Policy, StrategyDecision, StrategyReason, Width, admit};
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Json, Payload};
 use tutti_core::workflow::{Executor, OnError, StepKind, parse};
@@ -134,7 +134,7 @@ fn walk(steps: &str, on_error: OnError, is_queued: bool, found: &mut Found) {
     let (mut seen, mut todo) = (BTreeSet::from([kind(&view)]), VecDeque::from([(view, now)]));
     while let Some((view, now)) = todo.pop_front() {
         let state = view.state().unwrap();
-        for (input, word) in inputs(state) {
+        for (input, word) in inputs(state, now.plus(STEP)) {
             let late = matches!(input, Input::ExpireRun | Input::ExpireWait { .. });
             let now = now.plus(if late { Duration::from_secs(3 * 3600) } else { STEP });
             let (mut after, mut applied) = (state.clone(), Applied::default());
@@ -177,7 +177,11 @@ fn note_command(view: &RunView, input: &Input, word: &'static str, found: &mut F
         Command::Decide { step, .. } | Command::Approve { step, .. } | Command::Signal { step, .. } => step,
         _ => return,
     };
-    let index = view.plan().indexes().find(|index| view.plan().path(*index).as_str() == step).unwrap();
+    let plan = view.plan();
+    let index = plan.indexes().find(|index| plan.path(*index).as_str() == step).unwrap();
+    // What undoes a step is meant by the step's own name too.
+    let is_held = |index: &StepIndex| matches!(view.state().unwrap().step(*index).phase, Phase::Held(_));
+    let index = plan.undo_of(index).filter(is_held).unwrap_or(index);
     found.of_steps.entry(view.step(index).status).or_default().insert(word);
 }
 
@@ -220,7 +224,7 @@ fn created(plan: &Arc<Plan>, on_error: OnError, turn: Option<Timestamp>) -> RunC
 }
 
 /// Everything that may be asked or observed, and the word for it if it is a command.
-fn inputs(state: &RunState) -> Vec<(Input, &'static str)> {
+fn inputs(state: &RunState, now: Timestamp) -> Vec<(Input, &'static str)> {
     let command = |command, word| (Input::Command { command, order: Order::new("ana", "") }, word);
     let mut all = vec![
         (Input::AdmitRun, ""),
@@ -238,7 +242,7 @@ fn inputs(state: &RunState) -> Vec<(Input, &'static str)> {
         command(Command::Rollback { to: Point::Seq(1), compensate: false }, "rollback"),
     ];
     for index in state.plan().indexes() {
-        all.extend(of_step(state, index).into_iter().map(|input| (input, "")));
+        all.extend(of_step(state, index, now).into_iter().map(|input| (input, "")));
         let step = || state.plan().path(index).to_string();
         let value = || Payload::Inline(Json::empty_object());
         for verdict in [Verdict::Retry, Verdict::Done, Verdict::Skip, Verdict::Fail, Verdict::Ask] {
@@ -254,7 +258,7 @@ fn inputs(state: &RunState) -> Vec<(Input, &'static str)> {
     all
 }
 
-fn of_step(state: &RunState, index: StepIndex) -> Vec<Input> {
+fn of_step(state: &RunState, index: StepIndex, now: Timestamp) -> Vec<Input> {
     let (step, key, chance) = (state.plan().path(index), state.attempt_key(index), 0.5);
     let need = match state.plan().step(index).kind() {
         StepKind::Call(_) => Need::Input,
@@ -264,14 +268,18 @@ fn of_step(state: &RunState, index: StepIndex) -> Vec<Input> {
     };
     let error = |kind| AgentError::new(kind, "no");
     let (message, output) = ("?".to_owned(), Payload::Inline(Json::empty_object()));
-    let mut all = vec![
+    let admitted = [
         Input::StartAttempt { step: step.clone(), agent: "x".parse().unwrap(), choice: None },
         Input::RefuseAttempt { step: step.clone(), error: error(AgentErrorKind::Unavailable), chance },
-        Input::SuspendAttempt { key: key.clone(), need, message, until: None, shown: None },
         Input::ContinueAttempt { step: step.clone() },
+    ];
+    let mut all = vec![
+        Input::SuspendAttempt { key: key.clone(), need, message, until: None, shown: None },
         Input::ExpireWait { step },
         Input::CompleteAttempt { key: key.clone(), output, artifacts: vec![], missing_inputs: vec![] },
     ];
+    // What is not its turn, nobody starts.
+    all.extend(admitted.into_iter().filter(|_| admit(state, now).contains(&index)));
     for kind in [AgentErrorKind::Unavailable, AgentErrorKind::InvalidInput] {
         let (key, error) = (key.clone(), error(kind));
         all.push(Input::FailAttempt { key, error, other_agent: false, chance });
