@@ -66,6 +66,8 @@ fn command(finding: &Finding, run: &str, step: Option<&str>) -> Option<String> {
     let command = match (finding.reason, step) {
         (Reason::CanResume, _) => format!("tutti resume {run}"),
         (Reason::CanRetry, _) => format!("tutti retry {run} --reason WHY"),
+        (Reason::CanApprove, Some(step)) => format!("tutti approve {run} {step}"),
+        (Reason::CanDecide, Some(step)) => format!("tutti retry {run} --step {step} --reason WHY"),
         (Reason::CanSignal, Some(step)) => format!("tutti signal {run} ANSWER --step {step}"),
         _ => return None,
     };
