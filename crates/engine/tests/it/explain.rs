@@ -62,7 +62,7 @@ async fn a_run_in_the_queue_tells_its_place() {
     let (runs, plan, mut started) = (service(engine.clone()), plan(ONE), Vec::new());
     for _ in 0..3 {
         started.push(engine.start_run(start(&plan)).await.unwrap().run);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        pass(Duration::from_millis(100)).await;
     }
     let explained = explain(&runs, started[2]).await;
     assert_eq!(explained.state, RunStatus::Pending);
@@ -126,8 +126,9 @@ fn watched(world: &World, ports: Ports) -> (Engine, RunService) {
     (engine, runs)
 }
 
-async fn pass(seconds: u64) {
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
+/// Lets virtual time pass.
+async fn pass(span: Duration) {
+    let _ = tokio::time::timeout(span, std::future::pending::<()>()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,18 +138,18 @@ async fn a_run_whose_commit_is_not_answered_is_told_of_until_it_is() {
     let (engine, runs) = watched(&world, Ports { store: store.clone(), ..world.ports() });
     let plan = plan(ONE);
     let quiet = engine.start_run(start(&plan)).await.unwrap().run;
-    pass(60).await;
+    pass(Duration::from_secs(60)).await;
     assert_eq!((world.state(quiet, &plan).await.status(), engine.stalled_runs()), (RunStatus::Completed, 0));
     let run = engine.start_run(start(&plan)).await.unwrap().run;
     store.1.send_replace(true);
-    pass(25).await;
+    pass(Duration::from_secs(25)).await;
     assert_eq!(engine.stalled_runs(), 0, "it may be late");
-    pass(30).await;
+    pass(Duration::from_secs(30)).await;
     assert_eq!((engine.stalled_runs(), runs.health().stalled_runs), (1, 1));
     let explained = explain(&runs, run).await;
     assert!(has(&explained, Reason::Commit, "is not durable yet"), "{explained:#?}");
     store.1.send_replace(false);
-    pass(15).await;
+    pass(Duration::from_secs(15)).await;
     assert_eq!((world.state(run, &plan).await.status(), engine.stalled_runs()), (RunStatus::Completed, 0));
 }
 
@@ -164,9 +165,9 @@ async fn an_attempt_that_should_have_ended_is_told_of_and_those_that_wait_are_no
     let run = engine.start_run(start(&plan(steps))).await.unwrap().run;
     engine.start_run(start(&plan("- {id: nap, sleep: 1h}"))).await.unwrap();
     engine.start_run(start(&plan("- {id: go, signal: {}}"))).await.unwrap();
-    pass(55).await;
+    pass(Duration::from_secs(55)).await;
     assert_eq!(engine.stalled_runs(), 0, "30 s for the attempt, and 30 s late");
-    pass(20).await;
+    pass(Duration::from_secs(20)).await;
     assert_eq!(engine.stalled_runs(), 1);
     assert!(has(&explain(&runs, run).await, Reason::Working, "Attempt 1 is under way"));
 }

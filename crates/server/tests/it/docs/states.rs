@@ -72,8 +72,8 @@ pub fn states() -> String {
     let run_diagram = diagram(runs, RunStatus::ALL.iter().map(|status| status.as_str()));
     let steps = found.steps.iter().map(|((from, to), events)| (from.as_str(), to.as_str(), events));
     let step_diagram = diagram(steps, StepStatus::ALL.iter().map(|status| status.as_str()));
-    let of_runs = table("RunStatus", found.of_runs.iter().map(|(status, can)| (status.as_str(), can)).collect());
-    let of_steps = table("StepStatus", found.of_steps.iter().map(|(status, can)| (status.as_str(), can)).collect());
+    let of_runs = table("RunStatus", &found.of_runs.iter().map(|(status, can)| (status.as_str(), can)).collect());
+    let of_steps = table("StepStatus", &found.of_steps.iter().map(|(status, can)| (status.as_str(), can)).collect());
     format!("## Of a run\n\n{run_diagram}\n{of_runs}\n## Of a step\n\n{step_diagram}\n{of_steps}")
 }
 
@@ -98,7 +98,7 @@ fn diagram<'e>(
     text + "```\n"
 }
 
-fn table(name: &str, can: BTreeMap<&str, &BTreeSet<&'static str>>) -> String {
+fn table(name: &str, can: &BTreeMap<&str, &BTreeSet<&'static str>>) -> String {
     let mut text = "| State | Meaning | What can be done |\n|---|---|---|\n".to_owned();
     for (word, meaning) in meanings(name) {
         let can: Vec<String> =
@@ -173,9 +173,8 @@ fn note(before: &RunView, event: &tutti_core::run::Recorded, found: &mut Found) 
 fn note_command(view: &RunView, input: &Input, word: &'static str, found: &mut Found) {
     let Input::Command { command, .. } = input else { return };
     found.of_runs.entry(view.status()).or_default().insert(word);
-    let step = match command {
-        Command::Decide { step, .. } | Command::Approve { step, .. } | Command::Signal { step, .. } => step,
-        _ => return,
+    let (Command::Decide { step, .. } | Command::Approve { step, .. } | Command::Signal { step, .. }) = command else {
+        return;
     };
     let plan = view.plan();
     let index = plan.indexes().find(|index| plan.path(*index).as_str() == step).unwrap();
