@@ -59,15 +59,12 @@ pub(super) fn advance(state: &mut RunState) {
     } else if !state.facts.open.is_empty() || state.facts.held > 0 {
         return;
     }
-    let (to, compensate) = (undo.to, undo.compensate);
-    let mut pending = undo.pending.clone().unwrap_or_else(|| if compensate { to_undo(state, to) } else { Vec::new() });
-    let next = pending.pop();
-    if let Some(next) = next {
-        state.facts.steps[next as usize].phase = Phase::Ready(None);
-        state.facts.frontier.push(next, state.plan.step(next).priority);
-    }
-    if let Some(undo) = &mut state.facts.undo {
-        (undo.current, undo.pending) = (next, Some(pending));
+    let found = undo.pending.is_none().then(|| if undo.compensate { to_undo(state, undo.to) } else { Vec::new() });
+    let Some(undo) = &mut state.facts.undo else { return };
+    undo.pending = undo.pending.take().or(found);
+    undo.current = undo.pending.as_mut().and_then(Vec::pop);
+    if let Some(next) = undo.current {
+        release(state, next);
     }
 }
 
