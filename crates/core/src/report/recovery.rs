@@ -2,7 +2,7 @@
 
 use super::moment::rfc3339;
 use crate::ids::StepPath;
-use crate::run::{Event, Verdict};
+use crate::run::Event;
 
 /// What an event of recovery or of a wait says, and of which step (may hold untrusted text); `None` for all others.
 #[must_use]
@@ -44,18 +44,4 @@ pub fn recovery_news(event: &Event) -> Option<(Option<&StepPath>, String)> {
         }
         _ => return None,
     })
-}
-
-impl Verdict {
-    /// The word used in answers.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Done => "done",
-            Self::Skip => "skip",
-            Self::Fail => "fail",
-            Self::Ask => "ask",
-        }
-    }
 }

@@ -8,7 +8,7 @@ use crate::value::{Json, Payload};
 
 use super::choice::AgentChoice;
 use super::event::{ArtifactRecorded, RunForked};
-use super::status::RunStatus;
+use super::status::{RunStatus, words};
 use crate::time::Timestamp;
 
 /// Something asked or observed. It may be refused; what is accepted becomes events.
@@ -193,21 +193,21 @@ impl Work {
     }
 }
 
-/// What a person decides about a step that is held, or that could not be undone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It begins anew. Of an attempt whose outcome is not known: it did not happen.
-    Retry,
-    /// It is done: the output is given. Of what undoes a step: it was undone by hand.
-    Done,
-    /// It is left out: its output is nothing. Of what undoes a step: it stays as it is.
-    Skip,
-    /// It has failed.
-    Fail,
-    /// Its agent is asked again what became of the attempt.
-    Ask,
-}
+words!(
+    /// What a person decides about a step that is held, or that could not be undone.
+    Verdict {
+        /// It begins anew. Of an attempt whose outcome is not known: it did not happen.
+        Retry = "retry",
+        /// It is done: the output is given. Of what undoes a step: it was undone by hand.
+        Done = "done",
+        /// It is left out: its output is nothing. Of what undoes a step: it stays as it is.
+        Skip = "skip",
+        /// It has failed.
+        Fail = "fail",
+        /// Its agent is asked again what became of the attempt.
+        Ask = "ask",
+    }
+);
 
 /// Who wants something of a run, why, and by which request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -342,25 +342,24 @@ impl From<&Rejection> for Refusal {
 }
 
 fn not_held(step: &str, held: &[StepPath]) -> String {
-    let names: Vec<&str> = held.iter().map(StepPath::as_str).collect();
-    let who = match step {
-        "" => "no step is named".to_owned(),
-        step => format!("step \"{}\" is not held for a decision", step.escape_debug()),
-    };
-    match names[..] {
-        [] => format!("{who}, and none is held for a decision"),
-        _ => format!("{who}; these are held: {}", names.join(", ")),
-    }
+    let words = ["no step is named", "is not held for a decision", "and none is held for a decision", "these are held"];
+    not_meant(step, held, words)
 }
 
 fn not_waiting(step: &str, waiting: &[StepPath]) -> String {
-    let names: Vec<&str> = waiting.iter().map(StepPath::as_str).collect();
+    let words = ["the signal names no step", "does not wait for an answer", "and no other does", "these do"];
+    not_meant(step, waiting, words)
+}
+
+/// That it cannot be meant what was named, and which could be.
+fn not_meant(step: &str, others: &[StepPath], [unnamed, wrong, none, these]: [&str; 4]) -> String {
+    let names: Vec<&str> = others.iter().map(StepPath::as_str).collect();
     let who = match step {
-        "" => "the signal names no step".to_owned(),
-        step => format!("step \"{}\" does not wait for an answer", step.escape_debug()),
+        "" => unnamed.to_owned(),
+        step => format!("step \"{}\" {wrong}", step.escape_debug()),
     };
     match names[..] {
-        [] => format!("{who}, and no other does"),
-        _ => format!("{who}; these do: {}", names.join(", ")),
+        [] => format!("{who}, {none}"),
+        _ => format!("{who}; {these}: {}", names.join(", ")),
     }
 }

@@ -1,8 +1,5 @@
 //! One thing that there is to say, as data and in words.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ids::{AgentId, StepPath};
