@@ -95,9 +95,8 @@ impl Driver {
 impl Live {
     /// Whether a step waits for an agent.
     pub(super) fn waits_for(&self, step: StepIndex) -> bool {
-        !self.waits.is_empty() && {
-            want(&self.state, step).is_some_and(|want| self.waits.iter().any(|(waits, _)| *waits == want))
-        }
+        !self.waits.is_empty()
+            && want(&self.state, step).is_some_and(|want| self.waits.iter().any(|(waits, _)| *waits == want))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::plan::StepIndex;
 use tutti_core::run::RunStatus;
-use tutti_core::schedule::{Width, admit};
+use tutti_core::schedule::admit;
 use tutti_core::time::Timestamp;
 
 use super::Driver;
@@ -94,11 +94,7 @@ impl Driver {
         if let Some(moment) = moments.into_iter().flatten().filter(|moment| *moment <= over).min() {
             return Some((Stall::Moment, Some(moment)));
         }
-        let width = match state.policy().width {
-            Width::One => 1,
-            Width::Bounded(width) => width,
-        };
-        let has_room = state.in_flight() < width && self.free > 0 && !live.starved && live.waits.is_empty();
+        let has_room = self.free > 0 && !live.starved && live.waits.is_empty();
         let is_quiet = has_room && live.queue.is_empty() && state.frontier().startable(now).next().is_some();
         // Admission is asked last: it costs more than the rest.
         (is_quiet && !admit(state, now).is_empty()).then_some((Stall::Start, None))

@@ -10,10 +10,10 @@ use tutti_core::ports::inbound::{RequestError, Violation};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{RunQuery, RunSummary};
 use tutti_core::run::{Origin, Point, RunState, decode, evolve, fold};
-use tutti_core::value::{Digest, Json, Payload};
+use tutti_core::value::Digest;
 
 use super::errors::{of_engine, of_store};
-use super::start;
+use super::{start, value};
 use crate::engine::{Fork, StartRun};
 use crate::loader::load_plan;
 
@@ -134,16 +134,6 @@ fn completed(state: &RunState) -> Vec<StepIndex> {
     order.iter().zip(0_usize..).for_each(|(step, place)| rank[*step as usize] = place);
     done.sort_unstable_by_key(|(seq, index)| (*seq, rank[*index as usize]));
     done.into_iter().map(|(_, index)| index).collect()
-}
-
-async fn value(payloads: &dyn PayloadStore, run: RunId, payload: &Payload) -> Result<Json, RequestError> {
-    let at = match payload {
-        Payload::Inline(value) => return Ok(value.clone()),
-        Payload::Stored(at) => at,
-    };
-    let missing = || RequestError::Damaged(format!("payload {} of run {run} is not in the store", at.hash));
-    let bytes = payloads.get(run, *at).await.map_err(of_store)?.ok_or_else(missing)?;
-    Json::parse(bytes).map_err(|why| RequestError::Damaged(format!("payload {} of run {run} is {why}", at.hash)))
 }
 
 /// A hash of all that a request says. Where the other run stood counts only if the request says it: it may have gone on.

@@ -23,6 +23,7 @@ use tutti_core::limits::{DEFAULT_SESSION_TIMEOUT, EVENTS_PAGE};
 use tutti_core::plan::{Plan, run_data};
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::health::{Health, ServerHealth};
+use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunSummary;
 use tutti_core::ports::retention::Retention;
 use tutti_core::report::RunView;
@@ -135,15 +136,20 @@ impl RunService {
     }
 
     async fn value(&self, run: RunId, payload: &Payload) -> Result<Json, RequestError> {
-        let at = match payload {
-            Payload::Inline(value) => return Ok(value.clone()),
-            Payload::Stored(at) => at,
-        };
-        let missing = || RequestError::Damaged(format!("payload {} of run {run} is not in the store", at.hash));
-        let bytes = self.ports().payloads.get(run, *at).await.map_err(of_store)?.ok_or_else(missing)?;
-        let damaged = |why| RequestError::Damaged(format!("payload {} of run {run} is {why}", at.hash));
-        Json::parse(bytes).map_err(damaged)
+        value(&*self.ports().payloads, run, payload).await
     }
+}
+
+/// A value of a run, wherever it is kept.
+async fn value(payloads: &dyn PayloadStore, run: RunId, payload: &Payload) -> Result<Json, RequestError> {
+    let at = match payload {
+        Payload::Inline(value) => return Ok(value.clone()),
+        Payload::Stored(at) => at,
+    };
+    let missing = || RequestError::Damaged(format!("payload {} of run {run} is not in the store", at.hash));
+    let bytes = payloads.get(run, *at).await.map_err(of_store)?.ok_or_else(missing)?;
+    let damaged = |why| RequestError::Damaged(format!("payload {} of run {run} is {why}", at.hash));
+    Json::parse(bytes).map_err(damaged)
 }
 
 impl Health for RunService {
