@@ -14,10 +14,10 @@ use crate::workflow::Workflow;
 use std::sync::Arc;
 
 /// Version of the history format that this build writes.
-pub const FORMAT: u16 = 5;
+pub const FORMAT: u16 = 6;
 
 /// Version of the form of states in snapshots; raised whenever the form changes, so that old ones are folded anew.
-pub const SNAPSHOT_SCHEMA: u16 = 4;
+pub const SNAPSHOT_SCHEMA: u16 = 5;
 
 /// The body is plain JSON. Compressed bodies will have codecs of their own.
 const CODEC_JSON: u8 = 0;
@@ -137,10 +137,15 @@ pub const QUEUE_FORMAT: u16 = 4;
 /// The format that brought what follows failures, and steps that wait.
 pub const RECOVERY_FORMAT: u16 = 5;
 
+/// The format that brought judged answers, budgets, and plans that grow while they run.
+pub const ORCHESTRATION_FORMAT: u16 = 6;
+
 /// Oldest format whose readers understand a run of this workflow and origin: every member of them that no reader may pass over.
 #[must_use]
 pub fn format_of_run(workflow: &Workflow, origin: &Origin) -> u16 {
-    if workflow.recovers() {
+    if workflow.orchestrates() {
+        ORCHESTRATION_FORMAT
+    } else if workflow.recovers() {
         RECOVERY_FORMAT
     } else if workflow.priority.is_normal() {
         format_of_origin(origin)

@@ -285,6 +285,12 @@ impl Workflow {
         !known(self.on_error) || !is_default_recoveries(&self.recoveries) || !self.steps.iter().all(known_step)
     }
 
+    /// True if it says something that readers before format 6 do not know.
+    #[must_use]
+    pub const fn orchestrates(&self) -> bool {
+        false
+    }
+
     /// The title, or the id if there is none.
     #[must_use]
     pub fn title(&self) -> &str {
