@@ -55,6 +55,13 @@ pub mod metadata {
     pub const TRACESTATE: &str = "tracestate";
 }
 
+/// Extensions of the protocol; each is a key in metadata.
+pub mod extension {
+    /// How good an agent finds its answer, and what it took: an object with `quality` (scores by metric, 0 to 1) and `usage`
+    /// (`cost`, `tokens_in`, `tokens_out`).
+    pub const REPORT: &str = "https://tutti.dev/a2a/extensions/report/v1";
+}
+
 /// Keys of the entries Tutti adds to `SendMessageRequest.metadata`; an agent may use them or not.
 pub mod request {
     /// The skill that is asked for, a string.

@@ -24,6 +24,7 @@ mod peer;
 mod pieces;
 mod policy;
 mod pool;
+mod report;
 mod request;
 pub mod serve;
 mod session;

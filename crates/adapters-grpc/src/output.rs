@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use tutti_a2a::{JSON_MEDIA_TYPE, json};
 use tutti_core::limits::MAX_ARTIFACTS;
-use tutti_core::ports::agent::{AgentError, AgentErrorKind, Answer, Artifact};
+use tutti_core::ports::agent::{AgentError, AgentErrorKind, AgentReport, Answer, Artifact};
 use tutti_core::value::{self, Json};
 
 use crate::fault::broken;
@@ -40,7 +40,11 @@ pub struct Group {
 ///
 /// # Errors
 /// `EmptyAnswer` when there is nothing in it; `InvalidAnswer` when a value is no JSON or there is too much.
-pub fn answer(artifacts: Vec<Group>, message: Option<Group>) -> Result<Answer, AgentError> {
+pub fn answer(
+    artifacts: Vec<Group>,
+    message: Option<Group>,
+    report: Option<Box<AgentReport>>,
+) -> Result<Answer, AgentError> {
     let mut artifacts = Content::of(artifacts)?;
     let mut output = artifacts.output()?;
     if output.is_some() {
@@ -58,7 +62,7 @@ pub fn answer(artifacts: Vec<Group>, message: Option<Group>) -> Result<Answer, A
         None if artifacts.iter().any(|artifact| !artifact.bytes.is_empty()) => names(&artifacts)?,
         None => return Err(AgentError::new(AgentErrorKind::EmptyAnswer, "the task is complete but says nothing")),
     };
-    Ok(Answer::Completed { output, artifacts })
+    Ok(Answer::Completed { output, artifacts, report })
 }
 
 /// The content of some groups, each piece converted.

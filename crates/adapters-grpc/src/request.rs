@@ -7,7 +7,7 @@ use prost_types::{Struct, Timestamp, Value};
 use tonic::Request;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
 use tutti_a2a::v1::{self, Role, part::Content};
-use tutti_a2a::{JSON_MEDIA_TYPE, VERSION, json, metadata, request};
+use tutti_a2a::{JSON_MEDIA_TYPE, VERSION, extension, json, metadata, request};
 use tutti_core::ports::agent::{AgentCall, AgentReply};
 use tutti_core::value::Json;
 
@@ -19,6 +19,7 @@ pub fn wrap<T>(message: T, timeout: Duration, trace_parent: Option<&str>) -> Req
     request.set_timeout(timeout);
     let headers = request.metadata_mut();
     headers.insert(metadata::VERSION, AsciiMetadataValue::from_static(VERSION));
+    headers.insert(metadata::EXTENSIONS, AsciiMetadataValue::from_static(extension::REPORT));
     if let Some(value) = trace_parent.and_then(|text| AsciiMetadataValue::try_from(text).ok()) {
         headers.insert(metadata::TRACEPARENT, value);
     }

@@ -5,11 +5,12 @@ use tutti_a2a::v1::{
 };
 use tutti_core::ids::RunId;
 use tutti_core::limits::{MAX_ARTIFACTS, MAX_TASK_EVENTS, MAX_VALUE_BYTES};
-use tutti_core::ports::agent::{AgentError, AgentErrorKind, AgentUpdate, Answer, Need, UpdateSink};
+use tutti_core::ports::agent::{AgentError, AgentErrorKind, AgentReport, AgentUpdate, Answer, Need, UpdateSink};
 
 use crate::fault::{broken, clip};
 use crate::output::{self, Group};
 use crate::pieces::{Pieces, named};
+use crate::report;
 
 /// Most bytes that one task may hold in all its artifacts together.
 const MAX_TASK_BYTES: usize = 4 * MAX_VALUE_BYTES;
@@ -27,6 +28,7 @@ pub struct TaskView {
     operation: String,
     id: Option<String>,
     artifacts: Vec<Group>,
+    report: Option<Box<AgentReport>>,
     events: u32,
 }
 
@@ -70,7 +72,8 @@ impl TaskView {
         for artifact in task.artifacts {
             self.put(artifact, false, updates)?;
         }
-        Ok(self.status(task.status.unwrap_or_default(), updates))
+        self.hear(task.metadata.as_ref())?;
+        self.status(task.status.unwrap_or_default(), updates)
     }
 
     /// Takes a message. As the first thing it is the finished result (and the task id in it names no task); in a task's
@@ -80,9 +83,10 @@ impl TaskView {
     /// As [`event`](Self::event).
     pub fn message(&mut self, message: v1::Message, updates: &dyn UpdateSink) -> Result<Option<Ending>, AgentError> {
         self.is_ours(&message.context_id)?;
+        self.hear(message.metadata.as_ref())?;
         let group = group_of(message)?;
         if self.id.is_none() {
-            return Ok(Some(output::answer(Vec::new(), Some(group))));
+            return Ok(Some(output::answer(Vec::new(), Some(group), self.report.take())));
         }
         say(&group.pieces, updates);
         Ok(None)
@@ -99,12 +103,19 @@ impl TaskView {
         if let Some(progress) = [update.metadata.as_ref(), said].into_iter().flatten().find_map(progress) {
             updates.update(AgentUpdate::Progress(progress));
         }
-        Ok(self.status(status, updates))
+        self.hear(update.metadata.as_ref())?;
+        self.status(status, updates)
     }
 
     fn artifact_update(&mut self, update: TaskArtifactUpdateEvent, updates: &dyn UpdateSink) -> Result<(), AgentError> {
         self.belongs(&update.task_id, &update.context_id, updates)?;
+        self.hear(update.metadata.as_ref())?;
         update.artifact.map_or(Ok(()), |artifact| self.put(artifact, update.append, updates))
+    }
+
+    /// Takes what metadata tells beside the answer.
+    fn hear(&mut self, metadata: Option<&prost_types::Struct>) -> Result<(), AgentError> {
+        report::read(&mut self.report, metadata)
     }
 
     /// Learns the task's id, or checks that the event is of this task.
@@ -136,6 +147,7 @@ impl TaskView {
     fn put(&mut self, artifact: v1::Artifact, append: bool, updates: &dyn UpdateSink) -> Result<(), AgentError> {
         named(&artifact.artifact_id)?;
         named(&artifact.name)?;
+        self.hear(artifact.metadata.as_ref())?;
         let at = self.artifacts.iter().position(|group| group.id == artifact.artifact_id);
         let group = match at {
             Some(at) => &mut self.artifacts[at],
@@ -166,16 +178,19 @@ impl TaskView {
         Ok(())
     }
 
-    fn status(&mut self, status: TaskStatus, updates: &dyn UpdateSink) -> Option<Ending> {
+    fn status(&mut self, status: TaskStatus, updates: &dyn UpdateSink) -> Result<Option<Ending>, AgentError> {
+        self.hear(status.message.as_ref().and_then(|message| message.metadata.as_ref()))?;
         // A state that is newer than this version is some way of being under way.
         let state = TaskState::try_from(status.state).unwrap_or(TaskState::Working);
         let message = status.message.map(group_of).transpose();
-        let ending = |kind, otherwise: &str| {
+        let report = &mut self.report;
+        let mut ending = |kind, otherwise: &str| {
             let said = message.as_ref().ok().and_then(Option::as_ref).map(|group| words(&group.pieces));
             let text = said.filter(|text| !text.is_empty()).unwrap_or_else(|| otherwise.to_owned());
-            Some(Err(AgentError::new(kind, text)))
+            let usage = report.take().map(|report| Box::new(report.usage)).filter(|usage| !usage.is_empty());
+            Some(Err(AgentError { usage, ..AgentError::new(kind, text) }))
         };
-        match state {
+        Ok(match state {
             TaskState::Unspecified | TaskState::Submitted | TaskState::Working => {
                 if let Ok(Some(group)) = message {
                     say(&group.pieces, updates);
@@ -183,14 +198,15 @@ impl TaskView {
                 None
             }
             TaskState::Completed => {
-                Some(message.and_then(|message| output::answer(std::mem::take(&mut self.artifacts), message)))
+                let artifacts = std::mem::take(&mut self.artifacts);
+                Some(message.and_then(|message| output::answer(artifacts, message, self.report.take())))
             }
             TaskState::Failed => ending(AgentErrorKind::Failed, "the task failed; the agent gave no reason"),
             TaskState::Canceled => ending(AgentErrorKind::Cancelled, "the task was cancelled"),
             TaskState::Rejected => ending(AgentErrorKind::Rejected, "the agent rejected the task"),
             TaskState::InputRequired => Some(message.map(|message| suspended(Need::Input, message.as_ref()))),
             TaskState::AuthRequired => Some(message.map(|message| suspended(Need::Auth, message.as_ref()))),
-        }
+        })
     }
 }
 

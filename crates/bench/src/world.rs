@@ -235,7 +235,7 @@ impl AgentTransport for Idle {
         if !self.answer_after.is_zero() {
             tokio::time::sleep(self.answer_after).await;
         }
-        Ok(Answer::Completed { output: self.output.clone(), artifacts: vec![] })
+        Ok(Answer::Completed { output: self.output.clone(), artifacts: vec![], report: None })
     }
     async fn reattach(&self, _: &AgentCall, _: &dyn UpdateSink) -> Result<Option<Answer>, AgentError> {
         Ok(None)

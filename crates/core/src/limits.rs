@@ -35,6 +35,12 @@ pub const INLINE_BYTES: usize = 8 * 1024;
 /// Most artifacts that one attempt may return.
 pub const MAX_ARTIFACTS: usize = 1_000;
 
+/// Most quality scores that one answer may have.
+pub const MAX_METRICS: usize = 64;
+
+/// Longest name of a quality score, in bytes.
+pub const MAX_METRIC_NAME: usize = 64;
+
 /// Most events of one attempt that an agent may send: at ten a second more than a day.
 pub const MAX_TASK_EVENTS: u32 = 1_000_000;
 

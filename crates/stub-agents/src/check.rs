@@ -97,6 +97,7 @@ impl Check<'_> {
         if let Some(failing) = &rule.fail {
             self.failing(at, failing, rule);
         }
+        self.report(at, rule);
         for (index, artifact) in rule.artifacts.iter().enumerate() {
             self.artifact(&format!("{at}.artifacts[{index}]"), artifact, rule);
         }
@@ -107,6 +108,22 @@ impl Check<'_> {
             if let Some(question) = question {
                 self.text(format!("{at}.{name}"), question, false);
             }
+        }
+    }
+
+    fn report(&mut self, at: &str, rule: &Rule) {
+        let refuses = rule.fail.as_ref().is_some_and(|failing| failing.kind.refuses());
+        if !rule.quality.is_empty() && rule.answer.is_none() && rule.question().is_none() {
+            self.add(format!("{at}.quality"), "is told beside an answer, and there is none");
+        }
+        for (metric, score) in &rule.quality {
+            self.found(format!("{at}.quality.{metric}"), references(score), rule.question().is_some());
+        }
+        if rule.usage.is_some() && refuses {
+            self.add(format!("{at}.usage"), "is told by a task, and a call that is refused has none");
+        }
+        if rule.usage.is_some_and(|usage| !(usage.cost >= 0.0 && usage.cost.is_finite())) {
+            self.add(format!("{at}.usage.cost"), "must be 0 or more");
         }
     }
 

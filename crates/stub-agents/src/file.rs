@@ -76,10 +76,29 @@ pub struct Rule {
     #[serde(deserialize_with = "present")]
     #[schemars(with = "Value")]
     pub answer: Option<Value>,
+    /// Scores of the answer by metric, from 0 to 1, told beside it. Null is a score that is missing; references are filled in as
+    /// in answers; the text `NaN` is the number that is none, to try what follows.
+    #[schemars(with = "BTreeMap<String, Value>")]
+    pub quality: BTreeMap<String, Value>,
+    /// What the answer, or the failure of its task, took: told beside it.
+    pub usage: Option<StubUsage>,
     /// How the call fails: a word, or an object that tells more.
     pub fail: Option<Failing>,
     /// True: nothing is ever answered; the task ends when it is cancelled.
     pub hang: bool,
+}
+
+/// What an answer took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StubUsage {
+    /// Money, in the currency of budgets.
+    #[schemars(range(min = 0))]
+    pub cost: f64,
+    /// Tokens read.
+    pub tokens_in: u64,
+    /// Tokens written.
+    pub tokens_out: u64,
 }
 
 /// How a call fails.

@@ -7,6 +7,7 @@
 mod call;
 mod check;
 mod file;
+mod report;
 mod script;
 mod serve;
 mod skill;

@@ -16,6 +16,7 @@ use tutti_example_agents::kit::{self, Chunk, Incoming, Skill, SkillError, TaskCo
 
 use crate::call::{Attempt, Called, Listener, Origin, Outcome, UnderWay};
 use crate::file::{Failing, Fault, Rule, Script, StubArtifact};
+use crate::report;
 use crate::script::{Call, Chosen, Play};
 use crate::template::{Scope, fill, fill_text};
 
@@ -126,6 +127,9 @@ async fn end(rule: &Rule, scope: Scope<'_>, context: &TaskContext) -> Result<End
     }
     if rule.hang {
         return std::future::pending().await;
+    }
+    if let Some(told) = report::of(rule, scope)? {
+        context.report(told);
     }
     if let Some(failing) = &rule.fail {
         return Ok(End::failed(failing.kind, words(failing, scope)));

@@ -29,8 +29,8 @@ fn group(id: &str, parts: Vec<v1::Part>) -> Group {
 }
 
 fn completed(artifacts: Vec<Group>, message: Option<Group>) -> (String, Vec<Artifact>) {
-    match answer(artifacts, message).unwrap() {
-        Answer::Completed { output, artifacts } => (output.as_str().to_owned(), artifacts),
+    match answer(artifacts, message, None).unwrap() {
+        Answer::Completed { output, artifacts, .. } => (output.as_str().to_owned(), artifacts),
         Answer::Suspended { .. } => unreachable!("a completed task is never suspended"),
     }
 }
@@ -137,19 +137,19 @@ fn nothing_is_an_empty_answer() {
         (vec![group("a", vec![])], Some(group("m", vec![]))),
         (vec![group("a", vec![text("", ""), file(b"", "")])], Some(group("m", vec![text("", "")]))),
     ] {
-        assert_eq!(answer(artifacts, message).unwrap_err().kind, AgentErrorKind::EmptyAnswer);
+        assert_eq!(answer(artifacts, message, None).unwrap_err().kind, AgentErrorKind::EmptyAnswer);
     }
 }
 
 #[test]
 fn a_value_that_is_no_json_breaks_the_protocol() {
     let nan = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(f64::NAN)) };
-    let error = answer(vec![group("a", vec![part(Wire::Data(nan), "", "")])], None).unwrap_err();
+    let error = answer(vec![group("a", vec![part(Wire::Data(nan), "", "")])], None, None).unwrap_err();
     assert_eq!(error.kind, AgentErrorKind::InvalidAnswer);
 }
 
 #[test]
 fn too_many_artifacts_break_the_protocol() {
     let groups = (0..=MAX_ARTIFACTS).map(|n| group(&n.to_string(), vec![file(b"x", "")])).collect();
-    assert_eq!(answer(groups, None).unwrap_err().kind, AgentErrorKind::InvalidAnswer);
+    assert_eq!(answer(groups, None, None).unwrap_err().kind, AgentErrorKind::InvalidAnswer);
 }

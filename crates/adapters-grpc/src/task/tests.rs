@@ -272,3 +272,37 @@ fn artifacts_together_are_capped() {
     let (end, _) = run((0..=MAX_ARTIFACTS).map(|n| chunk("t", artifact(&n.to_string(), vec![]), false)).collect());
     assert_eq!(kind(end), AgentErrorKind::InvalidAnswer);
 }
+
+#[test]
+fn what_is_told_beside_the_answer_comes_with_it_from_wherever_it_stands() {
+    use serde_json::{Value, json};
+    let told = |report: Value| {
+        let Value::Object(entries) = json!({(tutti_a2a::extension::REPORT): report}) else { unreachable!() };
+        Some(json::to_struct(&entries).unwrap())
+    };
+    let artifact = v1::Artifact {
+        artifact_id: "a".to_owned(),
+        parts: vec![data("1")],
+        metadata: told(json!({"quality": {"accuracy": 0.2, "depth": 0.3}})),
+        ..Default::default()
+    };
+    let task = |state: TaskState, metadata| Task {
+        id: "t".to_owned(),
+        artifacts: vec![artifact.clone()],
+        status: Some(status(state.into(), "")),
+        metadata,
+        ..Default::default()
+    };
+    let spent = || told(json!({"quality": {"accuracy": 0.9}, "usage": {"tokens_in": 5}}));
+    let (end, _) = run(vec![Payload::Task(task(TaskState::Completed, spent()))]);
+    let Ok(Answer::Completed { report: Some(report), .. }) = end else { panic!("{end:?}") };
+    assert_eq!(
+        report.quality.into_iter().collect::<Vec<_>>(),
+        [("accuracy".to_owned(), 0.9), ("depth".to_owned(), 0.3)]
+    );
+    assert_eq!(report.usage.tokens_in, 5);
+    let (end, _) = run(vec![Payload::Task(task(TaskState::Failed, spent()))]);
+    assert_eq!(end.unwrap_err().usage.unwrap().tokens_in, 5, "a failure costs too");
+    let (end, _) = run(vec![Payload::Task(task(TaskState::Completed, told(json!({"quality": 1}))))]);
+    assert_eq!(kind(end), AgentErrorKind::InvalidAnswer);
+}

@@ -97,7 +97,7 @@ impl News {
 /// The output, as JSON, and the artifacts of a completed answer.
 pub fn completed(answer: Result<Answer, AgentError>) -> (Value, Vec<Artifact>) {
     match answer {
-        Ok(Answer::Completed { output, artifacts }) => (serde_json::from_str(output.as_str()).unwrap(), artifacts),
+        Ok(Answer::Completed { output, artifacts, .. }) => (serde_json::from_str(output.as_str()).unwrap(), artifacts),
         other => panic!("not completed: {other:?}"),
     }
 }

@@ -60,7 +60,7 @@ impl AgentTransport for Worker {
         let succeeded = self.failing != Some(step) || call.key.attempt > 1;
         let answer = if succeeded {
             tokio::time::sleep(self.times.get(step).copied().unwrap_or_default()).await;
-            Ok(Answer::Completed { output: self.output.clone(), artifacts: vec![] })
+            Ok(Answer::Completed { output: self.output.clone(), artifacts: vec![], report: None })
         } else {
             Err(AgentError::new(AgentErrorKind::Failed, "as it was told"))
         };

@@ -2,6 +2,7 @@
 
 mod access;
 mod limits;
+mod report;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::workflow::Priority;
 
 pub use self::access::{AccessError, AgentAccess, AgentTls, ClientIdentity, Credentials, SecretRef};
 pub use self::limits::{CallLimits, Rate};
+pub use self::report::{AgentReport, Usage, is_metric, is_score};
 
 /// Calls agents over some protocol.
 ///
@@ -151,6 +153,8 @@ pub enum Answer {
         output: Json,
         /// What was produced beside it.
         artifacts: Vec<Artifact>,
+        /// What the agent tells beside it, if it does; [checked](AgentReport::check) by whoever called.
+        report: Option<Box<AgentReport>>,
     },
     /// The task waits for somebody (A2A's INPUT_REQUIRED and AUTH_REQUIRED).
     Suspended {
@@ -202,12 +206,14 @@ pub struct AgentError {
     pub retry_after: Option<Duration>,
     /// True if the agent cannot have got the message.
     pub unsent: bool,
+    /// What the failure took, if the agent told.
+    pub usage: Option<Box<Usage>>,
 }
 
 impl AgentError {
     /// An error without a hint when to come back.
     pub fn new(kind: AgentErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, unsent: false }
+        Self { kind, message: message.into(), retry_after: None, unsent: false, usage: None }
     }
 
     /// The same for a message that the agent cannot have got.

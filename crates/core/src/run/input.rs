@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentId, AttemptKey, RequestId, StepPath};
-use crate::ports::agent::{AgentError, Need};
+use crate::ports::agent::{AgentError, AgentReport, Need};
 use crate::value::{Json, Payload};
 
 use super::choice::AgentChoice;
@@ -62,6 +62,8 @@ pub enum Input {
         artifacts: Vec<ArtifactRecorded>,
         /// Input fields that were left out because their path had no value.
         missing_inputs: Vec<String>,
+        /// What the agent told beside its answer.
+        report: Option<Box<AgentReport>>,
     },
     /// The attempt failed.
     FailAttempt {

@@ -8,8 +8,8 @@ use tutti_core::ids::AttemptKey;
 use tutti_core::limits::{MAX_ARTIFACTS, MAX_VALUE_BYTES};
 use tutti_core::plan::{Plan, StepIndex, assemble_input, missing_output};
 use tutti_core::ports::agent::{
-    AgentCall, AgentEndpoint, AgentError, AgentErrorKind, AgentReply, AgentTransport, Answer, Artifact, Need,
-    UpdateSink,
+    AgentCall, AgentEndpoint, AgentError, AgentErrorKind, AgentReply, AgentReport, AgentTransport, Answer, Artifact,
+    Need, UpdateSink,
 };
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::StoreError;
@@ -84,6 +84,8 @@ pub enum AttemptEnd {
         artifacts: Vec<ArtifactRecorded>,
         /// Input fields left out.
         missing_inputs: Vec<String>,
+        /// What the agent told beside it.
+        report: Option<Box<AgentReport>>,
     },
     /// The task waits for somebody.
     Suspended {
@@ -158,11 +160,16 @@ async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn Upd
         Err(_) => Err(AgentError::new(AgentErrorKind::Timeout, format!("no answer within {}", Span(spec.timeout)))),
     };
     match answer {
-        Ok(Answer::Completed { output, artifacts }) => {
-            check_output(spec, &output)?;
+        Ok(Answer::Completed { output, artifacts, report }) => {
+            let checked =
+                check_output(spec, &output).and_then(|()| report.as_ref().map_or(Ok(()), |report| report.check()));
+            if let Err(error) = checked {
+                let usage = report.map(|report| Box::new(report.usage)).filter(|usage| !usage.is_empty());
+                return Err(AgentError { usage, ..error }.into());
+            }
             let output = store_value(context, &spec.key, &output).await?;
             let artifacts = store_artifacts(context, &spec.key, artifacts).await?;
-            Ok(AttemptEnd::Completed { output, artifacts, missing_inputs })
+            Ok(AttemptEnd::Completed { output, artifacts, missing_inputs, report })
         }
         Ok(Answer::Suspended { need, message }) => {
             Ok(AttemptEnd::Suspended { need, message, until: None, shown: None })

@@ -141,8 +141,8 @@ impl Driver {
         let Some(live) = self.runs.get_mut(&key.run) else { return };
         let Some(call) = live.calls.get_mut(&step).filter(|call| call.is(key)) else {
             // A result of an attempt that was stopped: it is recorded as discarded, if the run was rolled back.
-            if let AttemptEnd::Completed { output, artifacts, missing_inputs } = end {
-                let late = Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs };
+            if let AttemptEnd::Completed { output, artifacts, missing_inputs, report } = end {
+                let late = Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs, report };
                 live.queue.push_back((late, Asker::Nobody));
                 self.dirty.push(key.run);
             }
@@ -165,8 +165,8 @@ impl Driver {
             self.gave_back = true;
         }
         let input = match end {
-            AttemptEnd::Completed { output, artifacts, missing_inputs } => {
-                Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs }
+            AttemptEnd::Completed { output, artifacts, missing_inputs, report } => {
+                Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs, report }
             }
             AttemptEnd::Damaged(reason) => Input::QuarantineRun { reason },
             AttemptEnd::Suspended { need, message, until, shown } => {

@@ -110,8 +110,11 @@ impl AgentTransport for Scripted {
         updates.update(AgentUpdate::Task(format!("task-{}", name(call))));
         let flying = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(flying, Ordering::SeqCst);
-        let completed =
-            |text: &str| Answer::Completed { output: Json::parse(text.to_owned()).unwrap(), artifacts: vec![] };
+        let completed = |text: &str| Answer::Completed {
+            output: Json::parse(text.to_owned()).unwrap(),
+            artifacts: vec![],
+            report: None,
+        };
         let answer = match (self.script)(call, before) {
             Step::Answer(text) => Ok(completed(text)),
             Step::After(span, text) => {
@@ -139,12 +142,16 @@ impl AgentTransport for Scripted {
             std::future::pending::<()>().await;
         }
         let known = self.calls.lock().unwrap().contains(&name(call));
-        Ok(known.then(|| Answer::Completed { output: Json::parse(r#"{"found":true}"#).unwrap(), artifacts: vec![] }))
+        Ok(known.then(|| Answer::Completed {
+            output: Json::parse(r#"{"found":true}"#).unwrap(),
+            artifacts: vec![],
+            report: None,
+        }))
     }
 
     async fn answer(&self, call: &AgentCall, reply: &AgentReply, _: &dyn UpdateSink) -> Result<Answer, AgentError> {
         self.calls.lock().unwrap().push(format!("{} answer {}={}", name(call), reply.number, reply.value.as_str()));
-        Ok(Answer::Completed { output: reply.value.clone(), artifacts: vec![] })
+        Ok(Answer::Completed { output: reply.value.clone(), artifacts: vec![], report: None })
     }
 
     async fn cancel(&self, call: &AgentCall) -> Result<(), AgentError> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost_types::Struct;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tutti_a2a::v1::{self, TaskState};
@@ -69,6 +70,11 @@ impl TaskContext {
         let fraction = Value::from(fraction.clamp(0.0, 1.0));
         let metadata = json::to_struct(&Map::from_iter([("progress".to_owned(), fraction)])).ok();
         self.task.set(TaskState::Working, Some(text), metadata);
+    }
+
+    /// Gives the task metadata, which its end tells too.
+    pub fn report(&self, metadata: Struct) {
+        self.task.report(metadata);
     }
 
     /// Sends a piece of an artifact.

@@ -84,6 +84,7 @@ impl Task {
         self.change(|s| {
             let status = status(state, message);
             s.task.status = Some(status.clone());
+            let metadata = if is_terminal(state) { s.task.metadata.clone() } else { metadata };
             Payload::StatusUpdate(v1::TaskStatusUpdateEvent {
                 task_id: self.id.clone(),
                 context_id: self.context_id.clone(),
@@ -91,6 +92,14 @@ impl Task {
                 metadata,
             })
         })
+    }
+
+    /// Gives the task metadata, which the update that ends it tells too; not if it is over.
+    pub(super) fn report(&self, metadata: Struct) {
+        let mut state = self.lock();
+        if !is_terminal(state.state()) {
+            state.task.metadata = Some(metadata);
+        }
     }
 
     /// Adds a piece to an artifact, if the task is not over.

@@ -337,9 +337,10 @@ mod tests {
             retry_at: Some(at(14)),
             new_round: true,
             uncounted: false,
+            usage: None,
         };
         let output = Payload::Inline(Json::null());
-        let done = StepCompleted { step: path("a"), attempt: 1, output, missing_inputs: vec![] };
+        let done = StepCompleted { step: path("a"), attempt: 1, output, missing_inputs: vec![], report: None };
         let events = [
             (0, Event::RunCreated(Box::new(created))),
             (0, started("a")),

@@ -80,7 +80,13 @@ impl History {
 
     pub fn complete(self, step: &str, attempt: u32) -> Self {
         let output = Payload::Inline(Json::empty_object());
-        self.and(Event::StepCompleted(StepCompleted { step: path(step), attempt, output, missing_inputs: Vec::new() }))
+        self.and(Event::StepCompleted(StepCompleted {
+            step: path(step),
+            attempt,
+            output,
+            missing_inputs: Vec::new(),
+            report: None,
+        }))
     }
 
     pub fn fail(self, step: &str, attempt: u32) -> Self {
@@ -92,6 +98,7 @@ impl History {
             retry_at: None,
             new_round: false,
             uncounted: false,
+            usage: None,
         }))
     }
 }

@@ -219,3 +219,41 @@ async fn what_the_script_cannot_answer_is_said() {
     let task = stub.send(message("b", &json!({"n": 2}))).await.unwrap();
     assert_eq!((state_of(&task), words(&task).as_str()), (TaskState::Rejected, "no rule of this stub is for the call"));
 }
+
+#[tokio::test]
+async fn scores_and_usage_are_told_beside_the_answer_and_what_is_no_number_is_sent_as_such() {
+    let rule =
+        "{answer: ok, quality: {accuracy: '${input.n}', clarity: null, depth: NaN}, usage: {cost: 0.5, tokens_in: 9}}";
+    let stub = serve(rule).await;
+    let task = stub.send(message("r/0/s/1", &json!({"n": 0.25}))).await.unwrap();
+    let metadata = task.metadata.unwrap();
+    let Some(prost_types::value::Kind::StructValue(report)) = &metadata.fields[tutti_a2a::extension::REPORT].kind
+    else {
+        panic!("{metadata:?}")
+    };
+    let number = |group: &str, name: &str| {
+        let Some(prost_types::value::Kind::StructValue(group)) = &report.fields[group].kind else {
+            panic!("{report:?}")
+        };
+        match group.fields[name].kind {
+            Some(prost_types::value::Kind::NumberValue(number)) => Some(number),
+            _ => None,
+        }
+    };
+    assert_eq!((number("quality", "accuracy"), number("quality", "clarity")), (Some(0.25), None));
+    assert!(number("quality", "depth").unwrap().is_nan());
+    assert_eq!((number("usage", "cost"), number("usage", "tokens_in")), (Some(0.5), Some(9.0)));
+}
+
+#[test]
+fn what_is_told_beside_nothing_is_a_fault_of_the_file() {
+    for (rule, place) in [
+        ("{hang: true, quality: {accuracy: 1}}", "quality"),
+        ("{fail: unavailable, usage: {cost: 1}}", "usage"),
+        ("{answer: 1, usage: {cost: -1}}", "usage.cost"),
+        ("{answer: 1, quality: {accuracy: '${nothing}'}}", "quality.accuracy"),
+    ] {
+        let problems = StubFile::parse(&format!("agents: [{{name: a, skills: {{x.y: {rule}}}}}]")).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.to_string().contains(place)), "{rule}: {problems:?}");
+    }
+}

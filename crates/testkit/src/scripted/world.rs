@@ -318,7 +318,7 @@ impl<'a> World<'a> {
                     let kept = self.stores().payloads.put(spec.key.run, output.bytes().clone()).await;
                     kept.expect("the store keeps payloads");
                 }
-                AttemptEnd::Completed { output: payload, artifacts: vec![], missing_inputs: vec![] }
+                AttemptEnd::Completed { output: payload, artifacts: vec![], missing_inputs: vec![], report: None }
             }
             Outcome::Failed(error) => AttemptEnd::Failed(error),
             Outcome::Asks => unreachable!("agents in scripts do not ask"),

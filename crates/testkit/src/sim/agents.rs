@@ -54,5 +54,5 @@ pub(crate) fn passing_failure(chance: u64) -> AgentError {
     use AgentErrorKind::{EmptyAnswer, Failed, RateLimited, Timeout, Unavailable};
     let kind = [Unavailable, Timeout, Failed, EmptyAnswer, RateLimited][(chance % 5) as usize];
     let retry_after = (kind == RateLimited).then(|| std::time::Duration::from_millis(700));
-    AgentError { kind, message: "simulated".into(), retry_after, unsent: false }
+    AgentError { kind, message: "simulated".into(), retry_after, unsent: false, usage: None }
 }

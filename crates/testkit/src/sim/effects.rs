@@ -267,7 +267,7 @@ impl World {
                     let _ = self.store.put(spec.key.run, output.bytes().clone()).now_or_never();
                 }
                 let artifacts = self.keep_artifacts(spec, output);
-                AttemptEnd::Completed { output: payload, artifacts, missing_inputs: vec![] }
+                AttemptEnd::Completed { output: payload, artifacts, missing_inputs: vec![], report: None }
             }
             Outcome::Failed(error) => AttemptEnd::Failed(error.clone()),
             Outcome::Asks => AttemptEnd::Suspended { need: Need::Input, message: "?".into(), until: None, shown: None },

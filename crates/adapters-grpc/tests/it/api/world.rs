@@ -240,7 +240,7 @@ impl AgentTransport for Worker {
             }
             _ => {}
         }
-        Ok(Answer::Completed { output: Json::of(&output).unwrap(), artifacts })
+        Ok(Answer::Completed { output: Json::of(&output).unwrap(), artifacts, report: None })
     }
 
     async fn reattach(&self, _: &AgentCall, _: &dyn UpdateSink) -> Result<Option<Answer>, AgentError> {
@@ -249,7 +249,7 @@ impl AgentTransport for Worker {
 
     async fn answer(&self, _: &AgentCall, reply: &AgentReply, _: &dyn UpdateSink) -> Result<Answer, AgentError> {
         let output = format!("{{\"said\":{}}}", reply.value.as_str());
-        Ok(Answer::Completed { output: Json::parse(output).unwrap(), artifacts: Vec::new() })
+        Ok(Answer::Completed { output: Json::parse(output).unwrap(), artifacts: Vec::new(), report: None })
     }
 
     async fn cancel(&self, _: &AgentCall) -> Result<(), AgentError> {

@@ -55,7 +55,7 @@ fn follow(events: &[v1::StreamResponse]) -> (Option<Ending>, Vec<AgentUpdate>) {
 
 fn check_answer(answer: &Answer) {
     match answer {
-        Answer::Completed { output, artifacts } => {
+        Answer::Completed { output, artifacts, .. } => {
             assert_eq!(Json::parse(output.bytes().clone()).as_ref(), Ok(output), "the output is no value");
             assert!(artifacts.len() <= MAX_ARTIFACTS);
             assert!(artifacts.iter().all(|artifact| artifact.bytes.len() <= MAX_VALUE_BYTES));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentId, Namespace, RequestId, RunId, StepPath, WorkflowId};
-use crate::ports::agent::{AgentError, AgentErrorKind, Need};
+use crate::ports::agent::{AgentError, AgentErrorKind, AgentReport, Need, Usage};
 use crate::schedule::{Policy, StrategyDecision};
 use crate::time::Timestamp;
 use crate::value::{Digest, Payload};
@@ -292,6 +292,9 @@ pub struct AttemptFailed {
     /// have, and the agent may be asked again in this round.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncounted: bool,
+    /// What the attempt took, if its agent told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Box<Usage>>,
 }
 
 /// See [`Event::ArtifactRecorded`].
@@ -313,7 +316,7 @@ pub struct ArtifactRecorded {
 }
 
 /// See [`Event::StepCompleted`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepCompleted {
     /// The step.
     pub step: StepPath,
@@ -324,6 +327,9 @@ pub struct StepCompleted {
     /// Input fields that were left out because their path had no value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_inputs: Vec<String>,
+    /// What its agent told beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Box<AgentReport>>,
 }
 
 /// See [`Event::StepFailed`].

@@ -4,7 +4,7 @@ use super::{command, retry, wait};
 use crate::ids::{AgentId, AttemptKey, StepPath};
 use crate::limits::MAX_RUN_BYTES;
 use crate::plan::StepIndex;
-use crate::ports::agent::{AgentError, AgentErrorKind, Need};
+use crate::ports::agent::{AgentError, AgentErrorKind, AgentReport, Need};
 use crate::run::choice::AgentChoice;
 use crate::run::event::{
     ArtifactRecorded, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, ResultDiscarded,
@@ -15,6 +15,15 @@ use crate::run::state::{OpenAttempt, Phase, RunState};
 use crate::run::status::RunStatus;
 use crate::time::Timestamp;
 use crate::value::Payload;
+
+/// What came of an attempt that succeeded.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    pub(super) output: &'a Payload,
+    pub(super) artifacts: &'a [ArtifactRecorded],
+    pub(super) missing_inputs: &'a [String],
+    pub(super) report: Option<&'a AgentReport>,
+}
 
 /// An admitted step is asked of an agent. A checkpoint stands before the first attempt of a critical step.
 pub(super) fn start(
@@ -99,11 +108,10 @@ pub(super) fn resume(state: &RunState, step: &StepPath) -> Result<Vec<Event>, Re
 pub(super) fn complete(
     state: &RunState,
     key: &AttemptKey,
-    output: &Payload,
-    artifacts: &[ArtifactRecorded],
-    missing_inputs: &[String],
+    told: Told<'_>,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
+    let Told { output, artifacts, missing_inputs, report } = told;
     let (index, _) = match under_way(state, key) {
         Err(Rejection::NotUnderWay(_)) if is_of_before(state, key) => {
             let (step, generation, attempt) = (key.path.clone(), key.generation, key.attempt);
@@ -115,11 +123,12 @@ pub(super) fn complete(
     let bytes = state.bytes().saturating_add(more);
     if bytes > MAX_RUN_BYTES {
         let message = format!("with this result the run would hold {bytes} bytes; {MAX_RUN_BYTES} are allowed");
-        let error = AgentError::new(AgentErrorKind::TooLarge, message);
+        let usage = report.map(|report| Box::new(report.usage)).filter(|usage| !usage.is_empty());
+        let error = AgentError { usage, ..AgentError::new(AgentErrorKind::TooLarge, message) };
         return Ok(retry::after_failure(state, index, key.attempt, &error, false, 0.0, now));
     }
     let artifacts = artifacts.iter().cloned().map(Event::ArtifactRecorded);
-    Ok(artifacts.chain(completed(state, index, output.clone(), missing_inputs.to_vec())).collect())
+    Ok(artifacts.chain(completed(state, index, output.clone(), missing_inputs.to_vec(), report)).collect())
 }
 
 /// A step has its output; its checkpoint stands after it.
@@ -128,9 +137,10 @@ pub(super) fn completed(
     index: StepIndex,
     output: Payload,
     missing_inputs: Vec<String>,
+    report: Option<&AgentReport>,
 ) -> impl Iterator<Item = Event> {
     let (step, attempt) = (state.plan().path(index), state.step(index).attempts);
-    let completed = StepCompleted { step, attempt, output, missing_inputs };
+    let completed = StepCompleted { step, attempt, output, missing_inputs, report: report.cloned().map(Box::new) };
     let may_checkpoint = command::may_checkpoint(state) && state.undoing().is_none();
     let checkpoint = state.plan().step(index).checkpoint.clone().filter(|_| may_checkpoint);
     let checkpoint = checkpoint.map(|name| Event::CheckpointCreated(CheckpointCreated { name, order: None }));
@@ -236,9 +246,35 @@ mod tests {
         };
         let artifacts = vec![artifact(MAX_RUN_BYTES / 2), artifact(MAX_RUN_BYTES / 2)];
         let output = Payload::Inline(crate::value::Json::null());
-        let events = run.when(&Input::CompleteAttempt { key: run.key("a"), output, artifacts, missing_inputs: vec![] });
+        let events = run.when(&Input::CompleteAttempt {
+            key: run.key("a"),
+            output,
+            artifacts,
+            missing_inputs: vec![],
+            report: None,
+        });
         assert!(matches!(&events.unwrap()[1], Event::StepFailed(f) if f.error.kind == AgentErrorKind::TooLarge));
         assert_eq!(run.state.bytes(), 0);
+    }
+
+    #[test]
+    fn what_an_agent_tells_beside_its_answer_is_kept_with_it_and_nothing_is_kept_of_nothing() {
+        let mut run = Given::steps(CHAIN);
+        run.start("a", "x").unwrap();
+        let report = AgentReport { quality: [("accuracy".to_owned(), 0.5)].into(), ..AgentReport::default() };
+        let output = Payload::Inline(crate::value::Json::null());
+        let told = Input::CompleteAttempt {
+            key: run.key("a"),
+            output,
+            artifacts: vec![],
+            missing_inputs: vec![],
+            report: Some(Box::new(report.clone())),
+        };
+        let events = run.when(&told).unwrap();
+        assert!(matches!(&events[0], Event::StepCompleted(done) if done.report.as_deref() == Some(&report)));
+        run.start("b", "x").unwrap();
+        let events = run.complete("b").unwrap();
+        assert!(!events[0].to_json().as_object().unwrap().contains_key("report"));
     }
 
     #[test]

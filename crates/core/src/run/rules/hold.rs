@@ -30,7 +30,8 @@ pub(super) fn decide(
     }
     let attempt = state.step(index).attempts;
     let decided = Event::StepDecided(StepDecided { order, step: path.clone(), verdict });
-    let done = |decided, output| [decided].into_iter().chain(completed(state, index, output, Vec::new())).collect();
+    let done =
+        |decided, output| [decided].into_iter().chain(completed(state, index, output, Vec::new(), None)).collect();
     let nothing = || Payload::Inline(Json::null());
     Ok(match verdict {
         Verdict::Done => done(decided, output.cloned().unwrap_or_else(nothing)),
@@ -42,8 +43,15 @@ pub(super) fn decide(
         // The attempt is over: it did not happen.
         Verdict::Retry if held.unknown.is_some() => {
             let error = held.error.clone();
-            let failed =
-                AttemptFailed { step: path.clone(), attempt, error, retry_at: None, new_round: true, uncounted: false };
+            let failed = AttemptFailed {
+                step: path.clone(),
+                attempt,
+                error,
+                retry_at: None,
+                new_round: true,
+                uncounted: false,
+                usage: None,
+            };
             vec![Event::AttemptFailed(failed), decided]
         }
         Verdict::Retry | Verdict::Skip | Verdict::Ask => vec![decided],

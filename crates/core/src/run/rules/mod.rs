@@ -28,8 +28,9 @@ pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<
             attempt::suspend(state, key, (*need, message), *until, shown.as_ref(), now)
         }
         Input::ExpireWait { step } => wait::expire(state, step, now),
-        Input::CompleteAttempt { key, output, artifacts, missing_inputs } => {
-            attempt::complete(state, key, output, artifacts, missing_inputs, now)
+        Input::CompleteAttempt { key, output, artifacts, missing_inputs, report } => {
+            let told = attempt::Told { output, artifacts, missing_inputs, report: report.as_deref() };
+            attempt::complete(state, key, told, now)
         }
         Input::FailAttempt { key, error, other_agent, chance } => {
             attempt::fail(state, key, error, *other_agent, *chance, now)
@@ -142,6 +143,7 @@ pub(super) mod testing {
                 output: Payload::Inline(Json::parse(r#"{"ok":true}"#).unwrap()),
                 artifacts: vec![],
                 missing_inputs: vec![],
+                report: None,
             })
         }
 

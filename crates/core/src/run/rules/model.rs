@@ -139,7 +139,13 @@ impl Model {
         self.values += 1;
         let output = Payload::Inline(Json::parse(format!("{{\"n\":{}}}", self.values)).unwrap());
         let key = self.run.state.attempt_key(step);
-        let input = Input::CompleteAttempt { key, output: output.clone(), artifacts: vec![], missing_inputs: vec![] };
+        let input = Input::CompleteAttempt {
+            key,
+            output: output.clone(),
+            artifacts: vec![],
+            missing_inputs: vec![],
+            report: None,
+        };
         self.run.when(&input).unwrap();
         self.done.push((step, output));
     }

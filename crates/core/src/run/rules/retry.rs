@@ -54,6 +54,7 @@ pub(super) fn after_failure(
         retry_at,
         new_round,
         uncounted: rest.is_some() && retry_at.is_some(),
+        usage: error.usage.clone(),
     };
     let mut events = vec![Event::AttemptFailed(failed)];
     if retry_at.is_none() {

@@ -81,7 +81,7 @@ pub(super) fn signalled(state: &RunState, index: StepIndex, signal: SignalReceiv
     match state.plan().step(index).kind() {
         StepKind::Call(_) => Ok(vec![Event::SignalReceived(signal)]),
         StepKind::Signal(_) => {
-            let completed = attempt::completed(state, index, signal.answer.clone(), Vec::new());
+            let completed = attempt::completed(state, index, signal.answer.clone(), Vec::new(), None);
             Ok([Event::SignalReceived(signal)].into_iter().chain(completed).collect())
         }
         StepKind::Approval(_) => Err(Rejection::BadVerdict(signal.step, "it is approved or rejected")),
@@ -137,7 +137,7 @@ fn decision(approved: bool, by: &str, reason: &str, data: Option<&Json>) -> Json
 }
 
 fn done(state: &RunState, index: StepIndex, output: Json) -> Vec<Event> {
-    attempt::completed(state, index, Payload::Inline(output), Vec::new()).collect()
+    attempt::completed(state, index, Payload::Inline(output), Vec::new(), None).collect()
 }
 
 /// What is waited for will not come: nothing of it is tried again.
@@ -151,6 +151,7 @@ fn failed(state: &RunState, index: StepIndex, kind: AgentErrorKind, message: &st
         retry_at: None,
         new_round: false,
         uncounted: false,
+        usage: None,
     };
     vec![Event::AttemptFailed(failed), Event::StepFailed(StepFailed { step, error })]
 }

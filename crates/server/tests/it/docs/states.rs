@@ -275,7 +275,7 @@ fn of_step(state: &RunState, index: StepIndex, now: Timestamp) -> Vec<Input> {
     let mut all = vec![
         Input::SuspendAttempt { key: key.clone(), need, message, until: None, shown: None },
         Input::ExpireWait { step },
-        Input::CompleteAttempt { key: key.clone(), output, artifacts: vec![], missing_inputs: vec![] },
+        Input::CompleteAttempt { key: key.clone(), output, artifacts: vec![], missing_inputs: vec![], report: None },
     ];
     // What is not its turn, nobody starts.
     all.extend(admitted.into_iter().filter(|_| admit(state, now).contains(&index)));

@@ -19,7 +19,7 @@ fn parsed(json: &Json) -> Value {
 
 fn completed(answer: Result<Answer, AgentError>) -> (Value, Vec<Artifact>) {
     match answer {
-        Ok(Answer::Completed { output, artifacts }) => (parsed(&output), artifacts),
+        Ok(Answer::Completed { output, artifacts, .. }) => (parsed(&output), artifacts),
         other => panic!("not completed: {other:?}"),
     }
 }
