@@ -50,8 +50,8 @@ fn fill(first: Decided, queue: &mut mpsc::UnboundedReceiver<Decided>, held: &mut
         }
         batch.push(next);
     }
-    // Stores that lock rows must meet them in one order.
-    batch.sort_by_key(|decided| decided.commit.run);
+    // Stores that lock rows must meet them in one order. Decisions are large: each is moved once.
+    batch.sort_by_cached_key(|decided| decided.commit.run);
     batch
 }
 

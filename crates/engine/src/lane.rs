@@ -100,7 +100,7 @@ impl Lane {
                 // The committer ends only after this lane.
                 let _ = self.commits.send(*decided);
             }
-            Effect::Call(spec) => self.call(*spec),
+            Effect::Call(spec) => self.call(spec),
             Effect::Abort { key, agent, task } => self.abort(key, agent, task),
             Effect::Publish(run, event) => {
                 self.observer.recorded(run, &event);
@@ -136,7 +136,7 @@ impl Lane {
         }
     }
 
-    fn call(&mut self, spec: AttemptSpec) {
+    fn call(&mut self, spec: Box<AttemptSpec>) {
         let (context, sender, hub, tally) =
             (self.attempts.clone(), self.sender.clone(), self.hub.clone(), self.tally.clone());
         let key = spec.key.clone();
@@ -145,7 +145,7 @@ impl Lane {
             let timed = tally.begin();
             let updates = Updates { key: key.clone(), sender: sender.clone(), hub };
             // A panic on the way is an answer like any other: the attempt failed.
-            let end = AssertUnwindSafe(run_attempt(&context, spec, &updates)).catch_unwind().await;
+            let end = AssertUnwindSafe(run_attempt(&context, &spec, &updates)).catch_unwind().await;
             let end = end.unwrap_or_else(|_| AttemptEnd::Failed(AgentError::new(InvalidAnswer, "the call panicked")));
             timed.end(!matches!(end, AttemptEnd::Failed(_) | AttemptEnd::Damaged(_)));
             // Without a lane nobody waits for it.

@@ -120,8 +120,8 @@ impl Agent {
     }
 
     pub(super) fn endpoint(&self) -> AgentEndpoint {
-        let AgentRecord { id, url, access, .. } = self.record.clone();
-        AgentEndpoint { id, url, access }
+        let AgentRecord { id, url, access, .. } = &self.record;
+        AgentEndpoint { id: id.clone(), url: url.clone(), access: access.clone() }
     }
 
     /// A sign of life; the next one may be so `late`, more than after its period.

@@ -127,8 +127,8 @@ impl From<StoreError> for Fault {
 }
 
 /// Carries out an attempt.
-pub(crate) async fn run_attempt(context: &AttemptContext, spec: AttemptSpec, updates: &dyn UpdateSink) -> AttemptEnd {
-    match attempt(context, &spec, updates).await {
+pub(crate) async fn run_attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn UpdateSink) -> AttemptEnd {
+    match attempt(context, spec, updates).await {
         Ok(end) => end,
         Err(Fault::Agent(error)) => AttemptEnd::Failed(error),
         Err(Fault::Damaged(reason)) => AttemptEnd::Damaged(reason),

@@ -124,10 +124,11 @@ impl Driver {
     /// place.
     fn start(&mut self, live: &mut Live, step: StepIndex, place: Option<Grant>, applied: &mut Applied, now: Timestamp) {
         let path = live.state.plan().path(step);
-        let (mut place, mut agent, mut choice) = (place, AgentId::engine(), None);
-        if let Some(place) = &mut place {
-            (agent, choice) = (place.agent.clone(), place.choice.take());
-        }
+        let mut place = place;
+        let (agent, choice) = match &mut place {
+            Some(place) => (place.agent.clone(), place.choice.take()),
+            None => (AgentId::engine(), None),
+        };
         let input = match live.state.open_attempt(step) {
             Some(_) => Input::ContinueAttempt { step: path },
             None => Input::StartAttempt { step: path, agent, choice },

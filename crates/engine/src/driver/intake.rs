@@ -41,7 +41,7 @@ impl Driver {
             turn: new.turn,
         };
         let (state, first) = create(new.plan.clone(), created, now);
-        let mut live = Live::new(state, 1);
+        let mut live = Box::new(Live::new(state, 1));
         let mut applied = Applied { events: vec![first], touched: vec![] };
         if let Some(forked) = new.forked
             && let Err(rejection) = apply(&mut live.state, &Input::ForkRun(forked), now, &mut applied)
@@ -89,7 +89,7 @@ impl Driver {
             }
             return;
         }
-        let mut live = Live::new(adopted.state, adopted.epoch);
+        let mut live = Box::new(Live::new(adopted.state, adopted.epoch));
         if adopted.command.is_none() && live.state.status() == RunStatus::Pending {
             live.queue.push_back((Input::AdmitRun, Asker::Nobody));
         }

@@ -24,8 +24,9 @@ pub(super) struct Live {
     pub(super) queue: VecDeque<(Input, Asker)>,
     /// Since when a commit or the creation is under way.
     pub(super) busy: Option<Timestamp>,
-    /// By step in order, so that whatever is done to all of them is done in one order.
-    pub(super) calls: BTreeMap<StepIndex, LiveCall>,
+    /// By step in order, so that whatever is done to all of them is done in one order. In boxes, since a map has room for many
+    /// in each of its nodes, of which a chain uses one.
+    pub(super) calls: BTreeMap<StepIndex, Box<LiveCall>>,
     /// Calls in whose place another attempt was decided; they are stopped once that is durable.
     pub(super) replaced: Vec<(StepIndex, LiveCall)>,
     /// Until when inputs that may wait do wait.
@@ -154,7 +155,7 @@ impl Live {
     /// Calls that hold a place.
     pub(super) fn places(&self) -> usize {
         let replaced = self.replaced.iter().map(|(_, call)| call);
-        self.calls.values().chain(replaced).filter(|call| call.stage != Stage::Resting).count()
+        self.calls.values().map(Box::as_ref).chain(replaced).filter(|call| call.stage != Stage::Resting).count()
     }
 
     /// The attempt of a step is decided. One that was under way before is of an abandoned line of the history.
@@ -169,8 +170,8 @@ impl Live {
         let key = self.state.attempt_key(step);
         let (generation, attempt, stage) = (key.generation, key.attempt, Stage::Decided);
         let call = LiveCall { generation, attempt, agent, task, stage, since, place };
-        let before = self.calls.insert(step, call);
-        self.replaced.extend(before.filter(|before| !before.is(&key)).map(|before| (step, before)));
+        let before = self.calls.insert(step, Box::new(call));
+        self.replaced.extend(before.filter(|before| !before.is(&key)).map(|before| (step, *before)));
     }
 
     /// The commit of what was just decided on the state.

@@ -47,7 +47,7 @@ pub struct DriverOptions {
 
 /// Drives the runs of one lane.
 pub struct Driver {
-    runs: HashMap<RunId, Live>,
+    runs: HashMap<RunId, Box<Live>>,
     registry: Registry,
     options: DriverOptions,
     /// Attempts that may still be started before the bound on all of them is reached.
@@ -116,7 +116,7 @@ impl Driver {
                 self.leaving.push(Leaving { slots: None, done });
             }
             Message::Survey(grace, answer) => answer(self.survey(grace, now)),
-            Message::Look(run, answer) => answer(self.runs.get(&run).map(Live::seen)),
+            Message::Look(run, answer) => answer(self.runs.get(&run).map(|live| live.seen())),
         }
     }
 

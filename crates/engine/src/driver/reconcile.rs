@@ -87,7 +87,7 @@ impl Driver {
                     let (generation, attempt) = (key.generation, key.attempt);
                     let call = LiveCall { generation, attempt, agent, task, stage: Stage::Running, since: now, place };
                     let mode = if open.answer.is_some() { CallMode::Answer } else { CallMode::Reattach };
-                    live.calls.insert(step, call);
+                    live.calls.insert(step, Box::new(call));
                     self.call(run, step, mode);
                 }
                 (Some(_), _) | (None, None) => {}
@@ -124,7 +124,7 @@ impl Driver {
     pub(super) fn abort(&mut self, run: RunId, step: StepIndex, for_good: bool, now: Timestamp) {
         let call = self.runs.get_mut(&run).and_then(|live| live.calls.remove(&step));
         if let Some(call) = call {
-            self.stop(run, step, call, for_good, now);
+            self.stop(run, step, *call, for_good, now);
         }
     }
 

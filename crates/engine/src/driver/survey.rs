@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use tutti_core::ids::{Namespace, RunId};
-use tutti_core::plan::StepIndex;
 use tutti_core::run::RunStatus;
 use tutti_core::schedule::admit;
 use tutti_core::time::Timestamp;
 
 use super::Driver;
-use super::live::{Live, LiveCall, Stage};
+use super::live::{Live, Stage};
 
 /// A run that should have made progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,10 +80,9 @@ impl Driver {
         if !state.follows_work() || live.let_go {
             return None;
         }
-        let up = |(step, call): (&StepIndex, &LiveCall)| {
-            (call.stage == Stage::Running).then(|| call.since.plus(state.attempt_timeout(*step)))
-        };
-        if let Some(up) = live.calls.iter().filter_map(up).filter(|up| *up <= over).min() {
+        let running = live.calls.iter().filter(|(_, call)| call.stage == Stage::Running);
+        let ups = running.map(|(step, call)| call.since.plus(state.attempt_timeout(*step)));
+        if let Some(up) = ups.filter(|up| *up <= over).min() {
             return Some((Stall::Attempt, Some(up)));
         }
         if !state.status().is_open() || state.status() == RunStatus::Pending {
