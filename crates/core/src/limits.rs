@@ -62,6 +62,21 @@ pub const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 /// Most characters of a path in a run's data.
 pub const MAX_PATH_LEN: usize = 1_000;
 
+/// Longest expression, in bytes.
+pub const MAX_EXPRESSION_BYTES: usize = 4 * 1024;
+
+/// Deepest nesting of an expression; its reading and evaluation take the stack for it.
+pub const MAX_EXPRESSION_DEPTH: usize = 48;
+
+/// Steps that the evaluation of an expression may take: some milliseconds. What it makes is bounded by them as well.
+pub const MAX_EXPRESSION_STEPS: u32 = 200_000;
+
+/// Most bytes of a run's data that one expression may read.
+pub const MAX_EXPRESSION_INPUT: usize = 1024 * 1024;
+
+/// Memory of a pattern in an expression, in bytes.
+pub const MAX_EXPRESSION_PATTERN: usize = 256 * 1024;
+
 /// Most problems reported for one file: beyond this, more would not help a reader.
 pub const MAX_PROBLEMS: usize = 100;
 
