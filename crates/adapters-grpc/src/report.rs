@@ -87,7 +87,7 @@ mod tests {
         to_struct(&entries).unwrap()
     }
 
-    fn read_one(report: Value) -> Result<Option<Box<AgentReport>>, AgentError> {
+    fn read_one(report: &Value) -> Result<Option<Box<AgentReport>>, AgentError> {
         let mut known = None;
         read(&mut known, Some(&metadata(report))).map(|()| known)
     }

@@ -316,6 +316,12 @@ impl StepPath {
         Self(format!("{step}{}", Self::UNDO).into())
     }
 
+    /// The path of what the engine asks on its own behalf in the course of an attempt of a step; no step has it.
+    #[must_use]
+    pub fn aside(step: &Self, word: &str) -> Self {
+        Self(format!("{step}~{word}").into())
+    }
+
     /// The step that is undone here; `None` for a step of the workflow's own.
     #[must_use]
     pub fn undone(&self) -> Option<&str> {

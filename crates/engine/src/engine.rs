@@ -32,7 +32,7 @@ use tutti_core::time::Timestamp;
 use tutti_core::value::{Digest, Json};
 
 use crate::committer;
-use crate::dispatcher::{AttemptContext, AttemptFigures, Registry, Tally};
+use crate::dispatcher::{AttemptContext, AttemptFigures, Consultants, Registry, Tally};
 use crate::driver::{CreateRun, DriveError, Driver, DriverOptions, Message, Stalled};
 use crate::hub::{Changed, Hub, Watch};
 use crate::lane::Lane;
@@ -249,7 +249,11 @@ impl Engine {
     #[must_use]
     pub fn start(ports: Ports, registry: Registry, options: EngineOptions) -> Self {
         let (hub, tally) = (Arc::new(Hub::default()), Arc::new(Tally::default()));
-        let attempts = Arc::new(AttemptContext { transport: ports.agents.clone(), payloads: ports.payloads.clone() });
+        let attempts = Arc::new(AttemptContext {
+            transport: ports.agents.clone(),
+            payloads: ports.payloads.clone(),
+            consultants: Consultants::new(registry.clone(), ports.clock.clone()),
+        });
         let count = options.lanes.max(1);
         let room = Arc::new(Room::new(options.residency, count));
         let places = (options.max_in_flight / count).max(1);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tutti_core::ids::AttemptKey;
+use tutti_core::ids::{AttemptKey, Namespace};
 use tutti_core::limits::{MAX_ARTIFACTS, MAX_VALUE_BYTES};
 use tutti_core::plan::{Plan, StepIndex, assemble_input, missing_output};
 use tutti_core::ports::agent::{
@@ -20,6 +20,8 @@ use tutti_core::trace::{RunTrace, attempt_span};
 use tutti_core::value::{Json, Payload, member};
 use tutti_core::workflow::StepKind;
 
+use super::consult::Consultants;
+
 /// Time beyond an attempt's own timeout in which a transport must have returned.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -33,6 +35,9 @@ const PAYLOAD_RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration
 pub(crate) struct AttemptContext {
     pub(crate) transport: Arc<dyn AgentTransport>,
     pub(crate) payloads: Arc<dyn PayloadStore>,
+    /// Whom the engine asks on its own behalf.
+    #[expect(dead_code, reason = "what follows an answer asks")]
+    pub(crate) consultants: Consultants,
 }
 
 /// An attempt to be carried out. Its start is durable.
@@ -40,6 +45,8 @@ pub(crate) struct AttemptContext {
 pub struct AttemptSpec {
     /// Which attempt.
     pub key: AttemptKey,
+    /// Whose run it is.
+    pub namespace: Namespace,
     /// The plan it belongs to.
     pub plan: Arc<Plan>,
     /// The step in it.

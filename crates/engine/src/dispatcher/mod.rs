@@ -3,6 +3,8 @@
 mod agent;
 mod attempt;
 mod breaker;
+#[cfg_attr(not(test), expect(dead_code, reason = "what follows an answer asks"))]
+mod consult;
 mod gate;
 mod learned;
 mod line;
@@ -16,6 +18,9 @@ pub use agent::{AgentRecord, AgentState, AgentStats};
 pub(crate) use attempt::{AttemptContext, cancel, run_attempt};
 pub use attempt::{AttemptEnd, AttemptSpec, CallMode};
 pub use breaker::BreakerPolicy;
+pub(crate) use consult::Consultants;
+#[expect(unused_imports, reason = "what follows an answer asks")]
+pub(crate) use consult::{Consulted, Question};
 pub(crate) use gate::Opening;
 pub use learned::Learned;
 pub(crate) use line::{LaneNumber, Ticket, Want};

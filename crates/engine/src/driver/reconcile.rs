@@ -107,6 +107,7 @@ impl Driver {
         let outputs = plan.flow().reads(step).into_iter().filter_map(|s| Some((s, state.output(s)?.clone()))).collect();
         self.effects.push(Effect::Call(Box::new(AttemptSpec {
             key: state.attempt_key(step),
+            namespace: state.created().namespace.clone(),
             plan: plan.clone(),
             step,
             endpoint: self.registry.endpoint(&call.agent),
