@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    fn metadata(report: Value) -> Struct {
+    fn metadata(report: &Value) -> Struct {
         let Value::Object(entries) = json!({(extension::REPORT): report, "other": 1}) else { unreachable!() };
         to_struct(&entries).unwrap()
     }
@@ -94,14 +94,14 @@ mod tests {
 
     #[test]
     fn scores_and_usage_are_read_and_the_last_word_counts() {
-        let mut known = read_one(json!({
+        let mut known = read_one(&json!({
             "quality": {"accuracy": 0.5, "completeness": 0.9},
             "usage": {"cost": 0.001_234, "tokens_in": 10, "tokens_out": 2, "seconds": "later"},
             "later": true,
         }))
         .unwrap();
         let again = json!({"quality": {"accuracy": 0.7, "completeness": null}, "usage": {"cost": 2}});
-        read(&mut known, Some(&metadata(again))).unwrap();
+        read(&mut known, Some(&metadata(&again))).unwrap();
         read(&mut known, None).unwrap();
         let report = known.unwrap();
         assert_eq!(report.quality.into_iter().collect::<Vec<_>>(), [("accuracy".to_owned(), 0.7)]);
@@ -125,7 +125,7 @@ mod tests {
             json!({"usage": {"tokens_in": 1e300}}),
             json!({"usage": {"tokens_out": "many"}}),
         ] {
-            assert_eq!(read_one(wrong.clone()).unwrap_err().kind, AgentErrorKind::InvalidAnswer, "{wrong}");
+            assert_eq!(read_one(&wrong).unwrap_err().kind, AgentErrorKind::InvalidAnswer, "{wrong}");
         }
     }
 }
