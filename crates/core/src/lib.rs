@@ -3,6 +3,7 @@
 //! Nothing here waits, reads a clock, draws a random number, logs or does I/O. Time and ids come in with each input, so
 //! that the same inputs always lead to the same events.
 
+pub mod aggregate;
 pub mod expression;
 pub mod ids;
 pub mod invariants;

@@ -77,6 +77,9 @@ pub const MAX_EXPRESSION_INPUT: usize = 1024 * 1024;
 /// Memory of a pattern in an expression, in bytes.
 pub const MAX_EXPRESSION_PATTERN: usize = 256 * 1024;
 
+/// Most results of one step that are compared with one another to find a consensus.
+pub const MAX_CONSENSUS_MEMBERS: usize = 1_000;
+
 /// Most problems reported for one file: beyond this, more would not help a reader.
 pub const MAX_PROBLEMS: usize = 100;
 
@@ -206,6 +209,8 @@ pub const DEFAULT_BREAKER_FAILURES: u32 = 5;
 /// Default time for which an open breaker keeps an agent from being asked, until one attempt tries it.
 pub const DEFAULT_BREAKER_REST: Duration = Duration::from_secs(30);
 
+/// Default time in which the members of a step whose results become one must be done.
+pub const DEFAULT_GROUP_WAIT: Duration = Duration::from_secs(60);
 /// Default timeout of an attempt.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default timeout of a run.

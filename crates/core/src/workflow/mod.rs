@@ -1,5 +1,6 @@
 //! Workflows: what a file or a caller may say, how it is read and checked.
 
+mod aggregate;
 mod dataflow;
 mod decode;
 mod definition;
@@ -16,6 +17,7 @@ mod undo;
 mod validate;
 mod wait;
 
+pub use aggregate::{Aggregate, Aggregation, Minimum, OnFailure, OnPartial, Synthesis, TaskKind};
 pub use dataflow::{Binding, DataFlow, Source};
 pub use decode::{Parsed, parse};
 pub use definition::{Executor, InputSpec, Priority, Step, Workflow};
