@@ -112,6 +112,14 @@ pub const MAX_FILTER_BYTES: usize = 4 * 1024;
 /// Most terms of a filter.
 pub const MAX_FILTER_TERMS: usize = 32;
 
+/// Completed runs of a workflow whose steps' times are kept, to estimate the next ones: enough for a 90th percentile, and
+/// few enough to follow a change.
+pub const LEARNED_RUNS: usize = 32;
+
+/// Most steps of a workflow whose times are kept; those of a larger one are not, since their document would be written
+/// for each.
+pub const MAX_LEARNED_STEPS: usize = 1_000;
+
 /// Most labels of a run.
 pub const MAX_LABELS: usize = 32;
 

@@ -7,8 +7,10 @@ use tutti_core::schedule::StrategyDecision;
 use tutti_core::value::Digest;
 use tutti_core::workflow::{Executor, Priority};
 
-use crate::analysis::{Analysis, DEFAULT_ESTIMATE};
+use crate::analysis::{Analysis, DEFAULT_ESTIMATE, EstimateSource};
+use crate::assessment::{Assessment, PlanMode, Surroundings};
 use crate::opportunity::Opportunities;
+use crate::tasks::Grouping;
 
 /// What a plan promises, without running anything.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,12 +53,33 @@ pub struct PlanReport {
     pub expected_duration: f64,
     /// The largest set of steps of which none depends on another.
     pub widest_independent_set: IndependentSet,
-    /// Steps whose workflow does not estimate their duration.
+    /// Steps of whose duration neither the workflow nor past runs tell.
     pub steps_without_estimate: Vec<StepId>,
     /// What those are assumed to take.
     pub default_estimate: f64,
     /// What could run side by side.
     pub parallel_opportunities: Opportunities,
+    /// How much the report tells.
+    pub planning_mode: PlanMode,
+    /// How it came to be, if it was not read from a workflow.
+    #[serde(flatten)]
+    pub origin: Option<PlanOrigin>,
+    /// What the sophisticated mode adds.
+    #[serde(flatten)]
+    pub assessment: Option<Assessment>,
+}
+
+/// How a plan came to be that was not read from a workflow.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct PlanOrigin {
+    /// Who made it: `tasks`, `agent NAME`, `template NAME` or `keyword rules`.
+    pub planned_by: String,
+    /// What happened on the way, such as why the answer of an agent was not used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// How tasks were grouped.
+    #[serde(flatten)]
+    pub grouping: Option<Grouping>,
 }
 
 /// How the steps of a run are coordinated.
@@ -88,8 +111,13 @@ pub struct TaskPlan {
     pub dependencies: Vec<StepId>,
     /// What it is expected to take.
     pub estimated_duration: f64,
-    /// True if the workflow does not say so and the default stands.
+    /// True if nobody says so and the default stands.
     pub estimate_assumed: bool,
+    /// Where that comes from.
+    pub estimate_source: EstimateSource,
+    /// What past runs took, if any are remembered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub past: Option<PastTimes>,
     /// When it could start at the earliest.
     pub earliest_start: f64,
     /// How much later it could end without the whole ending later.
@@ -102,6 +130,17 @@ pub struct TaskPlan {
     pub priority: Priority,
     /// True if a checkpoint is recorded before it.
     pub critical: bool,
+}
+
+/// What a step took in past runs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PastTimes {
+    /// Half of them took no longer.
+    pub p50: f64,
+    /// Nine of ten took no longer.
+    pub p90: f64,
+    /// How many runs this goes by.
+    pub runs: u32,
 }
 
 /// One level of the graph.
@@ -174,7 +213,23 @@ impl PlanReport {
             steps_without_estimate: names(plan, &analysis.without_estimate),
             default_estimate: DEFAULT_ESTIMATE.as_secs_f64(),
             parallel_opportunities: Opportunities::new(plan, analysis, coordination_strategy),
+            planning_mode: PlanMode::Simple,
+            origin: None,
+            assessment: None,
         }
+    }
+
+    /// The same with resources, risks, quality and a score.
+    #[must_use]
+    pub fn sophisticated(mut self, plan: &Plan, analysis: &Analysis, around: &Surroundings) -> Self {
+        self.assessment = Some(Assessment::new(plan, analysis, &self, around));
+        Self { planning_mode: PlanMode::Sophisticated, ..self }
+    }
+
+    /// The same with how it came to be.
+    #[must_use]
+    pub fn made_by(self, origin: PlanOrigin) -> Self {
+        Self { origin: Some(origin), ..self }
     }
 }
 
@@ -219,7 +274,13 @@ fn tasks(plan: &Plan, analysis: &Analysis) -> Vec<TaskPlan> {
             level: plan.topology().level(index),
             dependencies: names(plan, plan.topology().dependencies(index)),
             estimated_duration: analysis.estimates[at].as_secs_f64(),
-            estimate_assumed: step.estimated_duration.is_none(),
+            estimate_assumed: analysis.sources[at] == EstimateSource::Assumed,
+            estimate_source: analysis.sources[at],
+            past: analysis.past[at].map(|past| PastTimes {
+                p50: past.p50.as_secs_f64(),
+                p90: past.p90.as_secs_f64(),
+                runs: past.runs,
+            }),
             earliest_start: analysis.times.start(index).as_secs_f64(),
             slack: analysis.slack[at].as_secs_f64(),
             on_critical_path: on_critical_path[at],

@@ -87,10 +87,14 @@ pub fn ids<'p>(plan: &'p Plan, steps: &[StepIndex]) -> Vec<&'p str> {
 
 /// The report on steps under `auto`, nothing being known of the load.
 pub fn report(steps: &str) -> PlanReport {
-    let plan = plan(steps);
-    let analysis = Analysis::new(&plan);
-    let decision = choose_from(&plan, &analysis, Executor::Auto, SystemLoad::default());
-    PlanReport::new(&plan, &analysis, decision)
+    report_of(&plan(steps))
+}
+
+/// As [`report`], of a plan.
+pub fn report_of(plan: &Plan) -> PlanReport {
+    let analysis = Analysis::new(plan);
+    let decision = choose_from(plan, &analysis, Executor::Auto, SystemLoad::default());
+    PlanReport::new(plan, &analysis, decision)
 }
 
 /// Runs a plan by core's rules and admission with a clock of paper; how long it took.

@@ -4,8 +4,10 @@ use tutti_core::ids::StepId;
 use tutti_core::report::{Page, columns, fit, human_seconds, pad};
 use tutti_core::schedule::{StrategyDecision, StrategyReason};
 
+use crate::analysis::EstimateSource;
+use crate::assessment::{Assessment, QualityPlan};
 use crate::picture;
-use crate::report::PlanReport;
+use crate::report::{PlanOrigin, PlanReport};
 use crate::strategy::{BENEFIT_PERCENT, LOAD_LIMIT, MIN_WORKERS};
 
 /// Most rows of a table; the others are counted.
@@ -25,6 +27,9 @@ pub fn render_text(report: &PlanReport, width: usize) -> String {
     stages(report, &mut page);
     estimates(report, &mut page);
     opportunities(report, &mut page);
+    if let Some(assessment) = &report.assessment {
+        assessed(assessment, &mut page);
+    }
     page.into_text()
 }
 
@@ -42,8 +47,28 @@ fn head(report: &PlanReport, page: &mut Page) {
         plural(report.levels.len(), "level"),
         report.max_concurrent_tasks
     ));
+    if let Some(origin) = &report.origin {
+        made_by(origin, page);
+    }
     page.section("Strategy");
     page.paragraph(&format!("{}: {}", report.coordination_strategy.as_str(), why(report, &report.strategy)));
+}
+
+/// How the plan came to be.
+fn made_by(origin: &PlanOrigin, page: &mut Page) {
+    page.line(&format!("planned by {}", origin.planned_by));
+    for note in origin.notes.iter().take(NAMED) {
+        page.paragraph(note);
+    }
+    let Some(grouping) = &origin.grouping else { return };
+    page.section("Groups");
+    for group in grouping.parallel_groups.iter().take(ROWS) {
+        page.paragraph(&format!("{}: {}", group.group, list(&group.tasks, " → ")));
+    }
+    page.more(ROWS.min(grouping.parallel_groups.len()), grouping.parallel_groups.len());
+    if !grouping.sequential_chain.is_empty() {
+        page.paragraph(&format!("then, by rules: {}", list(&grouping.sequential_chain, " → ")));
+    }
 }
 
 /// The reason of the decision in a sentence.
@@ -118,6 +143,17 @@ fn estimates(report: &PlanReport, page: &mut Page) {
         plural(widest.size, "step"),
         list(&widest.steps, ", ")
     ));
+    let learned = report.tasks.iter().filter(|task| task.estimate_source == EstimateSource::PastRuns);
+    let told: Vec<String> = learned
+        .filter_map(|task| {
+            let past = task.past?;
+            let (p50, p90) = (human_seconds(past.p50), human_seconds(past.p90));
+            Some(format!("{} {p50} to {p90} (p50 to p90 of {})", task.id, plural(past.runs as usize, "run")))
+        })
+        .collect();
+    if !told.is_empty() {
+        page.paragraph(&format!("from past runs: {}", list(&told, ", ")));
+    }
     let assumed = &report.steps_without_estimate;
     if !assumed.is_empty() {
         page.paragraph(&format!(
@@ -125,6 +161,58 @@ fn estimates(report: &PlanReport, page: &mut Page) {
             human_seconds(report.default_estimate),
             list(assumed, ", ")
         ));
+    }
+}
+
+/// What the sophisticated mode adds.
+fn assessed(assessment: &Assessment, page: &mut Page) {
+    page.section("Resources");
+    let used = &assessment.resource_breakdown;
+    page.line(&format!("  time                    {}", human_seconds(used.total_time)));
+    page.line(&format!("  computing               {} units", used.total_compute_units));
+    if let (Some(cost), Some(worst)) = (used.total_cost, used.worst_cost) {
+        page.line(&format!("  money                   {cost:.2} (at most {worst:.2} with all attempts)"));
+    }
+    for row in used.by_capability.iter().take(ROWS) {
+        let agents =
+            row.agents.map_or_else(String::new, |agents| format!(", {} known", plural(agents as usize, "agent")));
+        let steps = plural(row.tasks, "step");
+        page.paragraph(&format!(
+            "{}: {steps}, {} at once, {}{agents}",
+            row.capability,
+            row.at_once,
+            human_seconds(row.time)
+        ));
+    }
+    page.more(ROWS.min(used.by_capability.len()), used.by_capability.len());
+    page.section("Risks");
+    if assessment.risks.is_empty() {
+        page.line("  none found");
+    }
+    for risk in assessment.risks.iter().take(ROWS) {
+        let severity = risk.severity.as_str();
+        page.paragraph(&format!("{severity}: {}: {}; {}", list(&risk.steps, ", "), risk.description, risk.mitigation));
+    }
+    quality(&assessment.quality_validation_plan, page);
+    page.section("Score");
+    let score = assessment.plan_score;
+    page.line(&format!(
+        "  {:.2} (completeness {:.2}, feasibility {:.2})",
+        score.score, score.completeness, score.feasibility
+    ));
+}
+
+fn quality(plan: &QualityPlan, page: &mut Page) {
+    page.section("Quality");
+    let least: Vec<String> = plan.thresholds.iter().map(|(metric, least)| format!("{metric} {least}")).collect();
+    page.paragraph(&format!("at least: {}", least.join(", ")));
+    let mut domains: Vec<&str> = plan.tasks.iter().map(|task| task.domain).collect();
+    domains.sort_unstable();
+    domains.dedup();
+    for domain in domains {
+        let steps: Vec<StepId> =
+            plan.tasks.iter().filter(|task| task.domain == domain).map(|task| task.task.clone()).collect();
+        page.paragraph(&format!("{domain}: {}", list(&steps, ", ")));
     }
 }
 
@@ -213,6 +301,59 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}\n---\n{text}");
         }
+    }
+
+    #[test]
+    fn the_sophisticated_mode_adds_its_sections() {
+        let plan = plan("- {id: a, capability: data.clean, retry: {max_attempts: 1}, resources: {cost: 0.5}}");
+        let analysis = Analysis::new(&plan);
+        let simple = crate::testing::report_of(&plan);
+        let json = serde_json::to_value(&simple).unwrap();
+        assert_eq!((&json["planning_mode"], json.get("risks")), (&"simple".into(), None));
+        let offers = Some([("data.clean".parse().unwrap(), 1)].into());
+        let report = simple.sophisticated(&plan, &analysis, &crate::Surroundings { offers });
+        let text = render_text(&report, 100);
+        for part in [
+            "money                   0.50 (at most 0.50 with all attempts)",
+            "data.clean: 1 step, 1 at once, 1.00 s, 1 agent known",
+            "medium: a: one agent alone offers data.clean",
+            "at least: accuracy 0.95, completeness 0.9, quality 0.9",
+            "ANALYTICAL: a",
+            "Score\n  0.56 (completeness 0.25, feasibility 0.88)",
+        ] {
+            assert!(text.contains(part), "{part}\n---\n{text}");
+        }
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["planning_mode"], "sophisticated");
+        assert_eq!(json["analysis"]["execution_strategy"], "sequential");
+        assert_eq!(json["analysis"]["critical_path"], serde_json::json!(["a"]));
+        assert_eq!(json["analysis"]["parallel_potential"], 0.0);
+        assert_eq!(json["analysis"]["quality_requirements"]["accuracy"], 0.95);
+        assert_eq!(json["analysis"]["resource_allocation"][0]["capability"], "data.clean");
+        assert_eq!(json["analysis"]["risk_assessment"]["level"], "medium");
+        assert_eq!(json["resource_breakdown"]["tasks"][0]["cost"], 0.5);
+        assert_eq!(json["risks"][0]["kind"], "single_agent");
+        assert_eq!(json["quality_validation_plan"]["tasks"][0]["domain"], "ANALYTICAL");
+        assert_eq!(json["plan_score"]["completeness"], 0.25);
+    }
+
+    #[test]
+    fn estimates_say_where_they_come_from() {
+        let plan = plan(
+            "- {id: a, capability: c}\n- {id: b, capability: c, estimated_duration: 2s}\n- {id: d, capability: c}",
+        );
+        let past: tutti_core::report::PastRuns =
+            serde_json::from_str(r#"{"runs": 2, "steps": {"a": [3000, 5000], "b": [9000]}}"#).unwrap();
+        let analysis = Analysis::with(&plan, &past);
+        let decision = choose_from(&plan, &analysis, Executor::Auto, SystemLoad::default());
+        let report = PlanReport::new(&plan, &analysis, decision);
+        let json = serde_json::to_value(&report).unwrap();
+        let sources: Vec<_> = (0..3).map(|at| json["tasks"][at]["estimate_source"].clone()).collect();
+        assert_eq!(sources, ["past_runs", "workflow", "assumed"]);
+        assert_eq!((&json["tasks"][0]["past"]["p90"], &json["estimated_total_time"]), (&5.0.into(), &6.0.into()));
+        let text = render_text(&report, 100);
+        assert!(text.contains("from past runs: a 3.00 s to 5.00 s (p50 to p90 of 2 runs)"), "{text}");
+        assert!(text.contains("1.00 s assumed for each: d"), "{text}");
     }
 
     #[test]

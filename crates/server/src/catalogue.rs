@@ -11,9 +11,10 @@ use tutti_core::ports::inbound::workflows::{
 use tutti_core::workflow::Problem;
 use tutti_engine::{Registry, WorkflowService};
 
-use crate::cli::{Global, Source, by, plan};
+use crate::cli::{Global, Source, by};
 use crate::clock::SystemClock;
 use crate::exit::{Failure, Result};
+use crate::planning::describe;
 use crate::remote;
 
 /// What is to be done with a store.
@@ -54,8 +55,8 @@ impl Catalogue {
             Access::Look => global.store.open_documents().await?,
             Access::Write => global.store.open_for_keeping().await?.records,
         };
-        let execution = global.config.execution.clone();
-        let describer = Arc::new(move |workflow| plan::describe(workflow, &execution));
+        let config = global.config.clone();
+        let describer = Arc::new(move |subject| describe(subject, &config));
         let workflows = WorkflowService::over(records, Arc::new(SystemClock), Registry::default(), describer)
             .with_parallel_threshold(global.config.execution.service().parallel_threshold);
         Ok(Self { place: Place::Store(Box::new(workflows)), namespace })

@@ -8,10 +8,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tutti_adapters_grpc::GrpcTransport;
 use tutti_core::ids::{Capability, RunId};
 use tutti_core::ports::clock::Clock;
-use tutti_core::report::RunView;
+use tutti_core::report::{Lesson, RunView};
 use tutti_core::run::{Command, Order, RunStatus};
 use tutti_core::workflow::Step;
-use tutti_engine::{AgentService, AgentState, Engine, EngineError, Registry, StartRun, Update, Watch};
+use tutti_engine::{AgentService, AgentState, Engine, EngineError, Registry, StartRun, Update, Watch, learn};
 
 use crate::agents::{AgentsFile, Fleet, Place};
 use crate::cli::{Global, by};
@@ -136,7 +136,17 @@ impl Conductor {
         {
             self.place.forget_run(created.request);
         }
+        self.learn(&ending.view).await;
         show.ending(ending, &self.store.reader(), Home::Driven(&self.spec)).await
+    }
+
+    /// Keeps what the run took, for the plans of the next ones.
+    async fn learn(&self, view: &RunView) {
+        let (Some(lesson), Some(created)) = (Lesson::of(view), view.created()) else { return };
+        let kept = learn(&*self.store.records, &created.namespace, &created.workflow, &[lesson]).await;
+        if let Err(error) = kept {
+            tracing::warn!(%error, "what the run took was not kept for the plans of the next ones");
+        }
     }
 
     /// Begins the run and follows it, with the news of the agents.

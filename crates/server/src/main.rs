@@ -17,6 +17,7 @@ mod live;
 mod load;
 mod output;
 mod patience;
+mod planning;
 mod remote;
 mod report;
 mod runs;

@@ -60,6 +60,8 @@ pub enum RecordKind {
     Namespace,
     /// How long the runs of a namespace are kept.
     Retention,
+    /// What past runs of a workflow took.
+    PastRuns,
 }
 
 impl RecordKind {
@@ -74,6 +76,7 @@ impl RecordKind {
         Self::Token,
         Self::Namespace,
         Self::Retention,
+        Self::PastRuns,
     ];
 
     /// The word that stands in stores; never changed.
@@ -89,6 +92,7 @@ impl RecordKind {
             Self::Token => "token",
             Self::Namespace => "namespace",
             Self::Retention => "retention",
+            Self::PastRuns => "past_runs",
         }
     }
 }

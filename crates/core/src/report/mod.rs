@@ -9,6 +9,7 @@ mod explain;
 mod moment;
 mod monitor;
 mod page;
+mod past;
 mod printable;
 mod question;
 mod recovery;
@@ -34,6 +35,7 @@ pub use explain::{
 pub use moment::{human_bytes, human_seconds, parse_rfc3339, rfc3339};
 pub use monitor::{Monitor, PerformanceMetrics, step_outputs};
 pub use page::Page;
+pub use past::{Lesson, PastEstimate, PastRuns};
 pub use printable::{columns, fit, pad, printable, wrap};
 pub use question::Question;
 pub use recovery::recovery_news;

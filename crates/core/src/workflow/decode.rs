@@ -296,6 +296,7 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
     let priority = fields.optional("priority").unwrap_or_default();
     let parallel_safe = fields.optional("parallel_safe").unwrap_or(DEFAULTS.steps[0].parallel_safe);
     let estimated_duration = fields.optional("estimated_duration");
+    let resources = fields.optional("resources");
     let critical = fields.optional("critical").unwrap_or_default();
     let checkpoint = fields.optional("checkpoint");
     let at = fields.at.clone();
@@ -329,6 +330,7 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
         priority,
         parallel_safe,
         estimated_duration,
+        resources,
         critical,
         checkpoint,
     })

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mapping::{InputMapping, OutputField, OutputMapping, present};
 use super::recovery::{Compensation, OnError, RetryPolicy, default_timeout};
+use super::resources::Resources;
 use super::wait::{Approval, AwaitedSignal, StepKind};
 use crate::ids::{AgentId, Capability, StepId, WorkflowId};
 use crate::limits;
@@ -144,6 +145,9 @@ pub struct Step {
     /// How long the step is expected to take, for plans and progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_duration: Option<Span>,
+    /// What the step is expected to use, for plans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
     /// `true`: a checkpoint is recorded before the step starts.
     #[serde(default)]
     pub critical: bool,
@@ -287,8 +291,8 @@ impl Workflow {
 
     /// True if it says something that readers before format 6 do not know.
     #[must_use]
-    pub const fn orchestrates(&self) -> bool {
-        false
+    pub fn orchestrates(&self) -> bool {
+        self.steps.iter().any(|step| step.resources.is_some())
     }
 
     /// The title, or the id if there is none.

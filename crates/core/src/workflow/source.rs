@@ -258,6 +258,10 @@ fn number(text: &str) -> Option<String> {
         Some(rest) => ("-", rest),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
+    // A word that only goes on like a number, such as E0, is none.
+    if !digits.strip_prefix('.').unwrap_or(digits).starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
     let trimmed = digits.trim_start_matches('0');
     let padded = if trimmed.starts_with(|c: char| c.is_ascii_digit()) { trimmed.into() } else { format!("0{trimmed}") };
     let whole = match padded.split_once('.') {
@@ -300,8 +304,8 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits() {
-        let text = "[1e100000, 12345678901234567890123456789012345678901, -0, 0x1F, +7, 007, .5, 1., 1.2.3, 1_000]";
-        let want = r#"[1e100000,12345678901234567890123456789012345678901,-0,31,7,7,0.5,1.0,"1.2.3","1_000"]"#;
+        let text = "[1e100000, 12345678901234567890123456789012345678901, -0, 0x1F, +7, 007, .5, 1., 1.2.3, 1_000, E0, -e7, +.e1]";
+        let want = r#"[1e100000,12345678901234567890123456789012345678901,-0,31,7,7,0.5,1.0,"1.2.3","1_000","E0","-e7","+.e1"]"#;
         assert_eq!(json(text).unwrap(), want);
     }
 

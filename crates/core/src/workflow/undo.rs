@@ -38,6 +38,7 @@ fn undo(step: &Step) -> Option<Step> {
         checkpoint: None,
         parallel_safe: true,
         estimated_duration: None,
+        resources: None,
         depends_on: None,
         task_type: None,
         ..step.clone()

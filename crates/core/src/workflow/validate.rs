@@ -10,6 +10,7 @@ use super::inputs::SESSION;
 use super::mapping::{InputMapping, OutputField};
 use super::problem::Problem;
 use super::recovery::{Compensation, RetryPolicy};
+use super::resources::bad_resources;
 use super::topology::Topology;
 use super::undo::with_undos;
 use super::wait::Overdue;
@@ -90,6 +91,9 @@ fn check_step(index: usize, step: &Step, problems: &mut Vec<Problem>) {
     }
     if let Some(reason) = step.idle_timeout.and_then(bad_span) {
         report("idle_timeout", reason);
+    }
+    for (field, reason) in step.resources.into_iter().flat_map(bad_resources) {
+        report(field, reason);
     }
     check_retry("", &step.retry, &mut report);
     check_kind(step, &mut report);

@@ -189,6 +189,19 @@ impl Registry {
         found.into_iter().map(|agent| agent.state(now)).collect()
     }
 
+    /// How many agents offer each capability to a namespace.
+    #[must_use]
+    pub fn offers(&self, namespace: &Namespace) -> BTreeMap<Capability, u32> {
+        let agents = self.lock();
+        let mut offers = BTreeMap::new();
+        for agent in agents.by_id.values().filter(|agent| agent.serves(namespace)) {
+            for capability in &agent.record.capabilities {
+                *offers.entry(capability.clone()).or_default() += 1;
+            }
+        }
+        offers
+    }
+
     /// Where an agent is.
     #[must_use]
     pub fn endpoint(&self, id: &AgentId) -> Option<AgentEndpoint> {

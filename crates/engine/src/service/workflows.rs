@@ -3,12 +3,13 @@
 //! Three documents in the store: the file of a version, what is said of the version, and the version that was registered
 //! last, written in this order. So a version that is named has its file, whatever was cut off.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tutti_core::ids::{Namespace, WorkflowId};
+use tutti_core::ids::{Capability, Namespace, WorkflowId};
 use tutti_core::plan::Plan;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::cursor;
@@ -18,17 +19,30 @@ use tutti_core::ports::inbound::workflows::{
     ListWorkflows, PlanDescription, RegisterWorkflow, RegisteredWorkflow, WorkflowPage, Workflows,
 };
 use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordKind, RecordStore};
+use tutti_core::report::PastRuns;
 use tutti_core::time::Timestamp;
 use tutti_core::value::Digest;
 use tutti_core::workflow::{Problem, Workflow, parse};
 
 use super::errors::{of_store, of_workflow};
+use super::learning::past_runs;
 use super::start::says_threshold;
 use crate::dispatcher::{Registry, Want};
 use crate::engine::Engine;
 
 /// Describes the plan of a workflow.
-pub type Describer = Arc<dyn Fn(Workflow) -> Result<PlanDescription, Vec<Problem>> + Send + Sync>;
+pub type Describer = Arc<dyn Fn(PlanSubject) -> Result<PlanDescription, Vec<Problem>> + Send + Sync>;
+
+/// A workflow to be planned, and what is known of it and around it.
+#[derive(Debug, Clone)]
+pub struct PlanSubject {
+    /// The workflow.
+    pub workflow: Workflow,
+    /// What its past runs took.
+    pub past: PastRuns,
+    /// How many agents offer each capability to its namespace.
+    pub offers: BTreeMap<Capability, u32>,
+}
 
 /// Workflows listed on a page if the caller does not say, and at most.
 const PAGE: (usize, usize) = (50, 1_000);
@@ -241,14 +255,17 @@ impl Workflows for WorkflowService {
             }
         };
         let (describer, threshold) = (self.describer.clone(), self.parallel_threshold);
-        blocking(move || {
+        let workflow = blocking(move || {
             let mut workflow = parse(&text).map_err(|problems| of_workflow(&problems))?.workflow;
             if let Some(threshold) = threshold.filter(|_| !says_threshold(&text)) {
                 workflow.parallel_threshold = threshold;
             }
-            describer(workflow).map_err(|problems| of_workflow(&problems))
+            Ok(workflow)
         })
-        .await
+        .await?;
+        let past = past_runs(self.records(), namespace, &workflow.id).await.map_err(of_store)?;
+        let subject = PlanSubject { workflow, past, offers: self.registry.offers(namespace) };
+        blocking(move || describer(subject).map_err(|problems| of_workflow(&problems))).await
     }
 }
 

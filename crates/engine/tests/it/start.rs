@@ -166,8 +166,8 @@ async fn a_registered_version_never_changes_and_runs_keep_theirs() {
     let world = World::new(Scripted::new(|_, _| Step::Answer("1")));
     let engine = world.engine();
     let runs = service(engine.clone());
-    let describer: Describer = Arc::new(|workflow| {
-        Ok(PlanDescription { text: format!("{} steps", workflow.steps.len()), ..PlanDescription::default() })
+    let describer: Describer = Arc::new(|subject| {
+        Ok(PlanDescription { text: format!("{} steps", subject.workflow.steps.len()), ..PlanDescription::default() })
     });
     let workflows = WorkflowService::new(&engine, describer);
     let (one, two) = (format!("{ONE}\nversion: '1'"), format!("{ONE}\nversion: '2'\nname: W"));
@@ -227,8 +227,8 @@ async fn a_registered_version_never_changes_and_runs_keep_theirs() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_goes_by_the_configured_threshold_where_the_file_names_none() {
     let world = World::new(Scripted::new(|_, _| Step::Answer("1")));
-    let describer: Describer = Arc::new(|workflow| {
-        Ok(PlanDescription { text: workflow.parallel_threshold.to_string(), ..PlanDescription::default() })
+    let describer: Describer = Arc::new(|subject| {
+        Ok(PlanDescription { text: subject.workflow.parallel_threshold.to_string(), ..PlanDescription::default() })
     });
     let workflows = WorkflowService::new(&world.engine(), describer).with_parallel_threshold(Some(7));
     let planned =

@@ -2,19 +2,35 @@
 //! widest independent set, which is exact up to [`EXACT_STEPS`] steps.
 
 mod antichain;
+#[cfg(test)]
+mod by_force;
 mod makespan;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::Serialize;
 use tutti_core::plan::{Plan, StepIndex};
-use tutti_core::report::EarliestTimes;
+use tutti_core::report::{EarliestTimes, PastEstimate, PastRuns};
+use tutti_core::workflow::Step;
 
 pub use antichain::{EXACT_STEPS, IndependentSteps, widest_independent};
 pub use makespan::makespan;
 
-/// What a step is assumed to take if its workflow does not say (`estimated_duration`).
+/// What a step is assumed to take if neither its workflow (`estimated_duration`) nor past runs say.
 pub const DEFAULT_ESTIMATE: Duration = Duration::from_secs(1);
+
+/// Where the estimate of a step comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EstimateSource {
+    /// The workflow says so (`estimated_duration`).
+    Workflow,
+    /// Half of the past runs took no longer.
+    PastRuns,
+    /// Nobody says: [`DEFAULT_ESTIMATE`].
+    Assumed,
+}
 
 /// A plan, analysed.
 #[derive(Debug, Clone)]
@@ -26,7 +42,11 @@ pub struct Analysis {
     pub stages: Vec<(String, Vec<StepIndex>)>,
     /// The estimate used for each step.
     pub estimates: Vec<Duration>,
-    /// Steps without an estimate of their own, for which [`DEFAULT_ESTIMATE`] stands.
+    /// Where it comes from, for each step.
+    pub sources: Vec<EstimateSource>,
+    /// What past runs took, for each step, whether it was gone by or not.
+    pub past: Vec<Option<PastEstimate>>,
+    /// Steps without an estimate, for which [`DEFAULT_ESTIMATE`] stands.
     pub without_estimate: Vec<StepIndex>,
     /// When each step could start and end if any number ran at once.
     pub times: EarliestTimes,
@@ -45,20 +65,30 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// Analyses a plan.
+    /// Analyses a plan of which no past runs are known.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
+        Self::with(plan, &PastRuns::default())
+    }
+
+    /// Analyses a plan. What the workflow says of a step's time goes before what past runs took.
+    #[must_use]
+    pub fn with(plan: &Plan, past_runs: &PastRuns) -> Self {
         let topology = plan.topology();
-        let steps = || (0..).zip(&plan.workflow().steps);
-        let estimate = |span: tutti_core::time::Span| span.0;
-        let estimates: Vec<Duration> =
-            steps().map(|(_, step)| step.estimated_duration.map_or(DEFAULT_ESTIMATE, estimate)).collect();
-        let without = steps().filter(|(_, step)| step.estimated_duration.is_none()).map(|(index, _)| index);
+        let steps = &plan.workflow().steps;
+        let past: Vec<Option<PastEstimate>> = steps.iter().map(|step| past_runs.estimate(&step.id)).collect();
+        let estimate = |(step, past): (&Step, &Option<PastEstimate>)| match (step.estimated_duration, past) {
+            (Some(span), _) => (span.0, EstimateSource::Workflow),
+            (None, Some(past)) => (past.p50, EstimateSource::PastRuns),
+            (None, None) => (DEFAULT_ESTIMATE, EstimateSource::Assumed),
+        };
+        let (estimates, sources): (Vec<Duration>, Vec<_>) = steps.iter().zip(&past).map(estimate).unzip();
+        let assumed = (0..).zip(&sources).filter(|(_, source)| **source == EstimateSource::Assumed);
         let times = EarliestTimes::new(topology, &estimates);
         let levels = topology.levels();
         Self {
             stages: stages(plan),
-            without_estimate: without.collect(),
+            without_estimate: assumed.map(|(index, _)| index).collect(),
             slack: times.slack(topology),
             critical_path: times.critical_path(topology),
             estimated_total_time: estimates.iter().fold(Duration::ZERO, |sum, span| sum.saturating_add(*span)),
@@ -68,6 +98,8 @@ impl Analysis {
             times,
             levels,
             estimates,
+            sources,
+            past,
         }
     }
 

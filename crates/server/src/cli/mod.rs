@@ -18,7 +18,7 @@ mod lint;
 mod list;
 mod migrate;
 mod operate;
-pub mod plan;
+mod plan;
 mod purge;
 mod recover;
 mod resume;
@@ -182,7 +182,7 @@ enum Verb {
     /// Check a workflow file; say everything that is wrong with it.
     Lint(LintArgs),
     /// Show the plan of a workflow without running it.
-    Plan(PlanArgs),
+    Plan(plan::PlanArgs),
     /// List runs, newest first.
     List(list::ListArgs),
     /// Show a run: its steps with states, attempts, agents, times and outputs.
@@ -331,15 +331,6 @@ pub struct LintArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct PlanArgs {
-    /// The workflow, YAML or JSON.
-    pub file: PathBuf,
-    /// The form of the answer.
-    #[arg(short, long, value_enum, default_value_t = PlanForm::Text)]
-    pub output: PlanForm,
-}
-
-#[derive(Debug, Args)]
 pub struct GetArgs {
     #[command(flatten)]
     pub run: RunSelector,
@@ -424,14 +415,6 @@ pub struct ExampleAgentArgs {
 pub enum TextOrJson {
     Text,
     Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PlanForm {
-    Text,
-    Json,
-    Mermaid,
-    Dot,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,54 +1,118 @@
-//! `tutti plan`: what a workflow would do, without running it.
+//! `tutti plan`: what a workflow would do, without running it; and workflows made of tasks.
 
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use tutti_core::ids::Namespace;
 use tutti_core::plan::Plan;
-use tutti_core::ports::inbound::workflows::PlanDescription;
-use tutti_core::workflow::{Problem, Workflow};
-use tutti_planner::strategy::{SystemLoad, choose_from};
-use tutti_planner::{Analysis, PlanReport, picture, render_text};
+use tutti_planner::tasks::TaskList;
+use tutti_planner::{Analysis, PlanMode, PlanReport, picture, render_text};
 
 use super::run::refused;
-use super::{Global, PlanArgs, PlanForm};
-use crate::config::{ExecutionConfig, Flags, server_executor, settled};
-use crate::exit::{Exit, Result};
+use super::Global;
+use crate::config::{Flags, settled};
+use crate::exit::{Exit, Failure, Result};
 use crate::load;
-use crate::output::{answer, answer_json, stdout_width};
-use crate::workflow_file::WorkflowFile;
+use crate::output::{answer, answer_json, say, stdout_width};
+use crate::planning::{Draft, offers, remembered, report};
 
-/// Columns of a plan as a server tells it.
-const WIDTH: usize = 100;
+/// Where a workflow stands that was not read from a file.
+const MADE: &str = "tasks.yaml";
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The workflow, or a list of tasks in plain words, YAML or JSON.
+    #[arg(required_unless_present = "tasks")]
+    file: Option<PathBuf>,
+    /// A task in plain words, in place of a file. May be repeated: tasks are grouped by service, the groups run side by
+    /// side, the tasks of each in order.
+    #[arg(long = "task", value_name = "TEXT", conflicts_with = "file")]
+    tasks: Vec<String>,
+    /// How much the plan tells. Default: what the configuration says.
+    #[arg(long, value_enum)]
+    mode: Option<ModeArg>,
+    /// Write the workflow to a file.
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// The agents, whose capabilities tasks are given. Default: what the configuration says, then agents.yaml beside the
+    /// file, if there is one.
+    #[arg(long, value_name = "FILE")]
+    agents: Option<PathBuf>,
+    /// The namespace whose past runs estimates come from.
+    #[arg(long, env = "TUTTI_NAMESPACE", value_name = "NAME", default_value_t)]
+    namespace: Namespace,
+    /// The form of the answer.
+    #[arg(short, long, value_enum, default_value_t = PlanForm::Text)]
+    output: PlanForm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanForm {
+    Text,
+    Json,
+    Mermaid,
+    Dot,
+    /// The workflow itself, YAML.
+    Workflow,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// Order, times and strategy.
+    Simple,
+    /// Resources, risks, quality and a score, too.
+    Sophisticated,
+}
 
 /// # Errors
-/// A workflow that cannot be used.
+/// A workflow or tasks that cannot be used.
 pub async fn execute(args: &PlanArgs, global: &Global) -> Result<Exit> {
-    let file = WorkflowFile::read(&args.file)?;
-    let settled = settled(&file.workflow, file.explicit, &global.config.execution, Flags::default());
-    let (executor, system) = (settled.executor, load::system(&settled).await);
-    let plan = Plan::new(settled).map_err(|problems| refused(&file, &problems))?;
-    let analysis = Analysis::new(&plan);
-    let report = PlanReport::new(&plan, &analysis, choose_from(&plan, &analysis, executor, system));
-    match args.output {
-        PlanForm::Text => answer(&render_text(&report, stdout_width()))?,
-        PlanForm::Json => answer_json(&report)?,
-        PlanForm::Mermaid => answer(&picture::mermaid(&report))?,
-        PlanForm::Dot => answer(&picture::dot(&report))?,
+    let config = &global.config;
+    let path = args.file.as_deref().unwrap_or(Path::new(MADE));
+    let offers = offers(args.agents.as_deref().or(config.agents.file.as_deref()), path)?;
+    let draft = match &args.file {
+        Some(file) => Draft::read(file, &config.planner, offers.as_ref())?,
+        None => Draft::of_tasks(path, &TaskList::of(args.tasks.clone()), &config.planner, offers.as_ref())?,
+    };
+    if let Some(target) = &args.write {
+        write(target, &draft.text)?;
+    }
+    if args.output == PlanForm::Workflow {
+        return answer(&draft.text).map(|()| Exit::Done);
+    }
+    let mode = match args.mode {
+        Some(ModeArg::Simple) => PlanMode::Simple,
+        Some(ModeArg::Sophisticated) => PlanMode::Sophisticated,
+        None => config.planner.mode(&config.execution),
+    };
+    let file = &draft.file;
+    let settled = settled(&file.workflow, file.explicit, &config.execution, Flags::default());
+    let chosen = (settled.executor, load::system(&settled).await);
+    let plan = Plan::new(settled).map_err(|problems| refused(file, &problems))?;
+    let past = remembered(global, &args.namespace, &file.workflow.id).await;
+    let analysis = Analysis::with(&plan, &past);
+    show(&report((&plan, &analysis), chosen, draft.origin, (mode, offers)), args.output)
+}
+
+/// Answers with a plan.
+fn show(report: &PlanReport, form: PlanForm) -> Result<Exit> {
+    match form {
+        PlanForm::Text => answer(&render_text(report, stdout_width()))?,
+        PlanForm::Json => answer_json(report)?,
+        PlanForm::Mermaid => answer(&picture::mermaid(report))?,
+        PlanForm::Dot => answer(&picture::dot(report))?,
+        PlanForm::Workflow => {}
     }
     Ok(Exit::Done)
 }
 
-/// The plan of a workflow that callers of a server ask about, as the server would run it.
-///
-/// # Errors
-/// What is wrong with the workflow.
-pub fn describe(workflow: Workflow, execution: &ExecutionConfig) -> std::result::Result<PlanDescription, Vec<Problem>> {
-    let executor = server_executor(workflow.executor, execution);
-    let plan = Plan::new(workflow)?;
-    let analysis = Analysis::new(&plan);
-    let system = SystemLoad { cpu: None, available_workers: Some(plan.workflow().max_concurrent_tasks) };
-    let report = PlanReport::new(&plan, &analysis, choose_from(&plan, &analysis, executor, system));
-    Ok(PlanDescription {
-        json: serde_json::to_string(&report).expect("a plan serializes into memory"),
-        text: render_text(&report, WIDTH),
-        mermaid: picture::mermaid(&report),
-        dot: picture::dot(&report),
-    })
+/// Writes a workflow to a file that is not there yet.
+fn write(target: &Path, text: &str) -> Result<()> {
+    let shown = target.display();
+    let mut options = std::fs::OpenOptions::new();
+    let made = options.write(true).create_new(true).open(target);
+    made.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+        .map_err(|error| Failure::usage(format!("{shown} cannot be written: {error}")))?;
+    say(format!("the workflow was written to {shown}"));
+    Ok(())
 }

@@ -20,14 +20,13 @@ use tutti_core::limits::STORE_PATIENCE;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::store::StoreError;
 use tutti_engine::{
-    AccessService, AgentService, Engine, FleetMembership, FleetOptions, Registry, RetentionService, RunService,
+    AccessService, AgentService, Ended, EndedRuns, Engine, FleetMembership, FleetOptions, Registry, RetentionService, RunService,
     Strategist, WorkflowService,
 };
 use tutti_planner::strategy::{SystemLoad, choose};
 
 use super::Global;
 use super::agent::check_url;
-use super::plan::describe;
 use crate::agents::{AgentsFile, Fleet};
 use crate::clock::SystemClock;
 use crate::config::{Config, server_executor};
@@ -36,6 +35,7 @@ use crate::guard;
 use crate::interrupts::Interrupts;
 use crate::output::{answer, say};
 use crate::patience::patiently;
+use crate::planning::describe;
 use crate::report::with_store;
 use crate::store::Store;
 use crate::telemetry::{Page, Telemetry};
@@ -106,7 +106,10 @@ async fn host(
     let part = config.fleet.options(address(&listener)?);
     let agents = Arc::new(unless_stopped(interrupts, load(&registry, store, transport, (config, &part))).await?);
     let access = Arc::new(AccessService::new(store.records.clone(), Arc::new(SystemClock)));
-    let engine = Engine::start(store.ports(transport.clone(), telemetry), registry, config.execution.serving());
+    let mut ports = store.ports(transport.clone(), telemetry);
+    let (observer, ended) = Ended::before(ports.observer);
+    ports.observer = observer;
+    let engine = Engine::start(ports, registry, config.execution.serving());
     telemetry.observe_stalled(&engine);
     let house = house(store, config, telemetry);
     let mut membership = unless_stopped(interrupts, join(&engine, store, part.clone())).await?;
@@ -118,7 +121,7 @@ async fn host(
             signal = interrupts.first() => return Ok(Exit::Signal(signal)),
         }
         let inbound = (agents.clone(), access, house.clone());
-        let served = serve(&engine, inbound, (listener, telemetry.routes()), interrupts, config).await;
+        let served = serve(&engine, inbound, (listener, telemetry.routes()), ended, (interrupts, config)).await;
         if timeout(Duration::from_secs(config.server.drain_seconds), engine.shutdown()).await.is_err() {
             tracing::warn!("the engine did not let go of its runs in time");
         }
@@ -223,8 +226,8 @@ async fn serve(
     engine: &Engine,
     (agents, access, house): (Arc<AgentService>, Arc<AccessService>, RetentionService),
     (listener, http): (TcpListener, Router),
-    interrupts: &Interrupts,
-    config: &Config,
+    ended: EndedRuns,
+    (interrupts, config): (&Interrupts, &Config),
 ) -> Result<Exit> {
     let execution = config.execution.clone();
     let strategist: Strategist = Arc::new(move |plan, executor| {
@@ -233,11 +236,11 @@ async fn serve(
     });
     let runs = RunService::new(engine.clone(), strategist, config.execution.service()).with_tombstones(&house);
     let runs = Arc::new(runs);
-    let execution = config.execution.clone();
-    let workflows = WorkflowService::new(engine, Arc::new(move |workflow| describe(workflow, &execution)))
+    let described = config.clone();
+    let workflows = WorkflowService::new(engine, Arc::new(move |subject| describe(subject, &described)))
         .with_parallel_threshold(config.execution.service().parallel_threshold);
     let auth = guard::auth(config, access.clone(), &with_store(&config.store.url)).await?;
-    let watchdog = runs.clone();
+    let (watchdog, pupil) = (runs.clone(), runs.clone());
     let inbound = Inbound {
         runs: runs.clone(),
         views: runs.clone(),
@@ -263,6 +266,7 @@ async fn serve(
     let served = tokio::select! {
         served = api.serve(listener, http, options, stop) => served,
         never = watchdog.watch_progress(config.execution.watchdog()) => match never {},
+        never = pupil.learn(ended) => match never {},
     };
     served.map_err(|error| Failure::unavailable(error.to_string()))?;
     Ok(Exit::Done)

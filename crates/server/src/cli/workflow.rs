@@ -1,5 +1,6 @@
 //! `tutti workflow`: registered workflows, of a server or of a store.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -12,15 +13,16 @@ use tutti_core::ports::inbound::workflows::{ListWorkflows, RegisteredWorkflow};
 use tutti_core::report::{fit, human_seconds, pad, printable, rfc3339};
 use tutti_core::value::Digest;
 use tutti_core::workflow::{Problem, Severity};
+use tutti_engine::PlanSubject;
 
 use super::list::ListForm;
-use super::plan::describe;
 use super::{Global, LintArgs, Source, TextOrJson, lint};
 use crate::catalogue::{Access, Catalogue};
 use crate::clock::SystemClock;
 use crate::config::{Flags, settled};
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{answer, answer_json, json_line, say, stdout_width};
+use crate::planning::{describe, remembered};
 use crate::report::with_store;
 use crate::workflow_file::{WorkflowFile, lines, text};
 
@@ -285,11 +287,13 @@ async fn graph(workflow: &str, output: GraphForm, source: &Source, global: &Glob
         // A file needs no store.
         (WorkflowSource::Text(_), None) => {
             let file = WorkflowFile::read(Path::new(workflow))?;
-            let execution = &global.config.execution;
+            let config = &global.config;
             let refused = |problems: Vec<Problem>| {
                 Failure::usage(format!("the workflow cannot run\n{}", lines(&file.path, &problems).trim_end()))
             };
-            describe(settled(&file.workflow, file.explicit, execution, Flags::default()), execution).map_err(refused)?
+            let workflow = settled(&file.workflow, file.explicit, &config.execution, Flags::default());
+            let past = remembered(global, &source.namespace, &workflow.id).await;
+            describe(PlanSubject { workflow, past, offers: BTreeMap::new() }, config).map_err(refused)?
         }
         _ => Catalogue::open(source, global, Access::Look).await?.plan(&wanted).await?,
     };

@@ -11,6 +11,7 @@ mod fleet;
 pub mod keys;
 mod limits;
 mod load;
+mod planner;
 mod retention;
 mod sections;
 mod server;
@@ -25,6 +26,7 @@ pub use self::client::ClientConfig;
 pub use self::execution::{Explicit, Flags, max_concurrent, server_executor, settled};
 pub use self::fleet::FleetConfig;
 pub use self::load::{Loaded, environment, load};
+pub use self::planner::PlannerConfig;
 pub use self::retention::RetentionConfig;
 pub use self::sections::{AgentsConfig, ExecutionConfig, StoreConfig};
 pub use self::server::{ServerConfig, TlsConfig};
@@ -52,6 +54,8 @@ pub struct Config {
     pub agents: AgentsConfig,
     /// How steps are run.
     pub execution: ExecutionConfig,
+    /// How plans are made.
+    pub planner: PlannerConfig,
     /// Traces, metrics and logs.
     pub telemetry: TelemetryConfig,
 }

@@ -19,6 +19,7 @@ mod lint;
 mod namespaces;
 mod operate;
 mod people;
+mod plan;
 mod poison;
 mod progress;
 mod purge;
