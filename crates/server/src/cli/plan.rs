@@ -8,8 +8,8 @@ use tutti_core::plan::Plan;
 use tutti_planner::tasks::TaskList;
 use tutti_planner::{Analysis, PlanMode, PlanReport, picture, render_text};
 
-use super::run::refused;
 use super::Global;
+use super::run::refused;
 use crate::config::{Flags, settled};
 use crate::exit::{Exit, Failure, Result};
 use crate::load;

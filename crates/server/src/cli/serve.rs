@@ -20,8 +20,8 @@ use tutti_core::limits::STORE_PATIENCE;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::store::StoreError;
 use tutti_engine::{
-    AccessService, AgentService, Ended, EndedRuns, Engine, FleetMembership, FleetOptions, Registry, RetentionService, RunService,
-    Strategist, WorkflowService,
+    AccessService, AgentService, Ended, EndedRuns, Engine, FleetMembership, FleetOptions, Registry, RetentionService,
+    RunService, Strategist, WorkflowService,
 };
 use tutti_planner::strategy::{SystemLoad, choose};
 

@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn groups_are_texts() {
-        let config: PlannerConfig = serde_json::from_str(r#"{"groups": ["trains words=train,rail type=rail"]}"#).unwrap();
+        let config: PlannerConfig =
+            serde_json::from_str(r#"{"groups": ["trains words=train,rail type=rail"]}"#).unwrap();
         let table = config.table();
         assert_eq!((table.group_of("A train"), table.group_of("A flight")), (0, 1));
         assert!(serde_json::from_str::<PlannerConfig>(r#"{"groups": ["trains words"]}"#).is_err());

@@ -51,17 +51,11 @@ impl Draft {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn of_tasks(
-        path: &Path,
-        list: &TaskList,
-        planner: &PlannerConfig,
-        offers: Option<&Offers>,
-    ) -> Result<Self> {
+    pub fn of_tasks(path: &Path, list: &TaskList, planner: &PlannerConfig, offers: Option<&Offers>) -> Result<Self> {
         let offered: Vec<Capability> = offers.into_iter().flat_map(BTreeMap::keys).cloned().collect();
         let wrong = |problems: Vec<Problem>| refused(path, "the tasks make no workflow", &problems);
         let built = build(list, &planner.table(), &offered).map_err(wrong)?;
-        let origin =
-            PlanOrigin { planned_by: "tasks".into(), grouping: Some(built.grouping), ..PlanOrigin::default() };
+        let origin = PlanOrigin { planned_by: "tasks".into(), grouping: Some(built.grouping), ..PlanOrigin::default() };
         Self::written(path, built.text, origin)
     }
 

@@ -1,6 +1,6 @@
 //! `tutti plan`: plans of workflows and of tasks in plain words.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::host::Host;
 use crate::support::{Done, Place, until};

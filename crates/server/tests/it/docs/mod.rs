@@ -68,6 +68,10 @@ fn every_yaml_example_is_sound() {
             let read = parse(&block.text).unwrap_or_else(|problems| panic!("{place}: {}", told(problems)));
             Plan::new(read.workflow).unwrap_or_else(|problems| panic!("{place}: {}", told(problems)));
             workflows += 1;
+        } else if has("tasks:") {
+            let folder = Place::new();
+            let tasks = folder.write("tasks.yaml", &block.text);
+            folder.tutti(&["plan", &tasks]).expect(0);
         } else if block.text.lines().any(|line| line.trim_start().starts_with("skills:")) {
             let folder = Place::new();
             let stubs = folder.write("stubs.yaml", &block.text);
