@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::limits::{MAX_NAME_LEN, SLOTS};
+use crate::limits::{self, MAX_NAME_LEN, SLOTS};
 
 /// A run, by a UUID version 7 (RFC 9562), so that ids sort by creation time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -322,6 +322,21 @@ impl StepPath {
         Self(format!("{step}~{word}").into())
     }
 
+    /// The path of what undoes the step at this one.
+    #[must_use]
+    pub fn undo(&self) -> Self {
+        self.with(Self::UNDO)
+    }
+
+    /// The path of a step that the one at this path holds.
+    #[must_use]
+    pub(crate) fn with(&self, suffix: &str) -> Self {
+        let mut path = String::with_capacity(self.0.len() + suffix.len());
+        path.push_str(&self.0);
+        path.push_str(suffix);
+        Self(path.into())
+    }
+
     /// The step that is undone here; `None` for a step of the workflow's own.
     #[must_use]
     pub fn undone(&self) -> Option<&str> {
@@ -339,10 +354,26 @@ impl FromStr for StepPath {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        match text.strip_suffix(Self::UNDO) {
-            Some(undone) => undone.parse().map(|step| Self::undo_of(&step)),
-            None => text.parse::<StepId>().map(|step| Self::from(&step)),
+        let invalid = |reason| Err(InvalidName::new("step path", text, reason));
+        if text.len() > limits::MAX_STEP_PATH_LEN {
+            return invalid("is too long");
         }
+        let forward = text.strip_suffix(Self::UNDO).unwrap_or(text);
+        let (first, mut rest) = forward.split_at(forward.find(['[', '#', '@', '/']).unwrap_or(forward.len()));
+        first.parse::<StepId>()?;
+        while !rest.is_empty() {
+            let end = rest[1..].find(['[', '#', '@', '/']).map_or(rest.len(), |end| end + 1);
+            let (token, tail) = rest.split_at(end);
+            let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            match token.split_at(1) {
+                ("/", id) => drop(id.parse::<StepId>()?),
+                ("[", number) if number.strip_suffix(']').is_some_and(is_number) => {}
+                ("#" | "@", number) if is_number(number) => {}
+                _ => return invalid("is not the path of a step, such as a, a[3], a#2 or a/b"),
+            }
+            rest = tail;
+        }
+        Ok(Self(text.into()))
     }
 }
 

@@ -93,7 +93,18 @@ impl HistoryCheck {
         if matches!(recorded.event, Event::RunReopened(_) | Event::RunRewound(_) | Event::RunForked(_)) {
             // What is complete stays; everything else may end anew.
             let complete = |index: &StepIndex| matches!(state.step(*index).phase, Phase::Completed(_));
-            self.ended = self.plan.indexes().filter(complete).map(|index| self.plan.path(index)).collect();
+            self.ended = state.plan().indexes().filter(complete).map(|index| state.plan().path(index)).collect();
+        }
+        // What a step holds may end anew when that is tried again.
+        if let Event::AttemptStarted(started) = &recorded.event
+            && let Some(index) = state.plan().find(&started.step)
+        {
+            let plan = state.plan();
+            let held = plan.held_by(index).flat_map(crate::plan::Growth::indexes);
+            let ended = |index: &StepIndex| matches!(state.step(*index).phase, Phase::Completed(_));
+            held.filter(|index| !ended(index)).for_each(|index| {
+                self.ended.remove(&plan.path(index));
+            });
         }
         width_is_respected(state, recorded)?;
         steps_that_run_alone_do(state, recorded)?;
@@ -173,7 +184,8 @@ pub fn attempts_are_numbered_and_bounded(state: &RunState, next: &Recorded) -> R
     let fits = if starts || !open { attempt == known.attempts + 1 && !open } else { attempt == known.attempts };
     let number = known.attempts;
     ensure(fits, NAME, || format!("attempt {attempt} of {step} after {number} at event {}", next.seq))?;
-    let (counted, allowed) = (attempt - known.uncounted.min(attempt), state.plan().step(index).retry.max_attempts);
+    let allowed = state.plan().step(index).own_retry().max_attempts;
+    let counted = attempt - known.uncounted.min(attempt);
     ensure(counted <= allowed, NAME, || format!("attempt {counted} of {step}, {allowed} are allowed"))
 }
 
@@ -196,7 +208,8 @@ pub fn steps_are_undone_newest_first(state: &RunState, next: &Recorded) -> Resul
         let is_done = matches!(undo, None | Some(Phase::Completed(_) | Phase::Skipped));
         matches!(step.phase, Phase::Completed(_)) && step.completed_seq > seq && !is_done
     };
-    let left = (0..).zip(state.steps()).find(is_left);
+    let all = state.plan().forward().map(|index| (index, state.step(index)));
+    let left = all.into_iter().find(is_left);
     ensure(left.is_none(), NAME, || format!("{} starts at event {} before {left:?}", started.step, next.seq))
 }
 
@@ -207,11 +220,11 @@ pub fn steps_are_undone_newest_first(state: &RunState, next: &Recorded) -> Resul
 pub fn steps_start_after_their_dependencies(state: &RunState, next: &Recorded) -> Result<(), Violation> {
     let Event::AttemptStarted(started) = &next.event else { return Ok(()) };
     let Some(index) = state.plan().find(&started.step) else { return Ok(()) };
-    let complete = |on: &StepIndex| matches!(state.step(*on).phase, Phase::Completed(_));
-    let undone = state.plan().undone_by(index);
-    let on = undone.as_slice();
-    let on = if undone.is_some() { on } else { state.plan().topology().dependencies(index) };
-    let missing = on.iter().find(|on| !complete(on));
+    let complete = |on: &StepIndex| matches!(state.step(*on).phase, Phase::Completed(_) | Phase::Omitted);
+    let missing = match state.plan().undone_by(index) {
+        Some(undone) => Some(undone).filter(|undone| !complete(undone)),
+        None => state.plan().dependencies(index).find(|on| !complete(on)),
+    };
     ensure(missing.is_none(), "steps_start_after_their_dependencies", || {
         format!("{} starts at event {} before step number {missing:?} is complete", started.step, next.seq)
     })
@@ -233,6 +246,10 @@ pub fn waits_are_kept(state: &RunState, next: &Recorded) -> Result<(), Violation
 /// # Errors
 /// [`Violation`].
 pub fn width_is_respected(state: &RunState, last: &Recorded) -> Result<(), Violation> {
+    // What is under way when the width is made smaller comes to its end.
+    if !matches!(last.event, Event::AttemptStarted(_) | Event::AttemptResumed(_)) {
+        return Ok(());
+    }
     let width = match state.policy().width {
         Width::One => 1,
         Width::Bounded(width) => width,

@@ -11,6 +11,9 @@ pub const SLOTS: u16 = 1024;
 /// Longest name of a step, workflow, agent or capability, in bytes. Fits a B-tree key many times over.
 pub const MAX_NAME_LEN: usize = 200;
 
+/// Longest path of a step that others hold, in bytes.
+pub const MAX_STEP_PATH_LEN: usize = 2_000;
+
 /// Most steps in a workflow: at this size a plan is still validated in seconds and held in memory.
 pub const MAX_STEPS: usize = 100_000;
 
@@ -49,6 +52,24 @@ pub const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Most attempts of one step.
 pub const MAX_ATTEMPTS: u32 = 100;
+
+/// Most times that a step is repeated by its `repeat`.
+pub const MAX_ITERATIONS: u32 = 1_000;
+
+/// How often a step is repeated at most, if its `repeat` says nothing.
+pub const DEFAULT_ITERATIONS: u32 = 10;
+
+/// Most agents that one step asks at once.
+pub const MAX_ASKED: u32 = 100;
+
+/// Items of a list that are worked on at once, if the `map` says nothing.
+pub const DEFAULT_MAP_WIDTH: u32 = 16;
+
+/// Deepest nesting of steps that hold others.
+pub const MAX_NESTING: usize = 8;
+
+/// Most steps that a run may have in all, with those that were added while it ran and those for items of lists.
+pub const MAX_RUN_STEPS: usize = 1_000_000;
 
 /// Largest back-off factor.
 pub const MAX_BACKOFF_FACTOR: f64 = 100.0;

@@ -253,6 +253,7 @@ impl Engine {
             transport: ports.agents.clone(),
             payloads: ports.payloads.clone(),
             consultants: Consultants::new(registry.clone(), ports.clock.clone()),
+            scopes: crate::dispatcher::Scopes::default(),
         });
         let count = options.lanes.max(1);
         let room = Arc::new(Room::new(options.residency, count));

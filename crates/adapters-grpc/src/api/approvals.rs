@@ -83,7 +83,7 @@ fn question_out(view: &RunView, question: Question) -> v1::Approval {
         Need::Signal => v1::ApprovalKind::Signal,
         Need::Input => v1::ApprovalKind::Input,
         Need::Auth => v1::ApprovalKind::Auth,
-        Need::Time => v1::ApprovalKind::Unspecified,
+        Need::Time | Need::Steps => v1::ApprovalKind::Unspecified,
     };
     let (shown_json, stored) = match question.shown {
         Some(Payload::Inline(value)) => (value.as_str().to_owned(), None),

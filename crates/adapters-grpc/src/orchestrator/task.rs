@@ -175,7 +175,9 @@ const fn state(status: RunStatus, need: Option<Need>) -> TaskState {
         RunStatus::Running | RunStatus::Paused => TaskState::Working,
         RunStatus::Waiting => match need {
             Some(Need::Auth) => TaskState::AuthRequired,
-            Some(Need::Input | Need::Approval | Need::Signal | Need::Time) | None => TaskState::InputRequired,
+            Some(Need::Input | Need::Approval | Need::Signal | Need::Time | Need::Steps) | None => {
+                TaskState::InputRequired
+            }
         },
         RunStatus::Completed => TaskState::Completed,
         RunStatus::Failed | RunStatus::Stuck | RunStatus::Quarantined => TaskState::Failed,

@@ -179,6 +179,16 @@ pub enum Need {
     Signal,
     /// A moment.
     Time,
+    /// The steps that the step holds.
+    Steps,
+}
+
+impl Need {
+    /// True if somebody has to do something: time passes and steps end by themselves.
+    #[must_use]
+    pub const fn is_of_somebody(self) -> bool {
+        !matches!(self, Self::Time | Self::Steps)
+    }
 }
 
 /// Something an agent produced beside its output.
@@ -281,6 +291,10 @@ pub enum AgentErrorKind {
     InputMissing,
     /// No agent with the capability is known.
     NoAgent,
+    /// Too few of the steps that the step holds succeeded, or what it does with them could not be done.
+    StepsFailed,
+    /// The condition of the step, or of its loop, cannot be worked out from the data.
+    BadCondition,
     /// A kind that a newer version of the product recorded.
     #[serde(other)]
     Unknown,
@@ -317,9 +331,10 @@ impl AgentErrorKind {
             | Self::OutputFieldMissing
             | Self::InvalidAnswer
             | Self::NoAgent
+            | Self::StepsFailed
             | Self::Unknown => Retry::Again,
             Self::Rejected | Self::Unauthorized | Self::Unsupported => Retry::Elsewhere,
-            Self::InvalidInput | Self::InputMissing | Self::TooLarge => Retry::Never,
+            Self::InvalidInput | Self::InputMissing | Self::TooLarge | Self::BadCondition => Retry::Never,
         }
     }
 }

@@ -57,12 +57,15 @@ impl Undoing {
 impl RunView {
     /// What undoes steps, as far as it was or is to be done; in the order of the workflow.
     pub fn undos(&self) -> impl Iterator<Item = StepView<'_>> {
-        self.plan().indexes().skip(self.plan().len()).filter_map(|index| self.undo(index))
+        self.plan()
+            .indexes()
+            .filter(|index| self.plan().undone_by(*index).is_some())
+            .filter_map(|index| self.undo(index))
     }
 
     /// Steps that were done when the run was undone last, and that nothing undoes; the newest first.
     pub fn kept(&self) -> impl Iterator<Item = &StepId> {
-        self.undoing.kept.iter().map(|index| &self.plan().step(*index).id)
+        self.undoing.kept.iter().filter(|index| self.plan().has(**index)).map(|index| &self.plan().step(*index).id)
     }
 
     /// How the run was undone, if it failed and was.
@@ -132,7 +135,7 @@ fn is_to_undo(state: &RunState, index: StepIndex) -> bool {
 /// The steps that were completed after an event, newest first.
 fn done_since(state: &RunState, seq: u64) -> Vec<StepIndex> {
     let is_done = |index: &StepIndex| state.output(*index).is_some() && state.step(*index).completed_seq > seq;
-    let mut done: Vec<StepIndex> = (0..state.plan().len() as StepIndex).filter(is_done).collect();
+    let mut done: Vec<StepIndex> = state.plan().forward().filter(is_done).collect();
     done.sort_unstable_by_key(|index| std::cmp::Reverse(state.step(*index).completed_seq));
     done
 }

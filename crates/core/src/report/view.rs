@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::attempt::{AttemptView, Checkpoint, Outcome, Track};
 use super::undo::Undoing;
 use crate::ids::{AgentId, RunId, StepId, StepPath};
-use crate::plan::{Plan, StepIndex};
+use crate::plan::{ByStep, Growth, Plan, StepIndex};
 use crate::ports::agent::Need;
 use crate::run::{
     ArtifactRecorded, Event, Failure, Order, Phase, Recorded, RunCreated, RunState, RunStatus, StepState, StepStatus,
@@ -22,7 +22,7 @@ use crate::workflow::Step;
 pub struct RunView {
     plan: Arc<Plan>,
     state: Option<RunState>,
-    steps: Vec<Track>,
+    steps: ByStep<Track>,
     created_at: Option<Timestamp>,
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
@@ -66,7 +66,7 @@ impl RunView {
     /// A run of which nothing is known yet.
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Self {
-        let steps = vec![Track::default(); plan.indexes().count()];
+        let steps = ByStep::new(plan.indexes(), |_| Track::default());
         Self {
             plan,
             state: None,
@@ -103,6 +103,10 @@ impl RunView {
                     || matches!(recorded.event, Event::UndoStarted(_) | Event::RunPaused(_) | Event::RunRewound(_));
                 let open = takes.then(|| state.open_attempts().map(|(index, _)| index).collect::<Vec<_>>());
                 evolve(state, recorded, &mut Vec::new());
+                if !Arc::ptr_eq(state.plan(), &self.plan) && has_changed(&self.plan, state.plan()) {
+                    self.plan = state.plan().clone();
+                    self.steps.fit(&self.plan);
+                }
                 self.undoing.note(recorded, state);
                 let ended = state.status().is_ended();
                 self.ended_at = ended.then(|| self.ended_at.unwrap_or(at));
@@ -113,7 +117,7 @@ impl RunView {
             None if matches!(recorded.event, Event::RunCreated(_)) => {
                 self.state = fold(&self.plan, [recorded]);
                 self.created_at = Some(at);
-                for index in 0..self.steps.len() as StepIndex {
+                for index in self.plan.clone().indexes() {
                     self.note_ready(index, at);
                 }
             }
@@ -216,7 +220,7 @@ impl RunView {
     /// A step as it stands.
     #[must_use]
     pub fn step(&self, index: StepIndex) -> StepView<'_> {
-        let track = &self.steps[index as usize];
+        let track = &self.steps[index];
         let state = self.state.as_ref().map(|state| state.step(index));
         let phase = state.map(|state| &state.phase);
         let retry_at = phase.and_then(|phase| if let Phase::Ready(at) = phase { *at } else { None });
@@ -245,6 +249,12 @@ impl RunView {
     /// All steps, in the order of the workflow.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = StepView<'_>> {
         (0..self.plan.len() as StepIndex).map(|index| self.step(index))
+    }
+
+    /// The steps that a step holds, in their order, without those that undo others.
+    pub fn held_by(&self, holder: StepIndex) -> impl Iterator<Item = StepView<'_>> {
+        let held = self.plan.held_by(holder).flat_map(Growth::indexes);
+        held.filter(|index| self.plan.undone_by(*index).is_none()).map(|index| self.step(index))
     }
 
     fn record(&mut self, recorded: &Recorded) {
@@ -281,12 +291,30 @@ impl RunView {
                 track.missing_inputs.clone_from(&completed.missing_inputs);
                 track.ended_at = Some(at);
                 let plan = self.plan.clone();
-                // Nothing depends on what undoes a step.
-                let is_own = (index as usize) < plan.len();
-                for &next in if is_own { plan.topology().successors(index) } else { &[] } {
-                    self.note_ready(next, at);
+                plan.successors(index).for_each(|next| self.note_ready(next, at));
+            }
+            Event::StepOmitted(omitted) => {
+                if let Some((_, track)) = self.track(&omitted.step) {
+                    track.attempt(omitted.attempt, at).close(Outcome::Completed, at);
+                    track.ended_at = Some(at);
                 }
             }
+            Event::StepChecked(checked) => {
+                // To look at a condition is no attempt of what is done then.
+                if let Some((_, track)) = self.track(&checked.step) {
+                    track.attempts.pop();
+                }
+            }
+            Event::StepExpanded(expanded) => {
+                if let Some((index, track)) = self.track(&expanded.step) {
+                    let attempt = track.attempt(expanded.attempt, at);
+                    attempt.outcome = Outcome::Suspended;
+                    attempt.suspended = Some((Need::Steps, String::new()));
+                    let plan = self.plan.clone();
+                    plan.held_by(index).flat_map(Growth::indexes).for_each(|held| self.note_ready(held, at));
+                }
+            }
+            Event::PlanRevised(_) => self.plan.clone().forward().for_each(|index| self.note_ready(index, at)),
             Event::StepFailed(failed) => {
                 if let Some((_, track)) = self.track(&failed.step) {
                     track.ended_at = Some(at);
@@ -354,9 +382,9 @@ impl RunView {
     /// The run was reopened: steps that are not complete have not ended any more.
     fn begin_anew(&mut self, at: Timestamp) {
         self.note = None;
-        for index in 0..self.plan.len() as StepIndex {
+        for index in self.plan.clone().forward() {
             if self.state.as_ref().is_some_and(|state| state.output(index).is_none()) {
-                let track = &mut self.steps[index as usize];
+                let track = &mut self.steps[index];
                 (track.ready_at, track.ended_at) = (None, None);
                 track.artifacts.clear();
                 self.note_ready(index, at);
@@ -366,13 +394,13 @@ impl RunView {
 
     fn track(&mut self, path: &StepPath) -> Option<(StepIndex, &mut Track)> {
         let index = self.plan.find(path)?;
-        Some((index, &mut self.steps[index as usize]))
+        Some((index, &mut self.steps[index]))
     }
 
     /// Notes the moment at which the state says that a step may start for the first time.
     fn note_ready(&mut self, index: StepIndex, at: Timestamp) {
         let ready = self.state.as_ref().is_some_and(|state| matches!(state.step(index).phase, Phase::Ready(None)));
-        let track = &mut self.steps[index as usize];
+        let track = &mut self.steps[index];
         if ready && track.ready_at.is_none() {
             track.ready_at = Some(at);
         }
@@ -381,7 +409,7 @@ impl RunView {
     /// The run ended while attempts were open.
     fn cancel(&mut self, open: Vec<StepIndex>, at: Timestamp) {
         for index in open {
-            let track = &mut self.steps[index as usize];
+            let track = &mut self.steps[index];
             track.ended_at = Some(at);
             if let Some(attempt) = track.attempts.last_mut() {
                 attempt.close(Outcome::Cancelled, at);
@@ -427,6 +455,11 @@ impl<'v> StepView<'v> {
         let waiting = self.attempts.last().filter(|attempt| attempt.outcome == Outcome::Suspended)?;
         waiting.suspended.as_ref().map(|(need, message)| (*need, message.as_str()))
     }
+}
+
+/// True if a plan has other steps than it had.
+fn has_changed(before: &Plan, now: &Plan) -> bool {
+    before.growths() != now.growths() || before.revision() != now.revision()
 }
 
 fn undoing(undo: &UndoStarted) -> String {

@@ -108,6 +108,7 @@ kinds! {
     12 => RunRewound,
     13 => RunStuck,
     14 => RunForked,
+    15 => PlanRevised,
     20 => CheckpointCreated,
     40 => AttemptStarted,
     41 => TaskAssigned,
@@ -123,6 +124,10 @@ kinds! {
     60 => StepCompleted,
     61 => StepFailed,
     62 => StepRecovered,
+    63 => StepExpanded,
+    64 => StepChecked,
+    65 => StepOmitted,
+    66 => WaitClosed,
 }
 
 /// Oldest format whose readers understand all of these events.
@@ -173,6 +178,7 @@ pub const fn format_of_command(command: &Command) -> u16 {
         | Command::Rollback { .. }
         | Command::Decide { .. }
         | Command::Approve { .. } => RECOVERY_FORMAT,
+        Command::Patch { .. } => ORCHESTRATION_FORMAT,
     }
 }
 
@@ -196,6 +202,11 @@ const fn format_of(event: &Event) -> u16 {
         | Event::WaitOverdue(_)
         | Event::ResultDiscarded(_)
         | Event::StepRecovered(_) => RECOVERY_FORMAT,
+        Event::StepExpanded(_)
+        | Event::StepChecked(_)
+        | Event::StepOmitted(_)
+        | Event::WaitClosed(_)
+        | Event::PlanRevised(_) => ORCHESTRATION_FORMAT,
         _ => 1,
     }
 }
@@ -242,7 +253,14 @@ pub fn decode_state(plan: &Arc<Plan>, snapshot: &Snapshot) -> Option<RunState> {
     }
     let facts: Facts = serde_json::from_slice(body(&snapshot.blob).ok()?).ok()?;
     let fits = facts.seq == snapshot.seq && facts.created.definition == plan.definition();
-    fits.then(|| RunState { plan: plan.clone(), facts })
+    if !fits {
+        return None;
+    }
+    let plan = match &facts.grown {
+        None => plan.clone(),
+        Some(grown) => super::evolve::regrow(plan, grown)?,
+    };
+    Some(RunState { plan, facts })
 }
 
 fn wrap<T: Serialize + ?Sized>(body: &T) -> Bytes {
@@ -302,12 +320,13 @@ mod tests {
     }
 
     /// Histories as each format wrote them, together one event of every kind: they must read the same for ever.
-    const GOLDEN: [&str; 5] = [
+    const GOLDEN: [&str; 6] = [
         include_str!("golden/format-1.jsonl"),
         include_str!("golden/format-2.jsonl"),
         include_str!("golden/format-3.jsonl"),
         include_str!("golden/format-4.jsonl"),
         include_str!("golden/format-5.jsonl"),
+        include_str!("golden/format-6.jsonl"),
     ];
 
     #[derive(serde::Deserialize)]

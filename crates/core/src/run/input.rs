@@ -6,6 +6,8 @@ use crate::ids::{AgentId, AttemptKey, RequestId, StepPath};
 use crate::ports::agent::{AgentError, AgentReport, Need};
 use crate::value::{Json, Payload};
 
+use crate::plan::PlanPatch;
+
 use super::choice::AgentChoice;
 use super::event::{ArtifactRecorded, RunForked};
 use super::status::{RunStatus, words};
@@ -64,6 +66,8 @@ pub enum Input {
         missing_inputs: Vec<String>,
         /// What the agent told beside its answer.
         report: Option<Box<AgentReport>>,
+        /// Steps that the output adds to the plan.
+        grows: Option<Box<PlanPatch>>,
     },
     /// The attempt failed.
     FailAttempt {
@@ -85,6 +89,22 @@ pub enum Input {
     ExpireWait {
         /// The step.
         step: StepPath,
+    },
+    /// The attempt of a step that holds others found out how often it does so: they begin.
+    ExpandStep {
+        /// The attempt.
+        key: AttemptKey,
+        /// The number of the first time.
+        first: u32,
+        /// How many times.
+        count: u32,
+    },
+    /// The attempt of a step that has a condition found out whether it holds.
+    CheckStep {
+        /// The attempt.
+        key: AttemptKey,
+        /// None: it holds. Else why it does not, for people.
+        omitted: Option<String>,
     },
     /// The run begins where another one stood. The first input of a run, if it comes.
     ForkRun(Box<RunForked>),
@@ -154,6 +174,11 @@ pub enum Command {
         approved: bool,
         /// What was filled in.
         data: Option<Json>,
+    },
+    /// The plan is changed.
+    Patch {
+        /// How.
+        patch: Box<PlanPatch>,
     },
     /// A step that waits for somebody gets an answer.
     Signal {
@@ -295,6 +320,25 @@ pub enum Rejection {
     /// A checkpoint cannot have this name.
     #[error("the name of the checkpoint {0}")]
     BadCheckpoint(String),
+    /// The plan of the run does not change.
+    #[error("the plan of this run is fixed; a workflow with `executor: dynamic` may be changed while it runs")]
+    NotAmendable,
+    /// The change was made from another plan than that of now.
+    #[error("the change was made from revision {base} of the plan; it is at revision {now}")]
+    StalePatch {
+        /// The revision that it was made from.
+        base: u32,
+        /// The revision of now.
+        now: u32,
+    },
+    /// The plan cannot be changed so.
+    #[error("{field}: {reason}")]
+    BadPatch {
+        /// The field of the change that is wrong.
+        field: String,
+        /// Why.
+        reason: String,
+    },
     /// The run has all the checkpoints that it may have.
     #[error("a run may have {0} checkpoints")]
     TooManyCheckpoints(usize),
@@ -329,6 +373,7 @@ impl From<&Rejection> for Refusal {
             Rejection::NoSuchPoint(_) => Fault::Field("to".to_owned()),
             Rejection::BadVerdict(..) => Fault::Field("verdict".to_owned()),
             Rejection::BadCheckpoint(_) => Fault::Field("name".to_owned()),
+            Rejection::BadPatch { field, .. } => Fault::Field(format!("patch.{field}")),
             Rejection::NotApprover { .. } => Fault::Caller,
             Rejection::RunIs(_)
             | Rejection::NotUnderWay(_)
@@ -336,6 +381,8 @@ impl From<&Rejection> for Refusal {
             | Rejection::NotWaiting { .. }
             | Rejection::NotExpired
             | Rejection::NotHeld { .. }
+            | Rejection::NotAmendable
+            | Rejection::StalePatch { .. }
             | Rejection::Undoing
             | Rejection::TooManyCheckpoints(_) => Fault::State,
         };

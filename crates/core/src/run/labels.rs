@@ -36,7 +36,7 @@ impl RunState {
     pub fn asks(&self) -> impl Iterator<Item = StepIndex> + '_ {
         let is_for_somebody = |index: &StepIndex| {
             let need = self.open_attempt(*index).and_then(|open| open.suspended);
-            need.is_some_and(|need| need != Need::Time)
+            need.is_some_and(Need::is_of_somebody)
         };
         // Hardly ever does a run wait at all: then its open attempts need not be looked through.
         let waits = self.status().takes_results() && self.suspended() > 0;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Afterwards, Failure, RunCreated};
 use super::status::{RunStatus, StepStatus};
-use crate::ids::{AgentId, AttemptKey, RequestId, RunId, StepPath};
-use crate::plan::{Plan, StepIndex};
+use crate::ids::{AgentId, AttemptKey, Capability, RequestId, RunId, StepPath};
+use crate::plan::{ByStep, Plan, PlanPatch, StepIndex};
 use crate::ports::agent::Need;
 use crate::ports::query::RunSummary;
 use crate::ports::store::Wake;
@@ -17,7 +17,7 @@ use crate::schedule::{Frontier, Policy};
 use crate::time::{Span, Timestamp};
 use crate::trace::RunTrace;
 use crate::value::Payload;
-use crate::workflow::OnError;
+use crate::workflow::{OnError, StepKind};
 
 /// A run as it stands.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub(super) struct Facts {
     pub(super) updated_at: Timestamp,
     pub(super) ended_at: Option<Timestamp>,
     pub(super) failure: Option<(Option<StepPath>, Failure)>,
-    pub(super) steps: Vec<StepState>,
+    pub(super) steps: ByStep<StepState>,
     pub(super) frontier: Frontier,
     /// Steps with an attempt under way or suspended.
     pub(super) open: BTreeSet<StepIndex>,
@@ -72,6 +72,38 @@ pub(super) struct Facts {
     pub(super) abandoned: Vec<(u64, u64)>,
     /// The run that this one is a fork of, and where.
     pub(super) forked: Option<(RunId, u64)>,
+    /// How the run is driven, once that was changed.
+    pub(super) policy: Option<Box<Policy>>,
+    /// How its plan has grown and changed.
+    pub(super) grown: Option<Box<Grown>>,
+}
+
+/// How the plan of a run has grown and changed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Grown {
+    /// The steps that steps hold, in the order of the plan's.
+    pub(super) times: Vec<Times>,
+    /// Changes, with the numbers of their events and the growths that there were.
+    pub(super) patches: Vec<(u64, PlanPatch)>,
+}
+
+/// Steps that a step holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Times {
+    /// The step that holds them.
+    pub(super) container: StepIndex,
+    /// The number of the first time.
+    pub(super) first: u32,
+    /// How many times.
+    pub(super) count: u32,
+    /// The number of the event that began them.
+    pub(super) seq: u64,
+    /// The number of the next time to begin.
+    pub(super) next: u32,
+    /// Steps that are to begin.
+    pub(super) idle: u32,
+    /// Steps that have not ended.
+    pub(super) remaining: u32,
 }
 
 /// What is being undone, and what follows.
@@ -117,6 +149,9 @@ pub struct StepState {
     /// The attempt that was given up while it was under way, of a step that must not be done twice: before it begins anew, a
     /// person must say what became of that.
     pub lost: Option<Box<OpenAttempt>>,
+    /// True once its condition was found to hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checked: bool,
 }
 
 /// Where a step is in its life.
@@ -131,7 +166,7 @@ pub enum Phase {
     Open(OpenAttempt),
     /// A person must decide what becomes of it.
     Held(Held),
-    /// What undoes a step, while nothing has to be undone.
+    /// What undoes a step, while nothing has to be undone; what a step holds, before its turn.
     Idle,
     /// Done, with this output.
     Completed(Payload),
@@ -139,6 +174,8 @@ pub enum Phase {
     Failed(Failure),
     /// A step before it failed.
     Skipped,
+    /// Its condition did not hold; what depends on it goes on.
+    Omitted,
     /// The run ended first.
     Cancelled,
 }
@@ -191,6 +228,7 @@ impl StepState {
             began_at: None,
             completed_seq: 0,
             lost: None,
+            checked: false,
         }
     }
 
@@ -206,7 +244,7 @@ impl StepState {
             Phase::Open(_) => StepStatus::Running,
             Phase::Completed(_) => StepStatus::Completed,
             Phase::Failed(_) => StepStatus::Failed,
-            Phase::Skipped => StepStatus::Skipped,
+            Phase::Skipped | Phase::Omitted => StepStatus::Skipped,
             Phase::Cancelled => StepStatus::Cancelled,
         }
     }
@@ -251,8 +289,11 @@ impl RunState {
 
     /// How it is driven.
     #[must_use]
-    pub const fn policy(&self) -> &Policy {
-        &self.facts.created.policy
+    pub fn policy(&self) -> &Policy {
+        match &self.facts.policy {
+            Some(policy) => policy,
+            None => &self.facts.created.policy,
+        }
     }
 
     /// The steps that could start.
@@ -264,13 +305,13 @@ impl RunState {
     /// A step.
     #[must_use]
     pub fn step(&self, index: StepIndex) -> &StepState {
-        &self.facts.steps[index as usize]
+        &self.facts.steps[index]
     }
 
     /// All steps, in the order of the workflow, without those that undo others.
     #[must_use]
     pub fn steps(&self) -> &[StepState] {
-        &self.facts.steps[..self.plan.len()]
+        self.facts.steps.own()
     }
 
     /// The output of a completed step.
@@ -321,17 +362,40 @@ impl RunState {
 
     /// Steps whose attempt waits for somebody or a moment and got no answer yet.
     pub fn waiting(&self) -> impl Iterator<Item = StepIndex> + '_ {
-        let waits = |open: &OpenAttempt| open.suspended.is_some() && open.answer.is_none();
+        let waits =
+            |open: &OpenAttempt| open.suspended.is_some_and(|need| need != Need::Steps) && open.answer.is_none();
         self.open_attempts().filter(move |(_, open)| waits(open)).map(|(index, _)| index)
     }
 
     /// Steps that are held for a person's decision, those included that could not be undone.
     pub fn held(&self) -> impl Iterator<Item = (StepIndex, &Held)> {
-        let steps = (0..).zip(&self.facts.steps).take(if self.facts.held > 0 { self.facts.steps.len() } else { 0 });
-        steps.filter_map(|(index, step)| match &step.phase {
+        let steps = (self.facts.held > 0).then(|| self.facts.steps.iter());
+        steps.into_iter().flatten().filter_map(|(index, step)| match &step.phase {
             Phase::Held(held) => Some((index, held)),
             _ => None,
         })
+    }
+
+    /// What a step asks of an agent now; nothing if it waits, holds others, or has a condition that was not looked at.
+    #[must_use]
+    pub fn asks_for(&self, index: StepIndex) -> Option<&Capability> {
+        match self.plan.step(index).kind() {
+            StepKind::Call(capability) if !self.is_unchecked(index) => Some(capability),
+            _ => None,
+        }
+    }
+
+    /// True if the condition of a step was not looked at yet in this attempt to do it.
+    #[must_use]
+    pub fn is_unchecked(&self, index: StepIndex) -> bool {
+        self.plan.step(index).when.is_some() && !self.step(index).checked
+    }
+
+    /// True if a step has begun what it holds, and all of that has ended.
+    #[must_use]
+    pub fn is_gathered(&self, container: StepIndex) -> bool {
+        let times = self.facts.grown.iter().flat_map(|grown| &grown.times).filter(|times| times.container == container);
+        times.clone().next().is_some() && times.clone().all(|times| times.remaining == 0)
     }
 
     /// What is being undone.
@@ -405,7 +469,10 @@ impl RunState {
     /// What a step's failure means for the run: the step's own word, or else the run's.
     #[must_use]
     pub fn on_error(&self, index: StepIndex) -> OnError {
-        self.plan.step(index).on_error.unwrap_or(self.policy().on_error)
+        let own = self.plan.step(index).on_error;
+        // What a step holds fails the step that holds it, which says what that means.
+        let otherwise = if self.plan.holder(index).is_some() { OnError::Continue } else { self.policy().on_error };
+        own.unwrap_or(otherwise)
     }
 
     /// Suspended attempts that were answered and wait for their turn.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 pub use path::DataPath;
-pub use tree::{DataTree, member, members};
+pub use tree::{DataTree, items, member, members};
 
 use crate::limits::{INLINE_BYTES, MAX_DEPTH, MAX_VALUE_BYTES};
 

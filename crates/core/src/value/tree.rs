@@ -50,6 +50,16 @@ pub fn members(value: &Json) -> Option<BTreeMap<String, Json>> {
     Some(raw.into_iter().map(|(key, raw)| (key.0.into_owned(), slice(raw))).collect())
 }
 
+/// The items of a list, each as it was written; `None` for what is no list.
+#[must_use]
+pub fn items(value: &Json) -> Option<Vec<Json>> {
+    if !value.as_str().trim_start().starts_with('[') {
+        return None;
+    }
+    let raw: Vec<&RawValue> = serde_json::from_slice(value.bytes()).ok()?;
+    Some(raw.into_iter().map(|raw| Json::from_checked(value.bytes().slice_ref(raw.get().as_bytes()))).collect())
+}
+
 /// A member name, borrowed where the text has no escapes.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);

@@ -156,6 +156,17 @@ pub enum Minimum {
     Percent(u8),
 }
 
+impl Minimum {
+    /// How many of so many.
+    #[must_use]
+    pub fn of(self, members: usize) -> usize {
+        match self {
+            Self::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
+            Self::Percent(share) => members.saturating_mul(usize::from(share)).div_ceil(100),
+        }
+    }
+}
+
 impl Default for Aggregate {
     fn default() -> Self {
         Self {
@@ -178,8 +189,7 @@ impl Aggregate {
     #[must_use]
     pub fn needed(&self, members: usize) -> usize {
         let needed = match self.minimum {
-            Some(Minimum::Count(count)) => usize::try_from(count).unwrap_or(usize::MAX),
-            Some(Minimum::Percent(share)) => members.saturating_mul(usize::from(share)).div_ceil(100),
+            Some(minimum) => minimum.of(members),
             None if self.on_partial == OnPartial::Proceed => 1,
             None => members,
         };

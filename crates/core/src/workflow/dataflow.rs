@@ -3,7 +3,7 @@
 //! A step reads the data at the start and what the steps before it wrote, in their order; never what an unordered step
 //! may or may not have written by then. So the data of a run does not depend on the order in which steps end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::definition::Workflow;
 use super::mapping::OutputField;
@@ -18,6 +18,24 @@ pub struct DataFlow {
     /// By step, then in the order of the names of its input fields.
     bindings: Vec<Vec<Binding>>,
     fields: Vec<Vec<String>>,
+    /// What steps need of the data beside their input: for conditions, and for the steps that they hold.
+    captures: HashMap<StepIndex, Captures>,
+}
+
+/// What a step needs of the data beside its input.
+#[derive(Debug, Default)]
+pub struct Captures {
+    /// For its own conditions.
+    pub conditions: Vec<(DataPath, Binding)>,
+    /// For the steps that it holds.
+    pub inner: Vec<(DataPath, Binding)>,
+}
+
+impl Captures {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &(DataPath, Binding)> {
+        self.conditions.iter().chain(&self.inner)
+    }
 }
 
 /// Where one input field comes from.
@@ -64,9 +82,11 @@ impl DataFlow {
         }
         let mut bindings = Vec::with_capacity(workflow.steps.len());
         let mut fields = Vec::with_capacity(workflow.steps.len());
+        let mut captures = HashMap::new();
         for (index, step) in (0..).zip(&workflow.steps) {
             let mut of_step = Vec::with_capacity(step.input.len());
-            for mapping in step.input.values() {
+            let input = Some(&step.input).filter(|_| step.reads_input());
+            for mapping in input.into_iter().flat_map(BTreeMap::values) {
                 let binding = match &mapping.from {
                     Some(path) => writers.bind(workflow, topology, index, path, &mut budget).ok_or_else(tangled)?,
                     None => Binding::default(),
@@ -74,9 +94,20 @@ impl DataFlow {
                 of_step.push(binding);
             }
             bindings.push(of_step);
-            fields.push(step.input.keys().cloned().collect());
+            fields.push(input.into_iter().flat_map(BTreeMap::keys).cloned().collect());
+            let mut bind = |paths: Vec<DataPath>| {
+                let bind = |path: DataPath| {
+                    let binding = writers.bind(workflow, topology, index, &path, &mut budget).ok_or_else(tangled)?;
+                    Ok((path, binding))
+                };
+                paths.into_iter().map(bind).collect::<Result<Vec<_>, Vec<Problem>>>()
+            };
+            let captured = Captures { conditions: bind(step.conditions())?, inner: bind(step.captures(workflow))? };
+            if captured.all().next().is_some() {
+                captures.insert(index, captured);
+            }
         }
-        Ok(Self { bindings, fields })
+        Ok(Self { bindings, fields, captures })
     }
 
     /// The binding of an input field by name.
@@ -91,14 +122,24 @@ impl DataFlow {
         &self.bindings[step as usize]
     }
 
+    /// What a step needs of the data beside its input.
+    pub(crate) fn captures(&self, step: StepIndex) -> Option<&Captures> {
+        self.captures.get(&step)
+    }
+
     /// The steps whose outputs a step reads, each once.
     #[must_use]
     pub fn reads(&self, step: StepIndex) -> Vec<StepIndex> {
         let mut steps: Vec<StepIndex> =
-            self.bindings[step as usize].iter().flat_map(|b| &b.sources).map(|source| source.step).collect();
+            self.all_bindings(step).flat_map(|binding| &binding.sources).map(|source| source.step).collect();
         steps.sort_unstable();
         steps.dedup();
         steps
+    }
+
+    fn all_bindings(&self, step: StepIndex) -> impl Iterator<Item = &Binding> {
+        let captured = self.captures(step).into_iter().flat_map(Captures::all);
+        self.bindings[step as usize].iter().chain(captured.map(|(_, binding)| binding))
     }
 }
 

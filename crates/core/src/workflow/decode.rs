@@ -2,7 +2,7 @@
 //! bad value does not hide the next.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use serde::de::DeserializeOwned;
 
@@ -12,7 +12,7 @@ use super::problem::{Position, Problem, without_position};
 use super::recovery::{Compensation, RetryPolicy};
 use super::source::{Kind, Member, Node, read};
 use super::validate::validate;
-use crate::limits::{MAX_PROBLEMS, MAX_STEPS};
+use crate::limits::{MAX_NESTING, MAX_PROBLEMS, MAX_STEPS};
 use crate::value::Json;
 
 /// A workflow read from a file.
@@ -270,15 +270,22 @@ fn decode_steps(node: &Node, problems: &mut Vec<Problem>) -> (Vec<Step>, bool) {
     (steps, complete)
 }
 
-fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> Option<Step> {
+fn decode_step(index: usize, node: &Node, problems: &mut Vec<Problem>) -> Option<Step> {
     let id = match node.get("id").map(|m| &m.value.kind) {
         Some(Kind::Text(id)) => id.chars().take(60).flat_map(char::escape_debug).collect(),
         _ => format!("#{}", index + 1),
     };
-    let at = Place { step: Some((index, id)), prefix: String::new() };
+    decode_step_at(node, Place { step: Some((index, id)), prefix: String::new() }, problems)
+}
+
+fn decode_step_at(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option<Step> {
     let mut fields = Fields::new(node, at, problems)?;
     let id = fields.required("id", node.position);
     let capability = fields.optional("capability");
+    let inner = fields.member("steps");
+    let (workflow, when) = (fields.optional("workflow"), fields.optional("when"));
+    let (map, repeat, ask) = (fields.optional("map"), fields.optional("repeat"), fields.optional("ask"));
+    let grows = fields.optional("grows").unwrap_or_default();
     let (approval, signal) = (fields.optional("approval"), fields.optional("signal"));
     let (sleep, wait_until) = (fields.optional("sleep"), fields.optional("wait_until"));
     let task_type = fields.optional("type");
@@ -303,9 +310,15 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
     fields.finish();
     let retry = retry.map_or_else(RetryPolicy::default, |m| decode_retry(&m.value, at.clone(), problems));
     let compensate = compensate.and_then(|m| decode_compensation(&m.value, at.clone(), problems));
+    let steps = inner.map_or_else(Vec::new, |m| decode_inner(&m.value, &at, problems));
     check_kinds(node, &at, problems);
-    let is_readable =
-        capability.is_some() || approval.is_some() || signal.is_some() || sleep.is_some() || wait_until.is_some();
+    let is_readable = inner.is_some()
+        || workflow.is_some()
+        || capability.is_some()
+        || approval.is_some()
+        || signal.is_some()
+        || sleep.is_some()
+        || wait_until.is_some();
     Some(Step {
         id: id?,
         // A step that cannot be read is kept, so that steps that depend on it are not blamed.
@@ -314,6 +327,13 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
         signal,
         sleep,
         wait_until,
+        steps,
+        workflow,
+        when,
+        map,
+        repeat,
+        ask,
+        grows,
         task_type,
         action,
         agent,
@@ -336,14 +356,30 @@ fn decode_step(index: usize, node: &Arc<Node>, problems: &mut Vec<Problem>) -> O
     })
 }
 
-/// A step asks an agent or waits, one of the two, in one way.
+/// The steps that a step holds.
+fn decode_inner(node: &Node, at: &Place, problems: &mut Vec<Problem>) -> Vec<Step> {
+    let Kind::List(items) = &node.kind else {
+        problems.push(at.problem("steps", node.position, format!("must be a list, not {}", describe(&node.kind))));
+        return Vec::new();
+    };
+    if items.is_empty() || at.prefix.matches("steps[").count() >= MAX_NESTING {
+        let reason = if items.is_empty() { "must hold at least one step" } else { "is nested too deep" };
+        problems.push(at.problem("steps", node.position, reason));
+        return Vec::new();
+    }
+    let place = |i: usize| Place { prefix: format!("{}steps[{i}].", at.prefix), ..at.clone() };
+    items.iter().enumerate().filter_map(|(i, item)| decode_step_at(item, place(i), problems)).collect()
+}
+
+/// A step asks an agent, waits or holds others, one of the three, in one way.
 fn check_kinds(node: &Node, at: &Place, problems: &mut Vec<Problem>) {
-    let one_of = ["capability", "approval", "signal", "sleep", "wait_until"];
+    let one_of = ["capability", "approval", "signal", "sleep", "wait_until", "steps", "workflow"];
     let named: Vec<&str> = one_of.into_iter().filter(|name| node.get(name).is_some()).collect();
     match named[..] {
         [_] => {}
         [] => {
-            let reason = "is missing; a step that asks no agent has one of: approval, signal, sleep, wait_until";
+            let reason = "is missing; a step that asks no agent has one of: approval, signal, sleep, wait_until, steps, \
+                          workflow";
             problems.push(at.problem("capability", node.position, reason));
         }
         [.., last] => {

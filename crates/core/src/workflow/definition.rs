@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::grow::{Ask, Map, Repeat, SubWorkflow};
 use super::mapping::{InputMapping, OutputField, OutputMapping, present};
 use super::recovery::{Compensation, OnError, RetryPolicy, default_timeout};
 use super::resources::Resources;
 use super::wait::{Approval, AwaitedSignal, StepKind};
+use crate::expression::Expression;
 use crate::ids::{AgentId, Capability, StepId, WorkflowId};
 use crate::limits;
 use crate::time::Span;
@@ -74,7 +76,8 @@ pub struct Workflow {
     pub steps: Vec<Step>,
 }
 
-/// One call to an agent, or one wait: a step has one of `capability`, `approval`, `signal`, `sleep` and `wait_until`.
+/// One call to an agent, one wait, or steps of its own: a step has one of `capability`, `approval`, `signal`, `sleep`,
+/// `wait_until`, `steps` and `workflow`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -95,6 +98,29 @@ pub struct Step {
     /// The step waits for a moment: the name of the field of its input that holds it, as RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_until: Option<String>,
+    /// Steps of a graph of their own, which read the run's data as this step does. What they write is the output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// Another workflow, by its name in the registry or whole. It sees the step's input alone, laid over its own data; the
+    /// data at its end is the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<SubWorkflow>,
+    /// When the step is done at all: a CEL expression over the run's data. Where it does not hold the step is skipped, and what
+    /// depends on it goes on without its output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<Expression>,
+    /// The step is done for every item of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<Map>,
+    /// The step is done until it is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
+    /// The step is asked of several agents at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<Ask>,
+    /// `true`: the output's member `steps` holds steps that are added to the run. Needs `executor: dynamic`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grows: bool,
     /// What kind of step it is, for `dependency_rules`. Default: the capability.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub task_type: Option<String>,
@@ -163,16 +189,26 @@ impl Step {
         self.task_type.as_deref().unwrap_or_else(|| self.does())
     }
 
+    /// True if it says something that readers before format 6 do not know.
+    #[must_use]
+    fn orchestrates(&self) -> bool {
+        self.when.is_some() || self.grows || self.container().is_some() || self.resources.is_some()
+    }
+
     /// What the step does.
     #[must_use]
     pub fn kind(&self) -> StepKind<'_> {
+        if self.container().is_some() {
+            return StepKind::Holds;
+        }
         // Validation sees to it that a step has one of them.
         match (&self.capability, &self.approval, &self.signal, self.sleep, &self.wait_until) {
             (Some(capability), ..) => StepKind::Call(capability),
             (_, Some(approval), ..) => StepKind::Approval(approval),
             (_, _, Some(signal), ..) => StepKind::Signal(signal),
             (_, _, _, Some(span), _) => StepKind::Sleep(span),
-            (_, _, _, _, field) => StepKind::WaitUntil(field.as_deref().unwrap_or_default()),
+            (_, _, _, _, Some(field)) => StepKind::WaitUntil(field),
+            _ => StepKind::Holds,
         }
     }
 
@@ -184,7 +220,9 @@ impl Step {
             None if self.approval.is_some() => "approval",
             None if self.signal.is_some() => "signal",
             None if self.sleep.is_some() => "sleep",
-            None => "wait_until",
+            None if self.wait_until.is_some() => "wait_until",
+            None if self.workflow.is_some() => "workflow",
+            None => "steps",
         }
     }
 }
@@ -292,7 +330,7 @@ impl Workflow {
     /// True if it says something that readers before format 6 do not know.
     #[must_use]
     pub fn orchestrates(&self) -> bool {
-        self.steps.iter().any(|step| step.resources.is_some())
+        self.steps.iter().any(Step::orchestrates)
     }
 
     /// The title, or the id if there is none.

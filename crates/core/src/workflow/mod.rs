@@ -1,12 +1,14 @@
 //! Workflows: what a file or a caller may say, how it is read and checked.
 
 mod aggregate;
+mod bodies;
 mod dataflow;
 mod decode;
 mod definition;
 mod document;
 mod form;
 mod graph;
+mod grow;
 mod inputs;
 mod mapping;
 mod problem;
@@ -19,12 +21,14 @@ mod validate;
 mod wait;
 
 pub use aggregate::{Aggregate, Aggregation, Minimum, OnFailure, OnPartial, Synthesis, TaskKind};
-pub use dataflow::{Binding, DataFlow, Source};
+pub use bodies::unresolved;
+pub use dataflow::{Binding, Captures, DataFlow, Source};
 pub use decode::{Parsed, parse};
 pub use definition::{Executor, InputSpec, Priority, Step, Workflow};
 pub use document::Document;
 pub use form::form_problems;
 pub(crate) use graph::graph;
+pub use grow::{Ask, Container, Exhausted, Map, Repeat, SubWorkflow};
 pub use inputs::{SESSION, initial_data, with_session};
 pub use mapping::{InputMapping, OutputField, OutputMapping};
 pub use problem::{Position, Problem, Severity};

@@ -7,7 +7,7 @@ use super::topology::{StepIndex, Topology};
 /// nothing can be undone.
 pub(crate) fn with_undos(workflow: &Workflow, topology: &Topology) -> Option<(Workflow, Topology, Vec<StepIndex>)> {
     let undone: Vec<StepIndex> =
-        (0..).zip(&workflow.steps).filter(|(_, step)| step.compensate.is_some()).map(|(index, _)| index).collect();
+        (0..).zip(&workflow.steps).filter(|(_, step)| step.undone_by().is_some()).map(|(index, _)| index).collect();
     if undone.is_empty() {
         return None;
     }
@@ -34,6 +34,8 @@ fn undo(step: &Step) -> Option<Step> {
         idle_timeout: None,
         on_error: None,
         compensate: None,
+        when: None,
+        grows: false,
         critical: false,
         checkpoint: None,
         parallel_safe: true,

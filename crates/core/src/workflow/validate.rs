@@ -2,16 +2,17 @@
 
 use std::collections::HashSet;
 
-use super::dataflow::{Binding, DataFlow};
+use super::bodies::{Around, check_body};
+use super::dataflow::{Binding, Captures, DataFlow};
 use super::definition::{Step, Workflow};
 use super::form::check_form;
 use super::graph::examine;
 use super::inputs::SESSION;
-use super::mapping::{InputMapping, OutputField};
+use super::mapping::OutputField;
 use super::problem::Problem;
 use super::recovery::{Compensation, RetryPolicy};
 use super::resources::bad_resources;
-use super::topology::Topology;
+use super::topology::{StepIndex, Topology};
 use super::undo::with_undos;
 use super::wait::Overdue;
 use crate::limits;
@@ -24,6 +25,11 @@ const AUTOMATIC: &str = "before:";
 /// Checks a workflow: ids, numbers, the graph, and who reads and writes the run's data. Linear in steps and edges.
 #[must_use]
 pub fn validate(workflow: &Workflow) -> Vec<Problem> {
+    validate_in(workflow, Around::NOTHING)
+}
+
+/// As [`validate`], for a workflow that a step of another one may hold.
+pub(super) fn validate_in(workflow: &Workflow, around: Around) -> Vec<Problem> {
     let mut problems = Vec::new();
     check_workflow(workflow, &mut problems);
     if workflow.steps.len() > limits::MAX_STEPS {
@@ -31,6 +37,7 @@ pub fn validate(workflow: &Workflow) -> Vec<Problem> {
     }
     for (index, step) in workflow.steps.iter().enumerate() {
         check_step(index, step, &mut problems);
+        check_body(workflow, around, index, step, &mut problems);
     }
     check_rules(workflow, &mut problems);
     let (topology, wrong) = examine(workflow);
@@ -38,7 +45,7 @@ pub fn validate(workflow: &Workflow) -> Vec<Problem> {
     let is_ordered = !wrong.iter().any(|problem| problem.field.starts_with("depends_on"));
     problems.extend(wrong);
     if let (Some(topology), true) = (topology, is_ordered) {
-        check_data(workflow, &topology, &mut problems);
+        check_data(workflow, around, &topology, &mut problems);
     }
     problems
 }
@@ -137,7 +144,7 @@ pub(crate) fn bad_checkpoint(name: &str) -> Option<String> {
 
 /// A step that waits has nothing that is for agents, and what it needs to know for how long.
 fn check_kind(step: &Step, report: &mut impl FnMut(&str, String)) {
-    if step.capability.is_none() {
+    if step.capability.is_none() && step.container().is_none() {
         let for_agents = [
             ("action", step.action.is_some()),
             ("agent", step.agent.is_some()),
@@ -287,7 +294,7 @@ fn check_rules(workflow: &Workflow, problems: &mut Vec<Problem>) {
 }
 
 /// Who writes and who reads the run's data.
-fn check_data(workflow: &Workflow, topology: &Topology, problems: &mut Vec<Problem>) {
+fn check_data(workflow: &Workflow, around: Around, topology: &Topology, problems: &mut Vec<Problem>) {
     let extended = with_undos(workflow, topology);
     let own = workflow.steps.len();
     let (workflow, topology, undone) = match &extended {
@@ -303,28 +310,39 @@ fn check_data(workflow: &Workflow, topology: &Topology, problems: &mut Vec<Probl
     };
     for (index, step) in workflow.steps.iter().enumerate() {
         for (name, mapping) in &step.input {
-            let Some(mut problem) = check_read(workflow, &flow, index, step, name, mapping) else { continue };
+            let Some((path, binding)) = mapping.from.as_ref().zip(flow.binding(index, name)) else { continue };
+            let field = format!("input.{name}");
+            let found =
+                check_read(workflow, around, binding, (index, step), &field, path, mapping.required == Some(false));
+            let Some(mut problem) = found else { continue };
             if let Some(undone) = index.checked_sub(own).and_then(|at| undone.get(at)) {
                 problem.step_index = Some(*undone as usize);
                 problem.field = format!("compensate.{}", problem.field);
             }
             problems.push(problem);
         }
+        // Expressions ask themselves whether there is something.
+        let required = step.map.as_ref().map(|map| &map.over);
+        for (path, binding) in flow.captures(index as StepIndex).into_iter().flat_map(Captures::all) {
+            let optional = required != Some(path);
+            let field = if optional { "when" } else { "map.over" };
+            problems.extend(check_read(workflow, around, binding, (index, step), field, path, optional));
+        }
     }
 }
 
 fn check_read(
     workflow: &Workflow,
-    flow: &DataFlow,
-    index: usize,
-    step: &Step,
-    name: &str,
-    mapping: &InputMapping,
+    around: Around,
+    binding: &Binding,
+    (index, step): (usize, &Step),
+    field: &str,
+    path: &DataPath,
+    optional: bool,
 ) -> Option<Problem> {
-    let path = mapping.from.as_ref()?;
-    let Binding { sources, unordered, .. } = flow.binding(index, name)?;
-    let at_start = member_at_start(workflow, path);
-    let problem = |reason: String| Some(Problem::in_step(index, &step.id, format!("input.{name}"), reason));
+    let Binding { sources, unordered, .. } = binding;
+    let at_start = around.inherits || member_at_start(workflow, path);
+    let problem = |reason: String| Some(Problem::in_step(index, &step.id, field, reason));
     if let (Some(writer), true) = (unordered, sources.is_empty()) {
         let writer = &workflow.steps[*writer as usize].id;
         if at_start {
@@ -339,7 +357,7 @@ fn check_read(
         );
         return problem(reason);
     }
-    if sources.is_empty() && !at_start && mapping.required != Some(false) {
+    if sources.is_empty() && !at_start && !optional {
         let reason = format!(
             "nothing gives \"{path}\": it is not in data, not an input, and no step before this one writes it; \
              if that is meant, say {{from: {path}, required: false}}"

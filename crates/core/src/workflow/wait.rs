@@ -75,4 +75,6 @@ pub enum StepKind<'s> {
     Sleep(Span),
     /// Waits for the moment that an input field holds.
     WaitUntil(&'s str),
+    /// Holds other steps, and waits for them.
+    Holds,
 }

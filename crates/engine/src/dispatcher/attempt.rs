@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tutti_core::ids::{AttemptKey, Namespace};
 use tutti_core::limits::{MAX_ARTIFACTS, MAX_VALUE_BYTES};
-use tutti_core::plan::{Plan, StepIndex, assemble_input, missing_output};
+use tutti_core::plan::{Plan, PlanPatch, StepIndex, assemble_input, missing_output};
 use tutti_core::ports::agent::{
     AgentCall, AgentEndpoint, AgentError, AgentErrorKind, AgentReply, AgentReport, AgentTransport, Answer, Artifact,
     Need, UpdateSink,
@@ -18,7 +18,10 @@ use tutti_core::run::ArtifactRecorded;
 use tutti_core::time::{Span, Timestamp};
 use tutti_core::trace::{RunTrace, attempt_span};
 use tutti_core::value::{Json, Payload, member};
-use tutti_core::workflow::StepKind;
+use tutti_core::workflow::{Step, StepKind};
+
+use super::hold::{self, Member};
+use super::scope::{Around, Scopes, around};
 
 use super::consult::Consultants;
 
@@ -38,6 +41,7 @@ pub(crate) struct AttemptContext {
     /// Whom the engine asks on its own behalf.
     #[expect(dead_code, reason = "what follows an answer asks")]
     pub(crate) consultants: Consultants,
+    pub(crate) scopes: Scopes,
 }
 
 /// An attempt to be carried out. Its start is durable.
@@ -67,6 +71,10 @@ pub struct AttemptSpec {
     pub data: Payload,
     /// The outputs that the step reads.
     pub outputs: Vec<(StepIndex, Payload)>,
+    /// True if only the step's condition is looked at.
+    pub checks: bool,
+    /// What became of the steps that it holds, once they have ended.
+    pub members: Vec<Member>,
 }
 
 /// Whether the message of an attempt may be with the agent already.
@@ -93,6 +101,20 @@ pub enum AttemptEnd {
         missing_inputs: Vec<String>,
         /// What the agent told beside it.
         report: Option<Box<AgentReport>>,
+        /// Steps that it adds to the plan.
+        grows: Option<Box<PlanPatch>>,
+    },
+    /// The condition of the step was looked at.
+    Checked {
+        /// Why it does not hold, if it does not.
+        omitted: Option<String>,
+    },
+    /// The step holds others, which begin.
+    Expanded {
+        /// The number of the first time.
+        first: u32,
+        /// How many times.
+        count: u32,
     },
     /// The task waits for somebody.
     Suspended {
@@ -112,7 +134,7 @@ pub enum AttemptEnd {
 }
 
 /// Why an attempt came to no answer.
-enum Fault {
+pub(super) enum Fault {
     Agent(AgentError),
     Damaged(String),
 }
@@ -143,8 +165,14 @@ pub(crate) async fn run_attempt(context: &AttemptContext, spec: &AttemptSpec, up
 }
 
 async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn UpdateSink) -> Result<AttemptEnd, Fault> {
-    let (input, missing_inputs) = prepare(context, spec).await?;
+    if spec.checks {
+        return hold::check(context, spec).await;
+    }
     let step = spec.plan.step(spec.step);
+    if step.container().is_some() {
+        return hold::hold(context, spec).await;
+    }
+    let (input, missing_inputs) = prepare(context, spec).await?;
     let StepKind::Call(capability) = step.kind() else { return wait(context, spec, input).await };
     let agent = spec.endpoint.clone().ok_or_else(|| {
         let unknown = AgentError::new(AgentErrorKind::Unavailable, "the agent that was asked is not known any more");
@@ -174,9 +202,10 @@ async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn Upd
                 let usage = report.map(|report| Box::new(report.usage)).filter(|usage| !usage.is_empty());
                 return Err(AgentError { usage, ..error }.into());
             }
+            let grows = growth(step, &output)?;
             let output = store_value(context, &spec.key, &output).await?;
             let artifacts = store_artifacts(context, &spec.key, artifacts).await?;
-            Ok(AttemptEnd::Completed { output, artifacts, missing_inputs, report })
+            Ok(AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows })
         }
         Ok(Answer::Suspended { need, message }) => {
             Ok(AttemptEnd::Suspended { need, message, until: None, shown: None })
@@ -201,7 +230,7 @@ async fn wait(context: &AttemptContext, spec: &AttemptSpec, input: Json) -> Resu
         StepKind::Signal(signal) => (signal.message.clone(), None),
         StepKind::Sleep(span) => (format!("for {span}"), None),
         StepKind::WaitUntil(field) => (String::new(), Some(moment(&input, field)?)),
-        StepKind::Call(_) => (String::new(), None),
+        StepKind::Call(_) | StepKind::Holds => (String::new(), None),
     };
     let need = match step.kind() {
         StepKind::Approval(_) => Need::Approval,
@@ -210,6 +239,16 @@ async fn wait(context: &AttemptContext, spec: &AttemptSpec, input: Json) -> Resu
     };
     let shown = if step.input.is_empty() { None } else { Some(store_value(context, &spec.key, &input).await?) };
     Ok(AttemptEnd::Suspended { need, message, until, shown })
+}
+
+/// The change of the plan that an output asks for, if the step may ask for one.
+fn growth(step: &Step, output: &Json) -> Result<Option<Box<PlanPatch>>, AgentError> {
+    if !step.grows {
+        return Ok(None);
+    }
+    let patch =
+        PlanPatch::of_output(output).map_err(|reason| AgentError::new(AgentErrorKind::InvalidAnswer, reason))?;
+    Ok(Some(patch).filter(|patch| !patch.is_empty()).map(Box::new))
 }
 
 /// The moment that a field of the input holds.
@@ -258,13 +297,8 @@ async fn ask(
 
 /// Puts the input together from the run's data and the outputs that the step reads.
 async fn prepare(context: &AttemptContext, spec: &AttemptSpec) -> Result<(Json, Vec<String>), Fault> {
-    let start = load_value(context, &spec.key, &spec.data).await?;
-    let mut outputs = Vec::with_capacity(spec.outputs.len());
-    for (step, payload) in &spec.outputs {
-        outputs.push((*step, load_value(context, &spec.key, payload).await?));
-    }
-    let output_of = |step| outputs.iter().find(|(s, _)| *s == step).map(|(_, value)| value.clone());
-    let input = assemble_input(&spec.plan, spec.step, &start, output_of)
+    let Around { data, outputs } = around(context, spec).await?;
+    let input = assemble_input(&spec.plan, spec.step, &data, |step| outputs.get(&step).cloned())
         .map_err(|missing| AgentError::new(AgentErrorKind::InputMissing, missing.to_string()))?;
     if input.value.bytes().len() > MAX_VALUE_BYTES {
         let message = format!("the input has {} bytes; {MAX_VALUE_BYTES} are allowed", input.value.bytes().len());
@@ -289,7 +323,7 @@ fn check_output(spec: &AttemptSpec, output: &Json) -> Result<(), AgentError> {
     }
 }
 
-async fn store_value(context: &AttemptContext, key: &AttemptKey, value: &Json) -> Result<Payload, Fault> {
+pub(super) async fn store_value(context: &AttemptContext, key: &AttemptKey, value: &Json) -> Result<Payload, Fault> {
     let payload = Payload::of(value);
     if let Payload::Stored(_) = payload {
         put(context, key, value.bytes().clone()).await?;
@@ -328,7 +362,7 @@ async fn put(
     patiently(|| context.payloads.put(key.run, bytes.clone())).await
 }
 
-async fn load_value(context: &AttemptContext, key: &AttemptKey, payload: &Payload) -> Result<Json, Fault> {
+pub(super) async fn load_value(context: &AttemptContext, key: &AttemptKey, payload: &Payload) -> Result<Json, Fault> {
     let at = match payload {
         Payload::Inline(value) => return Ok(value.clone()),
         Payload::Stored(at) => *at,

@@ -6,11 +6,13 @@ mod breaker;
 #[cfg_attr(not(test), expect(dead_code, reason = "what follows an answer asks"))]
 mod consult;
 mod gate;
+mod hold;
 mod learned;
 mod line;
 mod outlook;
 mod rank;
 mod registry;
+mod scope;
 mod tally;
 
 pub(crate) use agent::Ending;
@@ -22,9 +24,11 @@ pub(crate) use consult::Consultants;
 #[expect(unused_imports, reason = "what follows an answer asks")]
 pub(crate) use consult::{Consulted, Question};
 pub(crate) use gate::Opening;
+pub(crate) use hold::members;
 pub use learned::Learned;
 pub(crate) use line::{LaneNumber, Ticket, Want};
 pub(crate) use registry::{Choice, Grant};
 pub use registry::{DispatchPolicy, Registry};
+pub(crate) use scope::Scopes;
 pub use tally::AttemptFigures;
 pub(crate) use tally::Tally;

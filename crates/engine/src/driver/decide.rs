@@ -104,7 +104,7 @@ impl Driver {
                     }
                     return;
                 }
-                if live.state.plan().step(step).capability.is_none() {
+                if live.state.asks_for(step).is_none() {
                     self.start(live, step, None, applied, now);
                     continue;
                 }

@@ -141,8 +141,9 @@ impl Driver {
         let Some(live) = self.runs.get_mut(&key.run) else { return };
         let Some(call) = live.calls.get_mut(&step).filter(|call| call.is(key)) else {
             // A result of an attempt that was stopped: it is recorded as discarded, if the run was rolled back.
-            if let AttemptEnd::Completed { output, artifacts, missing_inputs, report } = end {
-                let late = Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs, report };
+            if let AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows } = end {
+                let late =
+                    Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs, report, grows };
                 live.queue.push_back((late, Asker::Nobody));
                 self.dirty.push(key.run);
             }
@@ -157,7 +158,7 @@ impl Driver {
                 Ending::Well(place.as_ref().and_then(|place| place.took(now)))
             }
             AttemptEnd::Failed(error) => Ending::Badly(error),
-            AttemptEnd::Damaged(_) => Ending::Abandoned,
+            AttemptEnd::Damaged(_) | AttemptEnd::Expanded { .. } | AttemptEnd::Checked { .. } => Ending::Abandoned,
         };
         if let Some(place) = place {
             self.registry.end(place, ending, now);
@@ -165,8 +166,10 @@ impl Driver {
             self.gave_back = true;
         }
         let input = match end {
-            AttemptEnd::Completed { output, artifacts, missing_inputs, report } => {
-                Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs, report }
+            AttemptEnd::Expanded { first, count } => Input::ExpandStep { key: key.clone(), first, count },
+            AttemptEnd::Checked { omitted } => Input::CheckStep { key: key.clone(), omitted },
+            AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows } => {
+                Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs, report, grows }
             }
             AttemptEnd::Damaged(reason) => Input::QuarantineRun { reason },
             AttemptEnd::Suspended { need, message, until, shown } => {
@@ -177,7 +180,7 @@ impl Driver {
                 Input::FailAttempt { key: key.clone(), error, other_agent, chance: chance(random) }
             }
         };
-        if matches!(input, Input::SuspendAttempt { .. }) {
+        if matches!(input, Input::SuspendAttempt { .. } | Input::ExpandStep { .. }) {
             call.stage = Stage::Resting;
         } else {
             live.calls.remove(&step);

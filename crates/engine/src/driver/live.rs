@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tutti_core::ids::{AgentId, AttemptKey};
+use tutti_core::ids::{AgentId, AttemptKey, StepPath};
 use tutti_core::limits::SNAPSHOT_EVENTS;
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::inbox::Consumed;
@@ -28,7 +28,7 @@ pub(super) struct Live {
     /// in each of its nodes, of which a chain uses one.
     pub(super) calls: BTreeMap<StepIndex, Box<LiveCall>>,
     /// Calls in whose place another attempt was decided; they are stopped once that is durable.
-    pub(super) replaced: Vec<(StepIndex, LiveCall)>,
+    pub(super) replaced: Vec<LiveCall>,
     /// Until when inputs that may wait do wait.
     pub(super) defer_until: Option<Timestamp>,
     /// The moment this run is listed for in the driver's timers.
@@ -50,6 +50,7 @@ pub(super) struct Live {
 
 /// An attempt that this driver has decided, carries out, or knows to be suspended.
 pub(super) struct LiveCall {
+    pub(super) path: StepPath,
     pub(super) generation: u32,
     pub(super) attempt: u32,
     pub(super) agent: AgentId,
@@ -154,8 +155,7 @@ impl Live {
 
     /// Calls that hold a place.
     pub(super) fn places(&self) -> usize {
-        let replaced = self.replaced.iter().map(|(_, call)| call);
-        self.calls.values().map(Box::as_ref).chain(replaced).filter(|call| call.stage != Stage::Resting).count()
+        self.calls.values().map(Box::as_ref).chain(&self.replaced).filter(|call| call.stage != Stage::Resting).count()
     }
 
     /// The attempt of a step is decided. One that was under way before is of an abandoned line of the history.
@@ -169,9 +169,12 @@ impl Live {
     ) {
         let key = self.state.attempt_key(step);
         let (generation, attempt, stage) = (key.generation, key.attempt, Stage::Decided);
-        let call = LiveCall { generation, attempt, agent, task, stage, since, place };
+        let is_same =
+            |call: &LiveCall| call.generation == generation && call.attempt == attempt && call.path == key.path;
+        let path = key.path.clone();
+        let call = LiveCall { path, generation, attempt, agent, task, stage, since, place };
         let before = self.calls.insert(step, Box::new(call));
-        self.replaced.extend(before.filter(|before| !before.is(&key)).map(|before| (step, *before)));
+        self.replaced.extend(before.filter(|before| !is_same(before)).map(|before| *before));
     }
 
     /// The commit of what was just decided on the state.

@@ -207,7 +207,7 @@ impl Driver {
             self.runs.get(&run).map_or_else(Vec::new, |live| live.calls.keys().copied().collect());
         steps.into_iter().for_each(|step| self.abort(run, step, ended, now));
         let replaced = self.runs.get_mut(&run).map(|live| std::mem::take(&mut live.replaced)).unwrap_or_default();
-        replaced.into_iter().for_each(|(step, call)| self.stop(run, step, call, ended, now));
+        replaced.into_iter().for_each(|call| self.stop(run, call, ended, now));
         if let Some(mut live) = self.runs.remove(&run) {
             self.leave_line(&mut live, now);
             debug_assert_eq!(live.places(), 0, "every place was given back");

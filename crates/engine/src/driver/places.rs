@@ -129,6 +129,6 @@ pub(crate) fn want(state: &RunState, step: StepIndex) -> Option<Want> {
 /// What the next attempt of a step wants of an agent; none if it asks nobody.
 fn fresh(state: &RunState, step: StepIndex) -> Option<Want> {
     let (namespace, definition) = (state.created().namespace.clone(), state.plan().step(step));
-    let (capability, pinned) = (definition.capability.clone()?, definition.agent.clone());
+    let (capability, pinned) = (state.asks_for(step)?.clone(), definition.agent.clone());
     Some(Want { namespace, capability, pinned, asked: state.step(step).tried.clone() })
 }

@@ -2,12 +2,13 @@
 
 use tutti_core::ids::{AttemptKey, RunId};
 use tutti_core::plan::StepIndex;
-use tutti_core::run::{RunStatus, encode_state};
+use tutti_core::run::{RunState, RunStatus, encode_state};
 use tutti_core::time::Timestamp;
+use tutti_core::value::Payload;
 
 use super::live::{LiveCall, Stage};
 use super::{AttemptSpec, Committed, DriveError, Driver, Effect, Settled};
-use crate::dispatcher::{CallMode, Ending};
+use crate::dispatcher::{CallMode, Ending, members};
 
 impl Driver {
     pub(super) fn settled(&mut self, settled: Settled, now: Timestamp) {
@@ -45,8 +46,8 @@ impl Driver {
             live.tail.cut(snapshot.blob.len());
             self.effects.push(Effect::SaveSnapshot(run, snapshot));
         }
-        for (step, call) in std::mem::take(&mut live.replaced) {
-            self.stop(run, step, call, true, now);
+        for call in std::mem::take(&mut live.replaced) {
+            self.stop(run, call, true, now);
         }
         self.reconcile(run, &release.touched, now);
         match self.runs.get(&run) {
@@ -66,6 +67,11 @@ impl Driver {
     pub(super) fn reconcile(&mut self, run: RunId, steps: &[StepIndex], now: Timestamp) {
         for &step in steps {
             let Some(live) = self.runs.get_mut(&run) else { return };
+            if !live.state.plan().has(step) {
+                // It came into being after the point to which the run was rolled back.
+                self.abort(run, step, true, now);
+                continue;
+            }
             let key = live.state.attempt_key(step);
             let follows = live.state.follows_work();
             match (live.state.open_attempt(step), live.calls.get_mut(&step)) {
@@ -81,11 +87,12 @@ impl Driver {
                 }
                 (Some(open), None) if follows && open.suspended.is_none() => {
                     let (agent, task) = (open.agent.clone(), open.task.clone());
-                    let capability = live.state.plan().step(step).capability.clone();
+                    let capability = live.state.asks_for(step).cloned();
                     let place = capability.map(|capability| self.registry.go_on(agent.clone(), capability));
                     self.free = self.free.saturating_sub(usize::from(place.is_some()));
                     let (generation, attempt) = (key.generation, key.attempt);
-                    let call = LiveCall { generation, attempt, agent, task, stage: Stage::Running, since: now, place };
+                    let (path, stage) = (key.path.clone(), Stage::Running);
+                    let call = LiveCall { path, generation, attempt, agent, task, stage, since: now, place };
                     let mode = if open.answer.is_some() { CallMode::Answer } else { CallMode::Reattach };
                     live.calls.insert(step, Box::new(call));
                     self.call(run, step, mode);
@@ -104,7 +111,7 @@ impl Driver {
         let Some(live) = self.runs.get(&run) else { return };
         let Some(call) = live.calls.get(&step) else { return };
         let (state, plan) = (&live.state, live.state.plan());
-        let outputs = plan.flow().reads(step).into_iter().filter_map(|s| Some((s, state.output(s)?.clone()))).collect();
+        let outputs = read(state, step);
         self.effects.push(Effect::Call(Box::new(AttemptSpec {
             key: state.attempt_key(step),
             namespace: state.created().namespace.clone(),
@@ -118,6 +125,8 @@ impl Driver {
             trace: state.trace(),
             data: state.created().data.clone(),
             outputs,
+            checks: state.is_unchecked(step),
+            members: if mode == CallMode::Answer { members(state, step) } else { Vec::new() },
         })));
     }
 
@@ -125,14 +134,14 @@ impl Driver {
     pub(super) fn abort(&mut self, run: RunId, step: StepIndex, for_good: bool, now: Timestamp) {
         let call = self.runs.get_mut(&run).and_then(|live| live.calls.remove(&step));
         if let Some(call) = call {
-            self.stop(run, step, *call, for_good, now);
+            self.stop(run, *call, for_good, now);
         }
     }
 
-    pub(super) fn stop(&mut self, run: RunId, step: StepIndex, call: LiveCall, for_good: bool, now: Timestamp) {
+    pub(super) fn stop(&mut self, run: RunId, call: LiveCall, for_good: bool, now: Timestamp) {
         let Some(live) = self.runs.get(&run) else { return };
         let (generation, attempt) = (call.generation, call.attempt);
-        let key = AttemptKey { generation, attempt, ..live.state.attempt_key(step) };
+        let key = AttemptKey { run: live.state.run(), generation, path: call.path.clone(), attempt };
         if call.stage != Stage::Decided {
             let agent = self.registry.endpoint(&call.agent).filter(|_| for_good);
             self.effects.push(Effect::Abort { key, agent, task: call.task });
@@ -141,4 +150,15 @@ impl Driver {
             self.free_place(place, Ending::Abandoned, now);
         }
     }
+}
+
+/// The outputs that a step reads, and those that the steps around it do.
+fn read(state: &RunState, step: StepIndex) -> Vec<(StepIndex, Payload)> {
+    let plan = state.plan();
+    let mut reads = plan.reads(step);
+    for (holder, number) in plan.holders(step) {
+        reads.extend(plan.reads(holder));
+        reads.extend(plan.previous(holder, number));
+    }
+    reads.into_iter().filter_map(|step| Some((step, state.output(step)?.clone()))).collect()
 }

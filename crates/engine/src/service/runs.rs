@@ -69,6 +69,7 @@ impl Runs for RunService {
             | Command::Rollback { .. }
             | Command::Decide { .. }
             | Command::Approve { .. }
+            | Command::Patch { .. }
             | Command::Signal { .. } => None,
         };
         if wanted == Some(status) {

@@ -226,6 +226,7 @@ const fn kind(need: Need) -> &'static str {
         Need::Input => "input",
         Need::Auth => "auth",
         Need::Time => "time",
+        Need::Steps => "steps",
     }
 }
 

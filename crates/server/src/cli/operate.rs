@@ -268,7 +268,7 @@ fn is_for(command: &Command, status: RunStatus) -> bool {
         Command::Retry => matches!(status, RunStatus::Failed | RunStatus::Stuck),
         Command::Signal { .. } | Command::Approve { .. } => status == RunStatus::Waiting,
         Command::PauseWork { .. } => status.is_open(),
-        Command::Checkpoint { .. } => status.takes_results(),
+        Command::Checkpoint { .. } | Command::Patch { .. } => status.takes_results(),
         Command::Rollback { .. } => status.takes_results() || status == RunStatus::Failed,
         Command::Decide { .. } => matches!(status, RunStatus::Waiting | RunStatus::Stuck),
     }
@@ -286,6 +286,7 @@ fn ask(command: &Command, runs: &[RunSummary], by_filter: bool, counts: Counts) 
         Command::PauseWork { .. } => "pause",
         Command::Checkpoint { .. } => "mark a checkpoint in",
         Command::Rollback { .. } => "roll back",
+        Command::Patch { .. } => "change the plan of",
         Command::Decide { .. } => "decide a step of",
         Command::Approve { .. } => "decide an approval of",
     };
@@ -318,6 +319,7 @@ const fn done(command: &Command) -> &'static str {
         Command::PauseWork { .. } => "is paused",
         Command::Checkpoint { .. } => "has the checkpoint",
         Command::Rollback { .. } => "goes back",
+        Command::Patch { .. } => "has another plan",
         Command::Decide { .. } | Command::Approve { .. } => "has the decision",
     }
 }
@@ -333,6 +335,7 @@ const fn participle(command: &Command) -> &'static str {
         Command::PauseWork { .. } => "paused",
         Command::Checkpoint { .. } => "marked",
         Command::Rollback { .. } => "rolled back",
+        Command::Patch { .. } => "changed",
         Command::Decide { .. } | Command::Approve { .. } => "decided",
     }
 }

@@ -108,6 +108,11 @@ impl SpanBuilder {
                 }
             }
             Event::AttemptSuspended(it) => self.suspend(&it.step, it.attempt, true, ("suspended", at)),
+            Event::StepExpanded(it) => self.suspend(&it.step, it.attempt, true, ("expanded", at)),
+            Event::StepChecked(it) => ended.extend(self.end_attempt(&it.step, Outcome::Completed, at)),
+            Event::StepOmitted(it) => self.end_step(&it.step, &Outcome::Completed, at, &mut ended),
+            Event::WaitClosed(_) => note(&mut self.moments, ("wait closed", at)),
+            Event::PlanRevised(_) => note(&mut self.moments, ("plan revised", at)),
             Event::AttemptResumed(it) => self.suspend(&it.step, it.attempt, false, ("resumed", at)),
             Event::AttemptFailed(failed) => {
                 let failure = Outcome::Failed(failed.error.clone());

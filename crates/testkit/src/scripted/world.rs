@@ -253,7 +253,7 @@ impl<'a> World<'a> {
     async fn call(&mut self, spec: Box<AttemptSpec>) {
         let until = self.now.plus(Duration::from_secs(2));
         let need = match spec.plan.step(spec.step).kind() {
-            StepKind::Call(_) => None,
+            StepKind::Call(_) | StepKind::Holds => None,
             StepKind::Approval(_) => Some((Need::Approval, None)),
             StepKind::Signal(_) => Some((Need::Signal, None)),
             StepKind::Sleep(_) => Some((Need::Time, None)),
@@ -318,7 +318,13 @@ impl<'a> World<'a> {
                     let kept = self.stores().payloads.put(spec.key.run, output.bytes().clone()).await;
                     kept.expect("the store keeps payloads");
                 }
-                AttemptEnd::Completed { output: payload, artifacts: vec![], missing_inputs: vec![], report: None }
+                AttemptEnd::Completed {
+                    output: payload,
+                    artifacts: vec![],
+                    missing_inputs: vec![],
+                    report: None,
+                    grows: None,
+                }
             }
             Outcome::Failed(error) => AttemptEnd::Failed(error),
             Outcome::Asks => unreachable!("agents in scripts do not ask"),

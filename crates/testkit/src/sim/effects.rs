@@ -252,7 +252,7 @@ impl World {
             StepKind::Approval(_) => (Need::Approval, None),
             StepKind::Signal(_) => (Need::Signal, None),
             StepKind::WaitUntil(_) => (Need::Time, Some(until)),
-            StepKind::Sleep(_) | StepKind::Call(_) => (Need::Time, None),
+            StepKind::Sleep(_) | StepKind::Call(_) | StepKind::Holds => (Need::Time, None),
         };
         let after = self.span(20);
         self.end(id, spec, after, AttemptEnd::Suspended { need, message: String::new(), until, shown: None });
@@ -267,7 +267,7 @@ impl World {
                     let _ = self.store.put(spec.key.run, output.bytes().clone()).now_or_never();
                 }
                 let artifacts = self.keep_artifacts(spec, output);
-                AttemptEnd::Completed { output: payload, artifacts, missing_inputs: vec![], report: None }
+                AttemptEnd::Completed { output: payload, artifacts, missing_inputs: vec![], report: None, grows: None }
             }
             Outcome::Failed(error) => AttemptEnd::Failed(error.clone()),
             Outcome::Asks => AttemptEnd::Suspended { need: Need::Input, message: "?".into(), until: None, shown: None },

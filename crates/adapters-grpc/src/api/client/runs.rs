@@ -157,6 +157,7 @@ impl ApiClient {
                 ask!(signal_run, SignalRunRequest { step, answer_json });
                 false
             }
+            Command::Patch { patch: _ } => return Err(ApiError::from(tonic::Status::unimplemented("not yet"))),
             Command::Checkpoint { name } => self.checkpoint(asked, name).await.map(|()| false)?,
             Command::Rollback { to, compensate } => self.roll_back(asked, to, compensate).await.map(|()| false)?,
             Command::Decide { step, verdict, output } => {

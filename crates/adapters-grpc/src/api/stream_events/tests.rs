@@ -73,7 +73,14 @@ impl Drive {
 
     fn complete(&mut self, step: &str) -> &mut Self {
         let (key, output) = (self.start(step).key(step), Payload::Inline(Json::empty_object()));
-        self.input(&Input::CompleteAttempt { key, output, artifacts: vec![], missing_inputs: vec![], report: None })
+        self.input(&Input::CompleteAttempt {
+            key,
+            output,
+            artifacts: vec![],
+            missing_inputs: vec![],
+            report: None,
+            grows: None,
+        })
     }
 
     fn fail(&mut self, step: &str, kind: AgentErrorKind) -> &mut Self {
@@ -135,7 +142,14 @@ fn a_completed_step_ends_its_node_and_perhaps_its_level() {
     run.start("a");
     assert_eq!(run.last(), ["start a#1 agent x"]);
     let (key, output) = (run.key("a"), Payload::Inline(Json::empty_object()));
-    run.input(&Input::CompleteAttempt { key, output, artifacts: vec![], missing_inputs: vec![], report: None });
+    run.input(&Input::CompleteAttempt {
+        key,
+        output,
+        artifacts: vec![],
+        missing_inputs: vec![],
+        report: None,
+        grows: None,
+    });
     assert_eq!(run.last(), ["complete a#1 1s", "node a -> b,c", "level 0/3 1 0 0", "Advanced a completed"]);
     run.complete("c");
     assert_eq!(run.last(), ["complete c#1 1s", "node c -> ", "Advanced c completed"]);

@@ -105,7 +105,9 @@ fn matter(view: &RunView, state: &RunState) -> (Vec<StepIndex>, u32) {
         Phase::Ready(None) => Some(3),
         Phase::Open(_) => Some(4),
         Phase::Failed(_) => Some(5),
-        Phase::Blocked(_) | Phase::Idle | Phase::Completed(_) | Phase::Skipped | Phase::Cancelled => None,
+        Phase::Blocked(_) | Phase::Idle | Phase::Completed(_) | Phase::Skipped | Phase::Omitted | Phase::Cancelled => {
+            None
+        }
     };
     let mut steps: Vec<(u8, StepIndex)> =
         view.plan().indexes().filter_map(|index| Some((rank(index)?, index))).collect();

@@ -40,6 +40,9 @@ pub(super) fn findings(step: &Subject<'_>) -> Vec<Finding> {
         Phase::Completed(_) => vec![done(step)],
         Phase::Failed(_) => failed::step(step),
         Phase::Skipped => vec![skipped(step)],
+        Phase::Omitted => {
+            vec![Finding::new(Reason::Skipped, "Its condition did not hold; what depends on it goes on.")]
+        }
         Phase::Cancelled => vec![Finding::new(Reason::Cancelled, "The run ended before it was finished.")],
     };
     // What became of earlier attempts, and why the last one was asked of whom.
@@ -82,9 +85,8 @@ fn blocked(step: &Subject<'_>) -> Vec<Finding> {
         return vec![idle(step)];
     }
     let is_complete = |index: &StepIndex| matches!(step.state.step(*index).phase, Phase::Completed(_));
-    let topology = step.state.plan().topology();
-    let missing: Vec<StepIndex> =
-        topology.dependencies(step.index).iter().copied().filter(|index| !is_complete(index)).collect();
+    let plan = step.state.plan();
+    let missing: Vec<StepIndex> = plan.dependencies(step.index).filter(|index| !is_complete(index)).collect();
     // What those wait for in their turn, down to what can be waited for by itself.
     let (mut seen, mut roots, mut todo) = (BTreeSet::new(), BTreeSet::new(), missing.clone());
     while let Some(index) = todo.pop() {
@@ -92,7 +94,7 @@ fn blocked(step: &Subject<'_>) -> Vec<Finding> {
             continue;
         }
         match step.state.step(index).phase {
-            Phase::Blocked(_) => todo.extend(topology.dependencies(index).iter().filter(|before| !is_complete(before))),
+            Phase::Blocked(_) => todo.extend(plan.dependencies(index).filter(|before| !is_complete(before))),
             _ => drop(roots.insert(index)),
         }
     }
@@ -295,11 +297,11 @@ fn done(step: &Subject<'_>) -> Finding {
 }
 
 fn skipped(step: &Subject<'_>) -> Finding {
-    let topology = step.state.plan().topology();
+    let plan = step.state.plan();
     let (mut seen, mut roots, mut todo) = (BTreeSet::new(), Vec::new(), vec![step.index]);
     while let Some(index) = todo.pop() {
         match step.state.step(index).phase {
-            Phase::Skipped if seen.insert(index) => todo.extend(topology.dependencies(index)),
+            Phase::Skipped if seen.insert(index) => todo.extend(plan.dependencies(index)),
             Phase::Failed(_) if seen.insert(index) => roots.push(index),
             _ => {}
         }

@@ -27,6 +27,17 @@ pub(super) fn suspended(step: &Subject<'_>, open: &OpenAttempt, need: Need) -> V
             let found = open.due.into_iter().fold(found, Finding::at);
             return vec![found, Finding::new(Reason::CanSignal, "A signal ends the wait before its time.")];
         }
+        StepKind::Holds => {
+            let plan = step.state.plan();
+            let held = plan.held_by(step.index).flat_map(crate::plan::Growth::indexes);
+            let is_left = |index: &crate::plan::StepIndex| {
+                plan.undone_by(*index).is_none() && !step.state.step(*index).status().is_ended()
+            };
+            let left: Vec<_> = held.filter(is_left).collect();
+            let text = format!("It waits for {} of the steps that it holds: {}.", left.len(), step.names(&left));
+            let found = Finding::new(Reason::Dependencies, text);
+            return vec![open.due.into_iter().fold(found, Finding::at)];
+        }
         StepKind::Call(_) => {
             let what = if need == Need::Auth { "wants an authorization" } else { "asks" };
             vec![

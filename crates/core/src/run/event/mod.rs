@@ -12,8 +12,10 @@ use super::choice::AgentChoice;
 use super::input::{Order, Work};
 use super::origin::Origin;
 
+mod growth;
 mod recovery;
 
+pub use growth::{PlanRevised, StepChecked, StepExpanded, StepOmitted, WaitClosed};
 pub use recovery::{
     Afterwards, ForkedStep, ResultDiscarded, RunForked, RunRewound, RunStuck, StepDecided, StepHeld, StepRecovered,
     UndoStarted, Undone, WaitOverdue,
@@ -85,6 +87,16 @@ pub enum Event {
     ResultDiscarded(ResultDiscarded),
     /// A step that failed for good begins anew, as the run's policy wants it.
     StepRecovered(StepRecovered),
+    /// A step that holds others begins them.
+    StepExpanded(StepExpanded),
+    /// The condition of a step holds.
+    StepChecked(StepChecked),
+    /// The condition of a step does not hold: it is not done.
+    StepOmitted(StepOmitted),
+    /// What a step holds is not waited for any longer.
+    WaitClosed(WaitClosed),
+    /// The plan is another one from now on.
+    PlanRevised(Box<PlanRevised>),
     /// An artifact came with a result.
     ArtifactRecorded(ArtifactRecorded),
     /// A step is complete; its successors are released.
@@ -370,6 +382,7 @@ impl Event {
             | Self::StepDecided(StepDecided { order, .. })
             | Self::SignalReceived(SignalReceived { order, .. }) => Some(order),
             Self::UndoStarted(undo) => undo.order.as_ref(),
+            Self::PlanRevised(revised) => revised.order.as_ref(),
             Self::CheckpointCreated(CheckpointCreated { order, .. }) => order.as_ref(),
             _ => None,
         }

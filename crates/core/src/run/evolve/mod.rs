@@ -3,8 +3,11 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+mod growth;
 mod step;
 mod undo;
+
+pub(super) use growth::regrow;
 
 use super::event::{Event, Recorded, RunCreated};
 use super::input::Work;
@@ -12,7 +15,7 @@ use super::state::{Facts, OpenAttempt, Phase, RunState, StepState};
 use super::status::RunStatus;
 use crate::ids::StepPath;
 use crate::limits::REMEMBERED_REQUESTS;
-use crate::plan::{Plan, StepIndex};
+use crate::plan::{ByStep, Plan, StepIndex};
 use crate::ports::agent::Need;
 use crate::schedule::Frontier;
 use crate::time::Timestamp;
@@ -74,6 +77,11 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
         | Event::AttemptResumed(_)
         | Event::WaitOverdue(_)
         | Event::AttemptFailed(_)) => step::evolve_attempt(state, event, at, touched),
+        event @ (Event::StepExpanded(_)
+        | Event::StepChecked(_)
+        | Event::StepOmitted(_)
+        | Event::WaitClosed(_)
+        | Event::PlanRevised(_)) => growth::evolve(state, event, recorded.seq, touched),
         event @ (Event::StepHeld(_)
         | Event::StepDecided(_)
         | Event::StepRecovered(_)
@@ -99,21 +107,20 @@ fn remember_request(state: &mut RunState, event: &Event) {
 
 /// The state after a run's first event.
 pub(super) fn begin(plan: Arc<Plan>, created: RunCreated, at: Timestamp) -> RunState {
+    // A run begins with the plan of its definition, whatever became of it.
+    let plan = if plan.growths() > 0 || plan.revision() > 0 { plan.first() } else { plan };
     let count = plan.len();
-    let steps = plan
-        .indexes()
-        .map(|index| {
-            let waiting = plan.undone_by(index).is_none().then(|| plan.topology().dependencies(index).len() as u32);
-            StepState::new(match waiting {
-                None => Phase::Idle,
-                Some(0) => Phase::Ready(None),
-                Some(waiting) => Phase::Blocked(waiting),
-            })
+    let steps = ByStep::new(plan.indexes(), |index| {
+        let waiting = plan.undone_by(index).is_none().then(|| plan.dependencies(index).len() as u32);
+        StepState::new(match waiting {
+            None => Phase::Idle,
+            Some(0) => Phase::Ready(None),
+            Some(waiting) => Phase::Blocked(waiting),
         })
-        .collect::<Vec<_>>();
+    });
     let mut frontier = Frontier::default();
     for index in 0..count as StepIndex {
-        if matches!(steps[index as usize].phase, Phase::Ready(_)) {
+        if matches!(steps[index].phase, Phase::Ready(_)) {
             frontier.push(index, plan.step(index).priority);
         }
     }
@@ -147,6 +154,8 @@ pub(super) fn begin(plan: Arc<Plan>, created: RunCreated, at: Timestamp) -> RunS
         checkpoints: Vec::new(),
         abandoned: Vec::new(),
         forked: None,
+        policy: None,
+        grown: None,
     };
     RunState { plan, facts }
 }
@@ -180,7 +189,7 @@ fn with_step(
 
 fn with_open(state: &mut RunState, path: &StepPath, change: impl FnOnce(&mut OpenAttempt)) {
     if let Some(index) = state.plan.find(path)
-        && let Phase::Open(open) = &mut state.facts.steps[index as usize].phase
+        && let Phase::Open(open) = &mut state.facts.steps[index].phase
     {
         change(open);
     }
@@ -188,7 +197,7 @@ fn with_open(state: &mut RunState, path: &StepPath, change: impl FnOnce(&mut Ope
 
 /// Takes a step out of the frontier and of the open attempts.
 fn close(state: &mut RunState, index: StepIndex) {
-    match &state.facts.steps[index as usize].phase {
+    match &state.facts.steps[index].phase {
         Phase::Open(open) => {
             if open.suspended.is_some() {
                 state.facts.suspended -= 1;
@@ -210,9 +219,9 @@ fn close(state: &mut RunState, index: StepIndex) {
 
 fn end(state: &mut RunState, status: RunStatus, at: Timestamp, touched: &mut Vec<StepIndex>) {
     touched.extend(state.facts.open.iter().copied());
-    for index in 0..state.facts.steps.len() as StepIndex {
+    for index in state.plan.indexes() {
         step::lose(state, index);
-        let step = &mut state.facts.steps[index as usize];
+        let step = &mut state.facts.steps[index];
         match step.phase {
             Phase::Open(_) | Phase::Held(_) => step.phase = Phase::Cancelled,
             Phase::Blocked(_) | Phase::Ready(_) if status != RunStatus::Failed => step.phase = Phase::Cancelled,
@@ -277,6 +286,6 @@ fn follow_status(state: &mut RunState) {
 
 /// True if somebody has to answer or to decide; time passes by itself.
 fn waits_for_somebody(state: &RunState) -> bool {
-    let asks = |open: &OpenAttempt| open.suspended.is_some_and(|need| need != Need::Time);
+    let asks = |open: &OpenAttempt| open.suspended.is_some_and(Need::is_of_somebody);
     state.facts.held > 0 || (state.facts.suspended > 0 && state.open_attempts().any(|(_, open)| asks(open)))
 }

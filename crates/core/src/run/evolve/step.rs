@@ -2,9 +2,9 @@
 
 use super::super::event::{AttemptFailed, Event, Failure};
 use super::super::state::{Held, OpenAttempt, Phase, RunState};
-use super::{close, undo, with_open, with_step};
+use super::{close, growth, undo, with_open, with_step};
 use crate::plan::StepIndex;
-use crate::ports::agent::AgentErrorKind;
+use crate::ports::agent::{AgentErrorKind, Need};
 use crate::time::Timestamp;
 use crate::value::Payload;
 use crate::workflow::OnError;
@@ -17,11 +17,12 @@ pub(super) fn evolve_attempt(state: &mut RunState, event: &Event, at: Timestamp,
                 let attempt = OpenAttempt::new(started.agent.clone(), at);
                 state.facts.frontier.remove(index);
                 state.facts.open.insert(index);
-                let step = &mut state.facts.steps[index as usize];
+                let step = &mut state.facts.steps[index];
                 step.attempts = started.attempt;
                 step.began_at.get_or_insert(at);
                 step.tried.push(started.agent.clone());
                 step.phase = Phase::Open(attempt);
+                growth::begin_again(state, index);
             });
         }
         Event::TaskAssigned(assigned) => {
@@ -37,6 +38,11 @@ pub(super) fn evolve_attempt(state: &mut RunState, event: &Event, at: Timestamp,
                 state.facts.due.insert((due, index));
             }
             state.facts.suspended += 1;
+            if suspended.need == Need::Steps
+                && let Some(index) = state.plan.find(&suspended.step)
+            {
+                growth::wait(state, index);
+            }
         }
         Event::WaitOverdue(overdue) => with_step(state, &overdue.step, touched, |state, index| {
             forget_due(state, index);
@@ -73,11 +79,11 @@ pub(super) fn evolve_step(state: &mut RunState, event: &Event, seq: u64, touched
     match event {
         Event::StepHeld(held) => with_step(state, &held.step, touched, |state, index| {
             close(state, index);
-            let unknown = match &state.facts.steps[index as usize].phase {
+            let unknown = match &state.facts.steps[index].phase {
                 Phase::Open(open) if held.outcome_unknown => Some(OpenAttempt { suspended: None, ..open.clone() }),
                 _ => None,
             };
-            let step = &mut state.facts.steps[index as usize];
+            let step = &mut state.facts.steps[index];
             step.attempts = held.attempt;
             step.phase = Phase::Held(Held { error: held.error.clone(), unknown });
             state.facts.held += 1;
@@ -88,16 +94,19 @@ pub(super) fn evolve_step(state: &mut RunState, event: &Event, seq: u64, touched
         Event::StepRecovered(recovered) => with_step(state, &recovered.step, touched, |state, index| {
             close(state, index);
             begin_anew(state, index, Some(recovered.at));
-            state.facts.steps[index as usize].recoveries = recovered.recovery;
+            state.facts.steps[index].recoveries = recovered.recovery;
         }),
         Event::StepCompleted(completed) => with_step(state, &completed.step, touched, |state, index| {
             complete(state, index, &completed.output, seq);
         }),
         Event::StepFailed(failed) => with_step(state, &failed.step, touched, |state, index| {
             close(state, index);
-            let step = &mut state.facts.steps[index as usize];
+            let step = &mut state.facts.steps[index];
             step.phase = Phase::Failed(failed.error.clone());
-            if state.plan.undone_by(index).is_none() {
+            if state.plan.holder(index).is_some() {
+                skip_dependents(state, index);
+                ended(state, index);
+            } else if state.plan.undone_by(index).is_none() {
                 state.facts.failed += 1;
                 state.facts.remaining -= 1;
                 let means = state.on_error(index);
@@ -115,24 +124,25 @@ pub(super) fn evolve_step(state: &mut RunState, event: &Event, seq: u64, touched
 /// A step has its output, and its successors are released.
 pub(super) fn complete(state: &mut RunState, index: StepIndex, output: &Payload, seq: u64) {
     close(state, index);
-    let step = &mut state.facts.steps[index as usize];
+    let step = &mut state.facts.steps[index];
     step.phase = Phase::Completed(output.clone());
     step.completed_seq = seq;
     state.facts.bytes += output.len();
     if state.plan.undone_by(index).is_none() {
-        state.facts.completed += 1;
-        state.facts.remaining -= 1;
+        state.facts.completed += u32::from(state.plan.holder(index).is_none());
+        ended(state, index);
         release_successors(state, index);
     }
 }
 
 /// A step that has no attempt under way begins anew: what was tried before does not count.
 pub(super) fn begin_anew(state: &mut RunState, index: StepIndex, not_before: Option<Timestamp>) {
-    let step = &mut state.facts.steps[index as usize];
+    let step = &mut state.facts.steps[index];
     step.uncounted = step.attempts;
     step.began_at = None;
     step.rounds = 0;
     step.tried.clear();
+    step.checked = false;
     step.phase = Phase::Ready(not_before);
     let priority = state.plan.step(index).priority;
     match not_before {
@@ -153,7 +163,7 @@ fn attempt_failed(state: &mut RunState, failed: &AttemptFailed, touched: &mut Ve
         let asked = state.open_attempt(index).map(|open| open.agent.clone());
         close(state, index);
         let priority = state.plan.step(index).priority;
-        let step = &mut state.facts.steps[index as usize];
+        let step = &mut state.facts.steps[index];
         step.attempts = failed.attempt;
         if failed.uncounted {
             // As if it had not been asked.
@@ -172,10 +182,15 @@ fn attempt_failed(state: &mut RunState, failed: &AttemptFailed, touched: &mut Ve
     });
 }
 
-fn release_successors(state: &mut RunState, index: StepIndex) {
-    for at in 0..state.plan.topology().successors(index).len() {
-        let next = state.plan.topology().successors(index)[at];
-        let step = &mut state.facts.steps[next as usize];
+/// A step that is not there to undo another has ended: so may have all that one holds.
+pub(super) fn ended(state: &mut RunState, index: StepIndex) {
+    if state.plan.holder(index).is_some() { growth::ended(state, index) } else { state.facts.remaining -= 1 }
+}
+
+pub(super) fn release_successors(state: &mut RunState, index: StepIndex) {
+    let plan = state.plan.clone();
+    for next in plan.successors(index) {
+        let step = &mut state.facts.steps[next];
         if let Phase::Blocked(waiting) = &mut step.phase {
             *waiting -= 1;
             if *waiting == 0 {
@@ -185,14 +200,15 @@ fn release_successors(state: &mut RunState, index: StepIndex) {
     }
 }
 
-fn skip_dependents(state: &mut RunState, index: StepIndex) {
+pub(super) fn skip_dependents(state: &mut RunState, index: StepIndex) {
     let mut open = vec![index];
     while let Some(index) = open.pop() {
-        for &next in state.plan.topology().successors(index) {
-            let step = &mut state.facts.steps[next as usize];
+        let plan = state.plan.clone();
+        for next in plan.successors(index) {
+            let step = &mut state.facts.steps[next];
             if matches!(step.phase, Phase::Blocked(_)) {
                 step.phase = Phase::Skipped;
-                state.facts.remaining -= 1;
+                ended(state, next);
                 open.push(next);
             }
         }
@@ -201,7 +217,7 @@ fn skip_dependents(state: &mut RunState, index: StepIndex) {
 
 /// Nothing that a step waits for is left: it may start, or a person must first say what became of an attempt of before.
 pub(super) fn release(state: &mut RunState, index: StepIndex) {
-    let step = &mut state.facts.steps[index as usize];
+    let step = &mut state.facts.steps[index];
     if let Some(lost) = step.lost.take() {
         let message = "an attempt of before was given up, and nobody knows whether it was carried out".to_owned();
         let error = Failure { kind: AgentErrorKind::Cancelled, message };
@@ -218,7 +234,7 @@ pub(super) fn lose(state: &mut RunState, index: StepIndex) {
     if !state.plan.step(index).retry.is_unsafe {
         return;
     }
-    let step = &mut state.facts.steps[index as usize];
+    let step = &mut state.facts.steps[index];
     let lost = match &step.phase {
         Phase::Open(open) if open.suspended.is_none() => Some(open.clone()),
         Phase::Held(Held { unknown: Some(open), .. }) => Some(open.clone()),

@@ -5,8 +5,8 @@ use super::super::event::{Afterwards, RunRewound, UndoStarted};
 use super::super::input::Verdict;
 use super::super::state::{Held, OpenAttempt, Phase, RunState, StepState, Undo};
 use super::super::status::RunStatus;
-use super::step::{begin_anew, lose, release};
-use super::{close, go_on};
+use super::step::{begin_anew, ended, lose, release};
+use super::{close, go_on, growth};
 use crate::plan::StepIndex;
 use crate::time::Timestamp;
 
@@ -19,8 +19,8 @@ pub(super) fn start(state: &mut RunState, started: &UndoStarted, at: Timestamp, 
     state.facts.status = RunStatus::Running;
     state.facts.left = false;
     touched.extend(state.facts.open.iter().copied());
-    for index in 0..state.plan.len() as StepIndex {
-        let phase = match &state.facts.steps[index as usize].phase {
+    for index in state.plan.clone().forward() {
+        let phase = match &state.facts.steps[index].phase {
             // Nobody knows yet whether there is anything to undo.
             Phase::Held(Held { unknown: Some(_), .. }) if started.compensate && can_be_undone(state, index) => continue,
             Phase::Blocked(_) | Phase::Ready(_) | Phase::Held(_) => Phase::Skipped,
@@ -30,8 +30,8 @@ pub(super) fn start(state: &mut RunState, started: &UndoStarted, at: Timestamp, 
         };
         lose(state, index);
         close(state, index);
-        state.facts.steps[index as usize].phase = phase;
-        state.facts.remaining -= 1;
+        state.facts.steps[index].phase = phase;
+        ended(state, index);
     }
     state.facts.undo = Some(Undo {
         to: started.to,
@@ -52,7 +52,7 @@ pub(super) fn advance(state: &mut RunState) {
         return;
     }
     if let Some(current) = undo.current {
-        let is_over = matches!(state.facts.steps[current as usize].phase, Phase::Completed(_) | Phase::Skipped);
+        let is_over = matches!(state.facts.steps[current].phase, Phase::Completed(_) | Phase::Skipped);
         if !is_over {
             return;
         }
@@ -98,26 +98,40 @@ pub(super) fn abandon(state: &mut RunState, to: u64, seq: u64) {
 
 /// Steps that were complete at an event stay so; all others begin anew.
 pub(super) fn stand_as_at(state: &mut RunState, seq: u64) {
+    growth::shrink(state, seq);
     let plan = state.plan.clone();
-    let stays = |step: &StepState| matches!(step.phase, Phase::Completed(_)) && step.completed_seq <= seq;
-    let complete: Vec<bool> = state.facts.steps[..plan.len()].iter().map(stays).collect();
-    state.facts.completed = complete.iter().filter(|complete| **complete).count() as u32;
-    state.facts.remaining = plan.len() as u32 - state.facts.completed;
+    let stays = |step: &StepState| {
+        let is_done = matches!(step.phase, Phase::Completed(_)) && step.completed_seq <= seq;
+        is_done.then_some(())
+    };
+    let own = || 0..plan.len() as StepIndex;
+    let is_gone =
+        |state: &RunState, index: StepIndex| plan.is_removed(index) && stays(&state.facts.steps[index]).is_none();
+    state.facts.completed = own().filter(|index| stays(&state.facts.steps[*index]).is_some()).count() as u32;
+    let gone = own().filter(|index| is_gone(state, *index)).count() as u32;
+    state.facts.remaining = plan.len() as u32 - state.facts.completed - gone;
     state.facts.failed = 0;
     state.facts.ends_by = None;
-    for index in 0..plan.len() as StepIndex {
-        if complete[index as usize] {
+    let again: Vec<StepIndex> = plan.forward().filter(|index| stays(&state.facts.steps[*index]).is_none()).collect();
+    for index in &again {
+        let step = &mut state.facts.steps[*index];
+        let before = std::mem::replace(step, StepState::new(Phase::Idle));
+        step.lost = before.lost;
+        if let Some(undo) = plan.undo_of(*index) {
+            state.facts.steps[undo] = StepState::new(Phase::Idle);
+        }
+    }
+    // What a step holds is begun by it.
+    for index in again.into_iter().filter(|index| plan.holder(*index).is_none()) {
+        if plan.is_removed(index) {
+            state.facts.steps[index].phase = Phase::Skipped;
             continue;
         }
-        let waiting = plan.topology().dependencies(index).iter().filter(|on| !complete[**on as usize]).count() as u32;
-        let step = &mut state.facts.steps[index as usize];
-        let before = std::mem::replace(step, StepState::new(Phase::Blocked(waiting)));
-        step.lost = before.lost;
+        let is_done = |on: &StepIndex| matches!(state.facts.steps[*on].phase, Phase::Completed(_));
+        let waiting = plan.dependencies(index).filter(|on| !is_done(on)).count() as u32;
+        state.facts.steps[index].phase = Phase::Blocked(waiting);
         if waiting == 0 {
             release(state, index);
-        }
-        if let Some(undo) = plan.undo_of(index) {
-            state.facts.steps[undo as usize] = StepState::new(Phase::Idle);
         }
     }
 }
@@ -132,30 +146,30 @@ pub(super) fn decided(state: &mut RunState, index: StepIndex, verdict: Verdict) 
         // Nothing goes forward: what did not happen need not be undone.
         Verdict::Retry if !undoes && state.facts.undo.is_some() => {
             close(state, index);
-            state.facts.steps[index as usize].phase = Phase::Skipped;
-            state.facts.remaining -= 1;
+            state.facts.steps[index].phase = Phase::Skipped;
+            ended(state, index);
         }
         Verdict::Retry => {
             close(state, index);
             begin_anew(state, index, None);
         }
         Verdict::Ask => {
-            if let Phase::Held(held) = &state.facts.steps[index as usize].phase
+            if let Phase::Held(held) = &state.facts.steps[index].phase
                 && let Some(open) = held.unknown.clone()
             {
                 close(state, index);
-                state.facts.steps[index as usize].phase = Phase::Open(open);
+                state.facts.steps[index].phase = Phase::Open(open);
                 state.facts.open.insert(index);
             }
         }
         Verdict::Skip if undoes => {
             close(state, index);
-            state.facts.steps[index as usize].phase = Phase::Skipped;
+            state.facts.steps[index].phase = Phase::Skipped;
         }
         // What is left out was not done.
         Verdict::Skip => {
             if let Some(undo) = state.plan.undo_of(index) {
-                state.facts.steps[undo as usize].phase = Phase::Skipped;
+                state.facts.steps[undo].phase = Phase::Skipped;
             }
         }
         Verdict::Done | Verdict::Fail => {}
@@ -173,8 +187,7 @@ fn can_be_undone(state: &RunState, index: StepIndex) -> bool {
 
 /// What undoes the steps that were completed after an event, oldest first; without those that were undone already, or left out.
 fn to_undo(state: &RunState, to: u64) -> Vec<StepIndex> {
-    let mut done: Vec<(u64, StepIndex)> = (0..)
-        .zip(state.steps())
+    let mut done: Vec<(u64, StepIndex)> = (state.facts.steps.iter())
         .filter(|(_, step)| matches!(step.phase, Phase::Completed(_)) && step.completed_seq > to)
         .filter_map(|(index, step)| Some((step.completed_seq, state.plan.undo_of(index)?)))
         .filter(|(_, undo)| matches!(state.step(*undo).phase, Phase::Idle))

@@ -1,9 +1,9 @@
 //! Attempts: begun, named by their agent, suspended, ended.
 
-use super::{command, retry, wait};
+use super::{command, growth, retry, wait};
 use crate::ids::{AgentId, AttemptKey, StepPath};
 use crate::limits::MAX_RUN_BYTES;
-use crate::plan::StepIndex;
+use crate::plan::{PlanPatch, StepIndex};
 use crate::ports::agent::{AgentError, AgentErrorKind, AgentReport, Need};
 use crate::run::choice::AgentChoice;
 use crate::run::event::{
@@ -23,6 +23,7 @@ pub(super) struct Told<'a> {
     pub(super) artifacts: &'a [ArtifactRecorded],
     pub(super) missing_inputs: &'a [String],
     pub(super) report: Option<&'a AgentReport>,
+    pub(super) grows: Option<&'a PlanPatch>,
 }
 
 /// An admitted step is asked of an agent. A checkpoint stands before the first attempt of a critical step.
@@ -111,7 +112,7 @@ pub(super) fn complete(
     told: Told<'_>,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
-    let Told { output, artifacts, missing_inputs, report } = told;
+    let Told { output, artifacts, missing_inputs, report, grows } = told;
     let (index, _) = match under_way(state, key) {
         Err(Rejection::NotUnderWay(_)) if is_of_before(state, key) => {
             let (step, generation, attempt) = (key.path.clone(), key.generation, key.attempt);
@@ -127,8 +128,16 @@ pub(super) fn complete(
         let error = AgentError { usage, ..AgentError::new(AgentErrorKind::TooLarge, message) };
         return Ok(retry::after_failure(state, index, key.attempt, &error, false, 0.0, now));
     }
+    let grown = match grows.map(|patch| growth::grow(state, index, patch)).transpose() {
+        Ok(grown) => grown,
+        Err(rejection) => {
+            let message = format!("the steps that it adds cannot be taken: {rejection}");
+            let error = AgentError::new(AgentErrorKind::InvalidAnswer, message);
+            return Ok(retry::after_failure(state, index, key.attempt, &error, false, 0.0, now));
+        }
+    };
     let artifacts = artifacts.iter().cloned().map(Event::ArtifactRecorded);
-    Ok(artifacts.chain(completed(state, index, output.clone(), missing_inputs.to_vec(), report)).collect())
+    Ok(artifacts.chain(completed(state, index, output.clone(), missing_inputs.to_vec(), report)).chain(grown).collect())
 }
 
 /// A step has its output; its checkpoint stands after it.
@@ -182,7 +191,7 @@ fn startable(state: &RunState, step: &StepPath, now: Timestamp) -> Result<StepIn
     }
 }
 
-fn under_way<'s>(state: &'s RunState, key: &AttemptKey) -> Result<(StepIndex, &'s OpenAttempt), Rejection> {
+pub(super) fn under_way<'s>(state: &'s RunState, key: &AttemptKey) -> Result<(StepIndex, &'s OpenAttempt), Rejection> {
     if !state.status().takes_results() {
         return Err(Rejection::RunIs(state.status()));
     }
@@ -252,6 +261,7 @@ mod tests {
             artifacts,
             missing_inputs: vec![],
             report: None,
+            grows: None,
         });
         assert!(matches!(&events.unwrap()[1], Event::StepFailed(f) if f.error.kind == AgentErrorKind::TooLarge));
         assert_eq!(run.state.bytes(), 0);
@@ -269,6 +279,7 @@ mod tests {
             artifacts: vec![],
             missing_inputs: vec![],
             report: Some(Box::new(report.clone())),
+            grows: None,
         };
         let events = run.when(&told).unwrap();
         assert!(matches!(&events[0], Event::StepCompleted(done) if done.report.as_deref() == Some(&report)));

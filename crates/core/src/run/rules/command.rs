@@ -1,6 +1,6 @@
 //! What operators and clients want of a run.
 
-use super::{hold, undo, wait};
+use super::{growth, hold, undo, wait};
 use crate::limits::MAX_CHECKPOINTS;
 use crate::plan::StepIndex;
 use crate::ports::agent::AgentErrorKind;
@@ -62,6 +62,7 @@ pub(super) fn decide(state: &RunState, command: &Command, order: &Order) -> Resu
             allowed(status == RunStatus::Failed, Event::RunReopened(RunReopened { order, generation }))
         }
         Command::Signal { step, answer } => signal(state, step, answer, order),
+        Command::Patch { patch } => growth::patch(state, patch, order),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod command;
+mod growth;
 mod hold;
 #[cfg(test)]
 mod model;
@@ -28,8 +29,11 @@ pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<
             attempt::suspend(state, key, (*need, message), *until, shown.as_ref(), now)
         }
         Input::ExpireWait { step } => wait::expire(state, step, now),
-        Input::CompleteAttempt { key, output, artifacts, missing_inputs, report } => {
-            let told = attempt::Told { output, artifacts, missing_inputs, report: report.as_deref() };
+        Input::ExpandStep { key, first, count } => growth::expand(state, key, *first, *count, now),
+        Input::CheckStep { key, omitted } => growth::check(state, key, omitted.as_deref()),
+        Input::CompleteAttempt { key, output, artifacts, missing_inputs, report, grows } => {
+            let (report, grows) = (report.as_deref(), grows.as_deref());
+            let told = attempt::Told { output, artifacts, missing_inputs, report, grows };
             attempt::complete(state, key, told, now)
         }
         Input::FailAttempt { key, error, other_agent, chance } => {
@@ -71,8 +75,26 @@ pub(super) mod testing {
             Self::with(steps, Width::Bounded(4), OnError::Continue)
         }
 
+        /// As [`steps`](Self::steps), with data at the start.
+        pub fn with_data(steps: &str, data: &str) -> Self {
+            Self::of(&format!("id: w\ndata: {data}\nsteps:\n{steps}"), Width::Bounded(4), OnError::Continue)
+        }
+
+        /// The same run from its beginning, under another policy for failures.
+        pub fn on_error(self, on_error: OnError) -> Self {
+            let Event::RunCreated(mut created) = self.history[0].event.clone() else { unreachable!() };
+            created.policy.on_error = on_error;
+            let (state, first) = create(self.state.plan().clone(), *created, self.now);
+            Self { state, history: vec![first], now: self.now }
+        }
+
         pub fn with(steps: &str, width: Width, on_error: OnError) -> Self {
-            let workflow = parse(&format!("id: w\nsteps:\n{steps}")).unwrap().workflow;
+            // Lists of which a test says nothing are there.
+            Self::of(&format!("id: w\ndata: {{l: []}}\nsteps:\n{steps}"), width, on_error)
+        }
+
+        fn of(text: &str, width: Width, on_error: OnError) -> Self {
+            let workflow = parse(text).unwrap().workflow;
             let plan = Plan::new(workflow).unwrap();
             let created = RunCreated {
                 run: RunId::new(1, [1; 10]),
@@ -121,10 +143,7 @@ pub(super) mod testing {
         }
 
         pub fn index(&self, step: &str) -> u32 {
-            let (id, undoes) = step.strip_suffix("~undo").map_or((step, false), |id| (id, true));
-            let id: crate::ids::StepId = id.parse().unwrap();
-            let path = if undoes { crate::ids::StepPath::undo_of(&id) } else { crate::ids::StepPath::from(&id) };
-            self.state.plan().find(&path).unwrap()
+            self.state.plan().find(&step.parse().unwrap()).unwrap_or_else(|| panic!("no step {step}"))
         }
 
         pub fn key(&self, step: &str) -> AttemptKey {
@@ -144,6 +163,7 @@ pub(super) mod testing {
                 artifacts: vec![],
                 missing_inputs: vec![],
                 report: None,
+                grows: None,
             })
         }
 

@@ -145,6 +145,7 @@ impl Model {
             artifacts: vec![],
             missing_inputs: vec![],
             report: None,
+            grows: None,
         };
         self.run.when(&input).unwrap();
         self.done.push((step, output));

@@ -21,7 +21,7 @@ pub(super) fn after_failure(
     chance: f64,
     now: Timestamp,
 ) -> Vec<Event> {
-    let policy = &state.plan().step(index).retry;
+    let policy = &state.plan().step(index).own_retry();
     let step = state.plan().path(index);
     let undoes = state.plan().undone_by(index).is_some();
     let is_under_way = state.open_attempt(index).is_some();

@@ -236,7 +236,14 @@ mod tests {
         let key = run.key("flight~undo");
         run.complete("flight~undo").unwrap();
         let output = crate::value::Payload::Inline(crate::value::Json::null());
-        let again = Input::CompleteAttempt { key, output, artifacts: vec![], missing_inputs: vec![], report: None };
+        let again = Input::CompleteAttempt {
+            key,
+            output,
+            artifacts: vec![],
+            missing_inputs: vec![],
+            report: None,
+            grows: None,
+        };
         assert!(matches!(run.when(&again), Err(Rejection::NotUnderWay(_))));
     }
 
@@ -326,8 +333,14 @@ mod tests {
         assert_eq!(run.command(rollback), Ok(vec![]), "it stands there already");
         // A result of before is kept as what it is, and changes nothing.
         let output = crate::value::Payload::Inline(crate::value::Json::null());
-        let result =
-            Input::CompleteAttempt { key: late, output, artifacts: vec![], missing_inputs: vec![], report: None };
+        let result = Input::CompleteAttempt {
+            key: late,
+            output,
+            artifacts: vec![],
+            missing_inputs: vec![],
+            report: None,
+            grows: None,
+        };
         assert_eq!(names(&run.when(&result).unwrap()), ["ResultDiscarded"]);
         let abandoned = Command::Rollback { to: Point::Seq(8), compensate: true };
         assert!(matches!(run.command(abandoned), Err(Rejection::NoSuchPoint(why)) if why.contains("fork")));

@@ -1,6 +1,6 @@
 //! Steps that wait for a person or a moment.
 
-use super::attempt;
+use super::{attempt, growth};
 use crate::ids::StepPath;
 use crate::plan::StepIndex;
 use crate::ports::agent::AgentErrorKind;
@@ -15,7 +15,7 @@ use crate::workflow::{Approval, Overdue, StepKind};
 pub(super) fn due(state: &RunState, index: StepIndex, until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     let began = state.open_attempt(index).map_or(now, |open| open.started_at);
     match state.plan().step(index).kind() {
-        StepKind::Call(_) => None,
+        StepKind::Call(_) | StepKind::Holds => None,
         StepKind::Approval(approval) => approval.due.map(|due| now.plus(due.0)),
         StepKind::Signal(signal) => signal.due.map(|due| now.plus(due.0)),
         StepKind::Sleep(span) => Some(began.plus(span.0)),
@@ -34,6 +34,7 @@ pub(super) fn expire(state: &RunState, step: &StepPath, now: Timestamp) -> Resul
     Ok(match state.plan().step(index).kind() {
         StepKind::Sleep(_) | StepKind::WaitUntil(_) => done(state, index, Json::empty_object()),
         StepKind::Approval(approval) => overdue(state, index, approval, open, now),
+        StepKind::Holds => growth::close(state, index),
         StepKind::Signal(_) | StepKind::Call(_) => {
             failed(state, index, AgentErrorKind::Timeout, "no signal came in time")
         }
@@ -85,6 +86,7 @@ pub(super) fn signalled(state: &RunState, index: StepIndex, signal: SignalReceiv
             Ok([Event::SignalReceived(signal)].into_iter().chain(completed).collect())
         }
         StepKind::Approval(_) => Err(Rejection::BadVerdict(signal.step, "it is approved or rejected")),
+        StepKind::Holds => Ok(Vec::new()),
         StepKind::Sleep(_) | StepKind::WaitUntil(_) => {
             let completed = done(state, index, Json::empty_object());
             Ok([Event::SignalReceived(signal)].into_iter().chain(completed).collect())

@@ -264,6 +264,7 @@ fn of_step(state: &RunState, index: StepIndex, now: Timestamp) -> Vec<Input> {
         StepKind::Approval(_) => Need::Approval,
         StepKind::Signal(_) => Need::Signal,
         StepKind::Sleep(_) | StepKind::WaitUntil(_) => Need::Time,
+        StepKind::Holds => Need::Steps,
     };
     let error = |kind| AgentError::new(kind, "no");
     let (message, output) = ("?".to_owned(), Payload::Inline(Json::empty_object()));
@@ -275,7 +276,14 @@ fn of_step(state: &RunState, index: StepIndex, now: Timestamp) -> Vec<Input> {
     let mut all = vec![
         Input::SuspendAttempt { key: key.clone(), need, message, until: None, shown: None },
         Input::ExpireWait { step },
-        Input::CompleteAttempt { key: key.clone(), output, artifacts: vec![], missing_inputs: vec![], report: None },
+        Input::CompleteAttempt {
+            key: key.clone(),
+            output,
+            artifacts: vec![],
+            missing_inputs: vec![],
+            report: None,
+            grows: None,
+        },
     ];
     // What is not its turn, nobody starts.
     all.extend(admitted.into_iter().filter(|_| admit(state, now).contains(&index)));

@@ -1,0 +1,156 @@
+//! A plan that changes while its run goes on.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::compiled::Compiled;
+use super::{Plan, StepIndex};
+use crate::ids::StepId;
+use crate::limits::{MAX_STEPS, MAX_WIDTH};
+use crate::value::{Json, member};
+use crate::workflow::{Problem, Step, unresolved, validate};
+
+/// What is changed of a plan: it is checked and taken as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanPatch {
+    /// The revision that it was made from: one that was made from an older one is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u32>,
+    /// Steps that are added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<Step>,
+    /// Steps that take the place of those with the same ids, which have not begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replace: Vec<Step>,
+    /// Steps that have not begun and are not done. Nothing may depend on them any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<StepId>,
+    /// How many steps may be in flight from now on: 1 is one after another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent_tasks: Option<u32>,
+}
+
+/// A plan after a change.
+#[derive(Debug, Clone)]
+pub struct Revised {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The indexes of steps that were added.
+    pub added: std::ops::Range<StepIndex>,
+    /// Those of steps that have another definition now.
+    pub replaced: Vec<StepIndex>,
+    /// Those of steps that are not done any more.
+    pub removed: Vec<StepIndex>,
+}
+
+impl PlanPatch {
+    /// The change that the output of a step asks for: its members `steps` (added), `replace`, `remove` and
+    /// `max_concurrent_tasks`.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn of_output(output: &Json) -> Result<Self, String> {
+        fn part<T: serde::de::DeserializeOwned + Default>(output: &Json, name: &str) -> Result<T, String> {
+            match member(output, name) {
+                Some(value) => serde_json::from_str(value.as_str()).map_err(|error| format!("{name}: {error}")),
+                None => Ok(T::default()),
+            }
+        }
+        Ok(Self {
+            base: None,
+            add: part(output, "steps")?,
+            replace: part(output, "replace")?,
+            remove: part(output, "remove")?,
+            max_concurrent_tasks: part(output, "max_concurrent_tasks")?,
+        })
+    }
+
+    /// True if it changes nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.add.is_empty() && self.replace.is_empty() && self.remove.is_empty() && self.max_concurrent_tasks.is_none()
+    }
+}
+
+impl Plan {
+    /// The plan with a change, whatever its run has begun. Steps keep their indexes; one that is removed stays as a step without
+    /// neighbours, so that the history can be read.
+    ///
+    /// # Errors
+    /// Every problem of the plan as it would be.
+    pub fn revised(&self, patch: &PlanPatch) -> Result<Revised, Vec<Problem>> {
+        let mut workflow = self.workflow().clone();
+        let before = workflow.steps.len();
+        let (mut problems, mut replaced, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, step) in patch.replace.iter().enumerate() {
+            match self.root.by_id.get(&step.id) {
+                Some(index) => {
+                    workflow.steps[*index as usize] = step.clone();
+                    replaced.push(*index);
+                }
+                None => problems
+                    .push(Problem::error(format!("replace[{i}].id"), format!("there is no step \"{}\"", step.id))),
+            }
+        }
+        for (i, id) in patch.remove.iter().enumerate() {
+            match self.root.by_id.get(id) {
+                Some(index) if replaced.contains(index) || removed.contains(index) => {
+                    problems.push(Problem::error(format!("remove[{i}]"), format!("step \"{id}\" is changed twice")));
+                }
+                Some(index) => removed.push(*index),
+                None => problems.push(Problem::error(format!("remove[{i}]"), format!("there is no step \"{id}\""))),
+            }
+        }
+        for index in &removed {
+            let step = &mut workflow.steps[*index as usize];
+            *step = without_neighbours(step);
+        }
+        if before + patch.add.len() > MAX_STEPS {
+            let reason = format!("{} steps; {MAX_STEPS} are allowed", before + patch.add.len());
+            problems.push(Problem::error("add", reason));
+        }
+        if let Some(width) = patch.max_concurrent_tasks.filter(|width| !(1..=MAX_WIDTH).contains(width)) {
+            problems.push(Problem::error("max_concurrent_tasks", format!("is {width}; must be 1 to {MAX_WIDTH}")));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        workflow.steps.extend(patch.add.iter().cloned());
+        for (index, step) in workflow.steps.iter().enumerate() {
+            let gone = |on: &&StepId| patch.remove.contains(on);
+            if let Some(on) = step.depends_on.iter().flatten().find(gone) {
+                let reason = format!("step \"{on}\" is removed; replace this step too, or leave that one");
+                problems.push(Problem::in_step(index, &step.id, "depends_on", reason));
+            }
+        }
+        problems.extend(validate(&workflow).into_iter().filter(Problem::is_error));
+        let unknown = |name| Problem::error("add", format!("there is no registered workflow \"{name}\""));
+        problems.extend(unresolved(&workflow).iter().map(unknown));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let root = Compiled::new(workflow)?;
+        let added = before as StepIndex..root.own();
+        let first = Some(self.first.clone().unwrap_or_else(|| self.root.clone()));
+        let removed_all = self.removed.iter().chain(&removed).copied().collect();
+        let plan = Arc::new(Self { root, first, removed: removed_all, revision: self.revision + 1, ..self.clone() });
+        Ok(Revised { plan, added, replaced, removed })
+    }
+}
+
+/// What is left of a step that is not done any more.
+fn without_neighbours(step: &Step) -> Step {
+    Step {
+        depends_on: Some(Vec::new()),
+        input: std::collections::BTreeMap::new(),
+        output: std::collections::BTreeMap::new(),
+        compensate: None,
+        when: None,
+        map: None,
+        checkpoint: None,
+        critical: false,
+        ..step.clone()
+    }
+}
