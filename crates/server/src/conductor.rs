@@ -14,15 +14,15 @@ use tutti_core::workflow::Step;
 use tutti_engine::{AgentService, AgentState, Engine, EngineError, Registry, StartRun, Update, Watch, learn};
 
 use crate::agents::{AgentsFile, Fleet, Place};
-use crate::cli::{Global, by};
+use crate::cli::{Global, TextOrJson, by};
 use crate::clock::SystemClock;
 use crate::config::ExecutionConfig;
 use crate::exit::{Exit, Failure, Result};
 use crate::interrupts::Interrupts;
-use crate::live::Live;
+use crate::live::{Live, Progress};
 use crate::output::say;
 use crate::report::{Ending, Home, Show};
-use crate::store::{Store, StoreSpec};
+use crate::store::{Reader, Store, StoreSpec};
 use crate::telemetry::{Page, Telemetry};
 
 /// How often the view is drawn.
@@ -103,7 +103,86 @@ impl Conductor {
         outcome
     }
 
+    /// The store, for those who look on.
+    pub fn reader(&self) -> Reader {
+        self.store.reader()
+    }
+
+    /// Starts the agents, drives runs one after another, each to its end, and stops the agents. `seen` is told of each run when
+    /// it has ended, and may end the rehearsal.
+    ///
+    /// # Errors
+    /// As [`conduct`](Self::conduct), and what `seen` says.
+    pub async fn rehearse(
+        self,
+        agents: &AgentsFile,
+        starts: Vec<StartRun>,
+        mut seen: impl FnMut(&RunView) -> Result<()>,
+    ) -> Result<Vec<RunView>> {
+        let mut fleet = Fleet::new(&self.place, agents)?;
+        let outcome = async {
+            let mut views = Vec::with_capacity(starts.len());
+            let mut starts = starts.into_iter();
+            let Some(first) = starts.next() else { return Ok(views) };
+            let begin = Begin::Start(Box::new(first));
+            self.launch(&mut fleet, agents, &begin).await?;
+            let engine = self.engine();
+            let (tell, mut news) = unbounded_channel();
+            let show = Show::new(Progress::Quiet, TextOrJson::Json, false);
+            let driving = async {
+                for begin in std::iter::once(begin).chain(starts.map(|start| Begin::Start(Box::new(start)))) {
+                    let ending = self.drive(&engine, agents, begin, &show, &mut news).await?;
+                    if let Some(signal) = ending.signal {
+                        return Err(Failure::quiet(Exit::Signal(signal)));
+                    }
+                    if let Some(created) = ending.view.created() {
+                        self.place.forget_run(created.request);
+                    }
+                    self.learn(&ending.view).await;
+                    seen(&ending.view)?;
+                    views.push(ending.view);
+                }
+                Ok(views)
+            };
+            let outcome = tokio::select! {
+                outcome = driving => outcome,
+                never = fleet.watch(&*self.transport, engine.registry(), tell) => match never {},
+            };
+            self.let_go(&engine).await;
+            outcome
+        }
+        .await;
+        fleet.stop().await;
+        self.telemetry.stop().await;
+        outcome
+    }
+
     async fn play(&self, fleet: &mut Fleet<'_>, agents: &AgentsFile, begin: Begin, show: &Show) -> Result<Exit> {
+        self.launch(fleet, agents, &begin).await?;
+        let engine = self.engine();
+        let (tell, mut news) = unbounded_channel();
+        let answering = async {
+            engine.answer_inbox().await;
+            std::future::pending::<std::convert::Infallible>().await
+        };
+        let outcome = tokio::select! {
+            outcome = self.drive(&engine, agents, begin, show, &mut news) => outcome,
+            never = answering => match never {},
+            never = fleet.watch(&*self.transport, engine.registry(), tell) => match never {},
+        };
+        self.let_go(&engine).await;
+        let ending = outcome?;
+        if ending.view.status().is_ended()
+            && let Some(created) = ending.view.created()
+        {
+            self.place.forget_run(created.request);
+        }
+        self.learn(&ending.view).await;
+        show.ending(ending, &self.store.reader(), Home::Driven(&self.spec)).await
+    }
+
+    /// Starts the agents and makes them known.
+    async fn launch(&self, fleet: &mut Fleet<'_>, agents: &AgentsFile, begin: &Begin) -> Result<()> {
         tokio::select! {
             launched = fleet.launch(&*self.transport) => launched?,
             signal = self.interrupts.first() => {
@@ -114,30 +193,18 @@ impl Conductor {
         let registry = &self.registry;
         fleet.members().iter().for_each(|member| registry.register(member.record()));
         AgentService::enlist(registry, &*self.store.records, SystemClock.now()).await?;
-        check_offers(&begin, registry, agents)?;
+        check_offers(begin, registry, agents)
+    }
+
+    fn engine(&self) -> Engine {
         let ports = self.store.ports(self.transport.clone(), &self.telemetry);
-        let engine = Engine::start(ports, registry.clone(), self.execution.engine());
-        let (tell, news) = unbounded_channel();
-        let answering = async {
-            engine.answer_inbox().await;
-            std::future::pending::<std::convert::Infallible>().await
-        };
-        let outcome = tokio::select! {
-            outcome = self.drive(&engine, agents, begin, show, news) => outcome,
-            never = answering => match never {},
-            never = fleet.watch(&*self.transport, engine.registry(), tell) => match never {},
-        };
+        Engine::start(ports, self.registry.clone(), self.execution.engine())
+    }
+
+    async fn let_go(&self, engine: &Engine) {
         if timeout(DRAIN, engine.shutdown()).await.is_err() {
             tracing::warn!("the engine did not let go of the run in time");
         }
-        let ending = outcome?;
-        if ending.view.status().is_ended()
-            && let Some(created) = ending.view.created()
-        {
-            self.place.forget_run(created.request);
-        }
-        self.learn(&ending.view).await;
-        show.ending(ending, &self.store.reader(), Home::Driven(&self.spec)).await
     }
 
     /// Keeps what the run took, for the plans of the next ones.
@@ -156,7 +223,7 @@ impl Conductor {
         agents: &AgentsFile,
         begin: Begin,
         show: &Show,
-        mut news: UnboundedReceiver<String>,
+        news: &mut UnboundedReceiver<String>,
     ) -> Result<Ending> {
         let (run, watch, view) = match begin {
             Begin::Start(start) => self.start(engine, agents, *start).await?,
@@ -177,7 +244,7 @@ impl Conductor {
                 watch
             }
         };
-        let end = self.follow(run, watch, &mut news, &mut live).await;
+        let end = self.follow(run, watch, news, &mut live).await;
         while let Ok(text) = news.try_recv() {
             live.notice(&text, SystemClock.now());
         }

@@ -6,7 +6,7 @@ use tutti_core::ids::{Namespace, RunId};
 use tutti_core::limits::EVENTS_PAGE;
 use tutti_core::plan::{Plan, run_data};
 use tutti_core::ports::query::{ListRuns, RunSummary};
-use tutti_core::report::{ExecutionReport, OutputReport, RunView};
+use tutti_core::report::{ExecutionReport, Output, OutputReport, RunFigures, RunView};
 use tutti_core::run::{Recorded, decode};
 use tutti_core::value::{Json, Payload, PayloadRef};
 use tutti_core::workflow::Workflow;
@@ -166,6 +166,23 @@ impl Reader {
             }
         }
         Ok(run_data(view.plan(), &start, |step| outputs[step as usize].clone()))
+    }
+
+    /// What a run came to, to be compared: with its data at the start and every output in full.
+    ///
+    /// # Errors
+    /// A value that cannot be read.
+    pub async fn figures(&self, view: &RunView) -> Result<RunFigures> {
+        let mut figures = RunFigures::new(view).ok_or_else(|| Failure::unavailable("the run has no history"))?;
+        if let (None, Some(created)) = (&figures.start, view.created()) {
+            figures.start = Some(self.value(figures.run_id, &created.data).await?);
+        }
+        for step in &mut figures.steps {
+            if let Some(Output::Apart(payload)) = &step.output {
+                step.output = Some(Output::Known(self.value(figures.run_id, payload).await?));
+            }
+        }
+        Ok(figures)
     }
 
     /// The report on a run, with every output in full.

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::ids::AgentId;
-use crate::ports::agent::Need;
+use crate::ports::agent::{AgentReport, Need};
 use crate::run::{AgentChoice, ArtifactRecorded, Failure};
 use crate::time::Timestamp;
 use crate::value::Payload;
 
 /// One attempt of a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AttemptView {
     /// Its number, from 1.
     pub number: u32,
@@ -33,6 +33,8 @@ pub struct AttemptView {
     pub suspended: Option<(Need, String)>,
     /// Since when, and what a person is shown to decide by.
     pub asked: Option<(Timestamp, Option<Payload>)>,
+    /// What its agent told beside the result.
+    pub report: Option<Box<AgentReport>>,
 }
 
 /// How an attempt stands.
@@ -93,6 +95,7 @@ impl AttemptView {
             task: None,
             suspended: None,
             asked: None,
+            report: None,
         }
     }
 

@@ -4,8 +4,15 @@
 mod assess;
 mod attempt;
 mod build;
+#[cfg(test)]
+mod compare_tests;
+mod comparison;
+mod comparison_text;
+mod difference;
+mod difference_text;
 mod execution;
 mod explain;
+mod figures;
 mod moment;
 mod monitor;
 mod page;
@@ -24,6 +31,15 @@ mod undo;
 mod view;
 
 pub use attempt::{AttemptView, Checkpoint, Outcome};
+pub use comparison::{
+    Averages, Comparison, CostBasis, CostComparison, CostDifference, Improvement, QualityComparison, QualityDifference,
+    Timing, Way,
+};
+pub use comparison_text::render_comparison;
+pub use difference::{
+    Aspect as DifferingAspect, FirstDifference, RunDifference, StepDifference, ValueDifference, differences,
+};
+pub use difference_text::render_difference;
 pub use execution::{
     AgentReport, ArtifactReport, AttemptReport, CheckpointReport, CriticalPathReport, ExecutionReport, LevelReport,
     OutputReport, StageReport, StepReport, Totals, UndoReport,
@@ -32,6 +48,7 @@ pub use explain::{
     AgentOutlook, Aspect, ExplainedStep, Explanation, Finding, Hindrance, Known, Outlook, Owner, QueuePlace, Reason,
     render_explanation, steps_without_agent,
 };
+pub use figures::{Output, RunFigures, StepFigures, UsageFigures};
 pub use moment::{human_bytes, human_seconds, parse_rfc3339, rfc3339};
 pub use monitor::{Monitor, PerformanceMetrics, step_outputs};
 pub use page::Page;

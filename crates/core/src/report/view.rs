@@ -287,7 +287,9 @@ impl RunView {
             }
             Event::StepCompleted(completed) => {
                 let Some((index, track)) = self.track(&completed.step) else { return };
-                track.attempt(completed.attempt, at).close(Outcome::Completed, at);
+                let attempt = track.attempt(completed.attempt, at);
+                attempt.close(Outcome::Completed, at);
+                attempt.report.clone_from(&completed.report);
                 track.missing_inputs.clone_from(&completed.missing_inputs);
                 track.ended_at = Some(at);
                 let plan = self.plan.clone();

@@ -5,9 +5,11 @@ mod approvals;
 mod artifacts;
 mod backup;
 mod checkpoints;
+mod compare;
 mod completion;
 mod config;
 mod data;
+mod diff;
 mod doctor;
 mod events;
 mod example_agent;
@@ -189,6 +191,10 @@ enum Verb {
     Get(GetArgs),
     /// Say why a run stands as it does: what it waits for, why it failed, what happens next.
     Explain(explain::ExplainArgs),
+    /// Show how two runs differ: steps, outputs, times and costs, and where they begin to.
+    Diff(diff::DiffArgs),
+    /// Run a workflow several times one step at a time and several times side by side; say what that gains and costs.
+    Compare(compare::CompareArgs),
     /// Show the events of a run.
     Events(EventsArgs),
     /// Show the data of a run as JSON: its inputs and what its steps have written.
@@ -507,6 +513,8 @@ impl Cli {
             Verb::List(args) => list::execute(args, &global.configured()?).await,
             Verb::Get(args) => get::execute(args, &global.configured()?).await,
             Verb::Explain(args) => explain::execute(args, &global.configured()?).await,
+            Verb::Diff(args) => diff::execute(args, &global.configured()?).await,
+            Verb::Compare(args) => compare::execute(args, global.configured()?).await,
             Verb::Events(args) => events::execute(args, &global.configured()?).await,
             Verb::Data(args) => data::execute(&args, &global.configured()?).await,
             Verb::Artifacts(args) => artifacts::execute(args, &global.configured()?).await,

@@ -1,6 +1,6 @@
 //! `tutti run`: a workflow from its file to the report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -88,7 +88,7 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
     }
     let file = WorkflowFile::read(&args.file)?;
     let data = data(&file, &args.inputs)?;
-    let agents = agents(&args, &global, &file)?;
+    let agents = agents_for(args.show.agents.as_deref(), &global, &file)?;
     let plan = Plan::new(file.workflow.clone()).map_err(|problems| refused(&file, &problems))?;
     let flags = Flags {
         executor: args.executor.map(Executor::from),
@@ -114,7 +114,8 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
     Box::pin(conductor.conduct(&agents, Begin::Start(Box::new(start)), &show)).await
 }
 
-fn data(file: &WorkflowFile, arguments: &[String]) -> Result<Json> {
+/// The data of a run with these inputs.
+pub(super) fn data(file: &WorkflowFile, arguments: &[String]) -> Result<Json> {
     let inputs = inputs::collect(arguments, &file.workflow, file.folder())?;
     initial_data(&file.workflow, &inputs).map_err(|problems| {
         let told: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
@@ -122,10 +123,11 @@ fn data(file: &WorkflowFile, arguments: &[String]) -> Result<Json> {
     })
 }
 
-fn agents(args: &RunArgs, global: &Global, file: &WorkflowFile) -> Result<AgentsFile> {
-    let named = args.show.agents.as_deref().or(global.config.agents.file.as_deref());
-    let agents = AgentsFile::find(named, &args.file)?.ok_or_else(|| {
-        Failure::usage(format!("there is no agents file beside {}", args.file.display()))
+/// The agents that are named, or those of the workflow's folder.
+pub(super) fn agents_for(named: Option<&Path>, global: &Global, file: &WorkflowFile) -> Result<AgentsFile> {
+    let named = named.or(global.config.agents.file.as_deref());
+    let agents = AgentsFile::find(named, &file.path)?.ok_or_else(|| {
+        Failure::usage(format!("there is no agents file beside {}", file.path.display()))
             .next("write agents.yaml beside it, or name one by --agents FILE")
     })?;
     // What can be told without starting an agent is told before one is started.
@@ -134,7 +136,7 @@ fn agents(args: &RunArgs, global: &Global, file: &WorkflowFile) -> Result<Agents
 }
 
 /// The executor that the settled workflow asks for, or the one that suits the graph and the load.
-async fn strategy(file: &WorkflowFile, plan: &Arc<Plan>, settled: &Workflow) -> Result<StrategyDecision> {
+pub(super) async fn strategy(file: &WorkflowFile, plan: &Arc<Plan>, settled: &Workflow) -> Result<StrategyDecision> {
     let system = load::system(settled).await;
     if *settled == file.workflow {
         return Ok(choose(plan, settled.executor, system));
