@@ -314,7 +314,7 @@ fn conclusion(of: &Comparison) -> String {
     }];
     match of.cost.difference {
         Some(CostDifference::Higher) => {
-            sentences.push("It costs more in parallel: weigh the time against it.".to_owned())
+            sentences.push("It costs more in parallel: weigh the time against it.".to_owned());
         }
         Some(CostDifference::Lower) => sentences.push("It costs less in parallel.".to_owned()),
         _ => {}

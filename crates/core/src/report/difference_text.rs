@@ -34,6 +34,9 @@ pub fn render_difference(difference: &RunDifference, width: usize) -> String {
     page.into_text()
 }
 
+/// One thing that is told of a run.
+type Tell<'t> = &'t dyn Fn(&RunFigures) -> String;
+
 fn heads(left: &RunFigures, right: &RunFigures, page: &mut Page) {
     let seconds = |run: &RunFigures| run.duration.map_or_else(|| "-".to_owned(), human_seconds);
     let version = |run: &RunFigures| format!("{} {}", run.workflow, run.version).trim_end().to_owned();
@@ -41,7 +44,7 @@ fn heads(left: &RunFigures, right: &RunFigures, page: &mut Page) {
         |value: Option<f64>, digits: usize| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"));
     let executor =
         |run: &RunFigures| serde_json::to_value(run.executor).ok().and_then(|word| word.as_str().map(str::to_owned));
-    let rows: [(&str, &dyn Fn(&RunFigures) -> String); 9] = [
+    let rows: [(&str, Tell<'_>); 9] = [
         ("run", &|run| run.run_id.to_string()),
         ("workflow", &version),
         ("executor", &|run| executor(run).unwrap_or_default()),
