@@ -3,7 +3,7 @@
 use super::testing::{Drive, completed};
 use super::{
     Comparison, CostBasis, CostDifference, QualityDifference, RunDifference, RunFigures, RunView, UsageFigures,
-    differences, render_comparison, render_difference,
+    ValueDifference, differences, render_comparison, render_difference,
 };
 use crate::schedule::Width;
 use crate::value::Json;
@@ -106,8 +106,9 @@ fn the_first_difference_is_the_step_that_began_first() {
 #[test]
 fn values_differ_by_what_they_are_worth() {
     let json = |text: &str| Json::parse(text.to_owned()).unwrap();
-    let places =
-        |a: &str, b: &str| -> Vec<String> { differences(&json(a), &json(b)).iter().map(|d| d.told()).collect() };
+    let places = |a: &str, b: &str| -> Vec<String> {
+        differences(&json(a), &json(b)).iter().map(ValueDifference::told).collect()
+    };
     assert!(places("{\"a\":1,\"b\":[2]}", "{\"b\":[2.0], \"a\":1.0}").is_empty());
     assert_eq!(places("1", "\"1\""), ["1 and \"1\""]);
     assert_eq!(places("[1,{\"a\":2}]", "[1,{\"a\":3},4]"), ["[1].a: 2 and 3", "[2]: nothing and 4"]);

@@ -145,7 +145,7 @@ impl StepFigures {
             offset_seconds: step.started_at.and_then(offset),
             duration: step.duration().map(|took| took.as_secs_f64()),
             at_agents: at_agents.collect(),
-            dependencies: step.step.depends_on.as_ref().map_or(0, Vec::len),
+            dependencies: view.plan().dependencies(step.index).len(),
             usage: usage.map(UsageFigures::of),
             quality: reports().last().and_then(|report| mean(report.quality.values().copied())),
             output: step.output.map(|output| match output {
