@@ -54,11 +54,10 @@ impl<T> ByStep<T> {
         T: Default,
     {
         self.truncate_own(plan.len() as u32);
-        self.truncate_grown(plan.held_places());
-        for step in plan.indexes() {
-            if self.get(step).is_none() {
-                self.add(step, T::default());
-            }
+        self.own.resize_with(plan.len(), T::default);
+        self.grown.resize_with(plan.held_places() as usize, T::default);
+        for undo in plan.undos() {
+            self.undos.entry(undo).or_default();
         }
     }
 

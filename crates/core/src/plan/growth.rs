@@ -1,18 +1,19 @@
 //! The steps that steps hold, as they came into being while a run went on.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::StepIndex;
 use super::by_step::GROWN;
 use super::compiled::Compiled;
+use super::shared::{List, Numbers};
 use crate::workflow::Container;
 
 /// All that came into being.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Growths {
-    list: Vec<Growth>,
-    by_container: HashMap<StepIndex, Vec<u32>>,
+    list: List<Growth>,
+    /// The newest of each step that holds others.
+    newest: Numbers,
     places: u32,
 }
 
@@ -25,7 +26,11 @@ pub struct Growth {
     pub first: u32,
     /// How many.
     pub count: u32,
+    /// Its place among all that came into being.
+    pub(crate) number: u32,
     base: u32,
+    /// The one before of the same step.
+    before: Option<u32>,
     pub(super) body: Arc<Compiled>,
 }
 
@@ -61,36 +66,45 @@ impl Growths {
     }
 
     pub(super) fn add(&mut self, container: StepIndex, body: Arc<Compiled>, first: u32, count: u32) {
-        self.by_container.entry(container).or_default().push(self.list.len() as u32);
-        let base = self.places;
+        let (number, base) = (self.list.len() as u32, self.places);
+        let before = self.newest.get(container);
+        self.newest.set(container, number);
         self.places += count * body.places();
-        self.list.push(Growth { container, first, count, base, body });
+        self.list.push(Growth { container, first, count, number, base, before, body });
     }
 
     /// Leaves out what came into being after the first so many.
     pub(super) fn truncate(&mut self, len: usize) {
         self.places = self.list.get(len).map_or(self.places, |first| first.base);
         self.list.truncate(len);
-        self.by_container.retain(|_, list| {
-            list.retain(|at| (*at as usize) < len);
-            !list.is_empty()
-        });
+        self.newest = Numbers::default();
+        self.list.iter().for_each(|growth| self.newest.set(growth.container, growth.number));
     }
 
-    pub(super) fn of(&self, container: StepIndex) -> impl DoubleEndedIterator<Item = &Growth> {
-        self.by_container.get(&container).into_iter().flatten().map(|at| &self.list[*at as usize])
+    pub(super) fn of(&self, container: StepIndex) -> impl DoubleEndedIterator<Item = &Growth> + use<'_> {
+        let all: Vec<&Growth> = self.newest_first(container).collect();
+        all.into_iter().rev()
+    }
+
+    fn newest_first(&self, container: StepIndex) -> impl Iterator<Item = &Growth> + use<'_> {
+        let get = |number: u32| self.list.get(number as usize);
+        std::iter::successors(self.newest.get(container).and_then(get), move |growth| growth.before.and_then(get))
     }
 
     /// The growth of a step that is held, the number of its time, and its place in the body.
+    ///
+    /// # Panics
+    /// If there is no such step.
     pub(super) fn at(&self, index: StepIndex) -> (&Growth, u32, u32) {
         let place = index & !GROWN;
-        let growth = &self.list[self.list.partition_point(|growth| growth.base <= place) - 1];
+        let number = self.list.partition_point(|growth| growth.base <= place) - 1;
+        let growth = self.list.get(number).expect("what comes before others is there");
         let (within, per) = (place - growth.base, growth.body.places());
         (growth, growth.first + within / per, within % per)
     }
 
     pub(super) fn find(&self, container: StepIndex, number: u32) -> Option<&Growth> {
-        self.of(container).find(|growth| growth.numbers().contains(&number))
+        self.newest_first(container).find(|growth| growth.numbers().contains(&number))
     }
 }
 

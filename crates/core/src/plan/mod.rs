@@ -6,6 +6,7 @@ mod compiled;
 mod data;
 mod growth;
 mod revise;
+mod shared;
 
 use std::sync::Arc;
 
@@ -136,8 +137,13 @@ impl Plan {
 
     /// Every index of a step: the workflow's own, those that undo one of them, and those that steps hold.
     pub fn indexes(&self) -> impl Iterator<Item = StepIndex> + use<> {
-        let undos: Vec<StepIndex> = self.root.undone().iter().map(|undone| UNDO | undone).collect();
+        let undos: Vec<StepIndex> = self.undos().collect();
         (0..self.root.own()).chain(undos).chain(GROWN..GROWN + self.growths.places())
+    }
+
+    /// The indexes of what undoes one of the workflow's own steps.
+    pub(super) fn undos(&self) -> impl Iterator<Item = StepIndex> + '_ {
+        self.root.undone().iter().map(|undone| UNDO | undone)
     }
 
     /// Every step that is not there to undo another.
@@ -335,6 +341,20 @@ impl Plan {
             growths: Growths::default(),
             ..self.clone()
         })
+    }
+
+    /// The plan of a run that is started with the workflow as it has become: without the steps that were taken out of it.
+    ///
+    /// # Errors
+    /// If no step is left.
+    pub fn anew(&self) -> Result<Arc<Self>, Vec<Problem>> {
+        if self.revision == 0 {
+            return Ok(self.first());
+        }
+        let mut workflow = self.root.workflow.clone();
+        let mut at = 0..;
+        workflow.steps.retain(|_| !at.next().is_some_and(|index| self.is_removed(index)));
+        Self::new(workflow)
     }
 
     /// The plan with what came into being in another one of the same run.

@@ -43,6 +43,8 @@ pub struct Revised {
     pub replaced: Vec<StepIndex>,
     /// Those of steps that are not done any more.
     pub removed: Vec<StepIndex>,
+    /// Those of other steps that depend on others now, by the rule for their type.
+    pub moved: Vec<StepIndex>,
 }
 
 impl PlanPatch {
@@ -133,10 +135,20 @@ impl Plan {
         }
         let root = Compiled::new(workflow)?;
         let added = before as StepIndex..root.own();
+        let moved = if root.workflow.dependency_rules.is_empty() {
+            Vec::new()
+        } else {
+            let has_moved = |index: &StepIndex| {
+                !replaced.contains(index)
+                    && !removed.contains(index)
+                    && root.dependencies(*index) != self.root.dependencies(*index)
+            };
+            (0..added.start).filter(has_moved).collect()
+        };
         let first = Some(self.first.clone().unwrap_or_else(|| self.root.clone()));
         let removed_all = self.removed.iter().chain(&removed).copied().collect();
         let plan = Arc::new(Self { root, first, removed: removed_all, revision: self.revision + 1, ..self.clone() });
-        Ok(Revised { plan, added, replaced, removed })
+        Ok(Revised { plan, added, replaced, removed, moved })
     }
 }
 
@@ -144,6 +156,8 @@ impl Plan {
 fn without_neighbours(step: &Step) -> Step {
     Step {
         depends_on: Some(Vec::new()),
+        // Whatever waits for steps of its type does not wait for it.
+        task_type: Some("(removed)".into()),
         input: std::collections::BTreeMap::new(),
         output: std::collections::BTreeMap::new(),
         compensate: None,

@@ -391,11 +391,19 @@ impl RunState {
         self.plan.step(index).when.is_some() && !self.step(index).checked
     }
 
+    /// True if what a step asks of an agent now must not be asked twice.
+    #[must_use]
+    pub fn is_asked_once(&self, index: StepIndex) -> bool {
+        let step = self.plan.step(index);
+        step.retry.is_unsafe && step.container().is_none() && !self.is_unchecked(index)
+    }
+
     /// True if a step has begun what it holds, and all of that has ended.
     #[must_use]
     pub fn is_gathered(&self, container: StepIndex) -> bool {
-        let times = self.facts.grown.iter().flat_map(|grown| &grown.times).filter(|times| times.container == container);
-        times.clone().next().is_some() && times.clone().all(|times| times.remaining == 0)
+        let Some(grown) = &self.facts.grown else { return false };
+        let mut held = self.plan.held_by(container).peekable();
+        held.peek().is_some() && held.all(|growth| grown.times[growth.number as usize].remaining == 0)
     }
 
     /// What is being undone.

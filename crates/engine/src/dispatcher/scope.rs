@@ -28,6 +28,10 @@ impl Scopes {
     fn put(&self, scope: Scope, inside: Arc<Inside>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
+            // A list takes long to be taken apart again.
+            known.retain(|_, inside| inside.items.is_some());
+        }
+        if known.len() >= REMEMBERED {
             known.clear();
         }
         known.insert(scope, inside);

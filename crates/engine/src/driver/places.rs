@@ -1,5 +1,6 @@
 //! Places at agents: steps get them, wait for them where there is none now, and give them back.
 
+use tutti_core::ids::AgentId;
 use tutti_core::plan::StepIndex;
 use tutti_core::ports::agent::{AgentError, Retry};
 use tutti_core::run::RunState;
@@ -13,13 +14,18 @@ use crate::dispatcher::{Choice, Ending, Grant, Opening, Registry, Want};
 impl Driver {
     /// The place for a step that was admitted: the one that is held for it, or that of the best agent now; else it waits.
     pub(super) fn choose(&mut self, live: &mut Live, step: StepIndex, now: Timestamp) -> Choice {
-        let Some(want) = want(&live.state, step) else { return Choice::Nobody };
-        if let Some((_, ticket)) = live.waits.iter().find(|(waits, _)| *waits == want) {
+        let Some(plain) = want(&live.state, step) else { return Choice::Nobody };
+        let other = other(&live.state, step, &plain);
+        let is_it = |want: &Want| *want == plain || other.as_ref() == Some(want);
+        if let Some((_, ticket)) = live.waits.iter().find(|(waits, _)| is_it(waits)) {
             return Choice::Later(*ticket);
         }
-        if let Some(held) = live.held.iter().position(|(held, _)| *held == want) {
+        if let Some(held) = live.held.iter().position(|(held, _)| is_it(held)) {
             return Choice::Agent(live.held.swap_remove(held).1);
         }
+        let can_be_asked =
+            |want: &Want| matches!(self.registry.outlook(want, now), Some(Opening::Now | Opening::OnEnd));
+        let want = other.filter(can_be_asked).unwrap_or(plain);
         match self.registry.choose(want.clone(), self.lane, live.state.run(), now) {
             Choice::Later(ticket) => {
                 live.waits.push((want, ticket));
@@ -96,7 +102,10 @@ impl Live {
     /// Whether a step waits for an agent.
     pub(super) fn waits_for(&self, step: StepIndex) -> bool {
         !self.waits.is_empty()
-            && want(&self.state, step).is_some_and(|want| self.waits.iter().any(|(waits, _)| *waits == want))
+            && want(&self.state, step).is_some_and(|want| {
+                let other = other(&self.state, step, &want);
+                self.waits.iter().any(|(waits, _)| *waits == want || other.as_ref() == Some(waits))
+            })
     }
 }
 
@@ -124,6 +133,15 @@ pub(crate) fn want(state: &RunState, step: StepIndex) -> Option<Want> {
         Some(open) => Want { pinned: Some(open.agent.clone()), asked: Vec::new(), ..fresh },
         None => fresh,
     })
+}
+
+/// What a step wants that is asked of several agents: one that the others have not asked; nothing if it is not such a step.
+fn other(state: &RunState, step: StepIndex, plain: &Want) -> Option<Want> {
+    let (growth, _) = state.plan().time_of(step)?;
+    state.plan().step(growth.container).ask.as_ref().filter(|_| state.open_attempt(step).is_none())?;
+    let others = growth.indexes().filter(|other| *other != step).flat_map(|other| &state.step(other).tried);
+    let asked: Vec<AgentId> = plain.asked.iter().chain(others).cloned().collect();
+    Some(Want { asked, ..plain.clone() }).filter(|want| want.asked.len() > plain.asked.len())
 }
 
 /// What the next attempt of a step wants of an agent; none if it asks nobody.

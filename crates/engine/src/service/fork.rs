@@ -11,6 +11,7 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::{RunQuery, RunSummary};
 use tutti_core::run::{Origin, Point, RunState, decode, evolve, fold};
 use tutti_core::value::Digest;
+use tutti_core::workflow::Problem;
 
 use super::errors::{of_engine, of_store};
 use super::{start, value};
@@ -29,12 +30,16 @@ pub async fn prepare_fork(
     request: ForkRequest,
 ) -> Result<StartRun, RequestError> {
     start::check(&StartOptions { labels: request.labels.clone(), ..StartOptions::default() })?;
-    let plan = load_plan(query, parent.definition).await.map_err(of_engine)?;
-    let state = state_at(query, parent.run, &plan, request.at.as_ref()).await?;
+    let first = load_plan(query, parent.definition).await.map_err(of_engine)?;
+    let state = state_at(query, parent.run, &first, request.at.as_ref()).await?;
+    // Its plan may have changed by then; what its steps hold begins with them.
+    let plan =
+        state.plan().anew().map_err(|problems| RequestError::Invalid(problems.iter().map(violation).collect()))?;
     let hash = request_hash(&request, state.seq());
     let mut outputs = vec![None; plan.len()];
-    for step in completed(&state) {
-        if let Some(output) = state.output(step) {
+    let done = completed(&state);
+    for step in &done {
+        if let (Some(output), Some(step)) = (state.output(*step), plan.find(&state.plan().path(*step))) {
             outputs[step as usize] = Some(value(payloads, parent.run, output).await?);
         }
     }
@@ -45,8 +50,11 @@ pub async fn prepare_fork(
             RequestError::Invalid(vec![Violation { field: format!("changes.{path}"), reason: why.to_string() }])
         })?;
     }
-    let completed = completed(&state).into_iter();
-    let completed = completed.filter_map(|step| Some((plan.path(step), sources.outputs[step as usize].take()?)));
+    let completed = done.into_iter().filter_map(|step| {
+        let path = state.plan().path(step);
+        let output = sources.outputs[plan.find(&path)? as usize].take()?;
+        Some((path, output))
+    });
     let fork = Fork {
         from: parent.run,
         seq: state.seq(),
@@ -67,13 +75,17 @@ pub async fn prepare_fork(
         request: request.request,
         plan,
         data: sources.start,
-        policy: created.policy,
+        policy: *state.policy(),
         strategy: created.strategy,
         origin,
         key_from: None,
         start_at: None,
         fork: Some(fork),
     })
+}
+
+fn violation(problem: &Problem) -> Violation {
+    Violation { field: problem.field.clone(), reason: problem.reason.clone() }
 }
 
 /// The run as it was at a point of its history, rolled back stretches included; without one as it is.

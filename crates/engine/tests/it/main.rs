@@ -6,6 +6,7 @@ mod explain;
 mod faults;
 mod fleet;
 mod fork;
+mod grow;
 mod places;
 mod recovery;
 mod residency;

@@ -2,9 +2,9 @@
 
 use super::super::event::{Event, PlanRevised, StepExpanded};
 use super::super::state::{Grown, Phase, RunState, StepState, Times};
-use super::step::{begin_anew, ended as has_ended, release, release_successors};
+use super::step::{begin_anew, ended as has_ended, lose, release, release_successors};
 use super::{close, with_open, with_step};
-use crate::plan::{Plan, StepIndex};
+use crate::plan::{Growth, Plan, StepIndex};
 use crate::ports::agent::Need;
 use crate::schedule::{Policy, Width};
 use crate::value::{Json, Payload};
@@ -72,21 +72,29 @@ pub(super) fn begin_again(state: &mut RunState, container: StepIndex) {
         for index in growth.indexes().filter(|index| plan.undone_by(*index).is_none()) {
             if !matches!(state.facts.steps[index].phase, Phase::Completed(_) | Phase::Omitted) {
                 close(state, index);
-                state.facts.steps[index] = StepState::new(Phase::Idle);
+                lay_down(&mut state.facts.steps[index]);
                 remaining += 1;
             }
         }
-        if let Some(times) = times_of(state, container, growth.first) {
+        if let Some(times) = times_of(state, growth) {
             (times.next, times.idle, times.remaining) = (growth.first, remaining, remaining);
         }
     }
+}
+
+/// A step is held that is to begin anew in the same generation: its attempts go on to be counted, since their numbers name what
+/// its agents were told.
+fn lay_down(step: &mut StepState) {
+    let before = std::mem::replace(step, StepState::new(Phase::Idle));
+    (step.attempts, step.uncounted) = (before.attempts, before.attempts);
+    (step.recoveries, step.lost) = (before.recoveries, before.lost);
 }
 
 /// A step that is held has ended.
 pub(super) fn ended(state: &mut RunState, index: StepIndex) {
     let plan = state.plan.clone();
     let Some((growth, _)) = plan.time_of(index) else { return };
-    if let Some(times) = times_of(state, growth.container, growth.first) {
+    if let Some(times) = times_of(state, growth) {
         times.remaining = times.remaining.saturating_sub(1);
     }
     wait(state, growth.container);
@@ -128,14 +136,14 @@ fn release_times(state: &mut RunState, container: StepIndex) {
     };
     for growth in plan.held_by(container) {
         loop {
-            let Some(times) = times_of(state, container, growth.first) else { return };
+            let Some(times) = times_of(state, growth) else { return };
             if times.next >= times.first + times.count || times.remaining - times.idle >= width {
                 break;
             }
             let number = times.next;
             times.next += 1;
             let begun = begin_time(state, &plan, growth.instance(number));
-            if let Some(times) = times_of(state, container, growth.first) {
+            if let Some(times) = times_of(state, growth) {
                 times.idle -= begun;
             }
         }
@@ -170,21 +178,20 @@ fn give_up(state: &mut RunState, container: StepIndex) {
                 Phase::Completed(_) | Phase::Omitted | Phase::Failed(_) | Phase::Skipped | Phase::Cancelled
             );
             if is_left {
+                lose(state, index);
                 close(state, index);
                 give_up(state, index);
                 state.facts.steps[index].phase = Phase::Cancelled;
             }
         }
-        if let Some(times) = times_of(state, container, growth.first) {
+        if let Some(times) = times_of(state, growth) {
             (times.next, times.idle, times.remaining) = (times.first + times.count, 0, 0);
         }
     }
 }
 
-fn times_of(state: &mut RunState, container: StepIndex, first: u32) -> Option<&mut Times> {
-    let times = &mut state.facts.grown.as_mut()?.times;
-    // The newest are those that change.
-    times.iter_mut().rev().find(|times| times.container == container && times.first == first)
+fn times_of<'s>(state: &'s mut RunState, growth: &Growth) -> Option<&'s mut Times> {
+    state.facts.grown.as_mut()?.times.get_mut(growth.number as usize)
 }
 
 fn revise(state: &mut RunState, revised: &PlanRevised, seq: u64, touched: &mut Vec<StepIndex>) {
@@ -201,26 +208,38 @@ fn revise(state: &mut RunState, revised: &PlanRevised, seq: u64, touched: &mut V
         state.facts.remaining -= 1;
         touched.push(index);
     }
-    let undo_of = |state: &RunState, index| state.plan.undo_of(index);
-    for index in change.replaced {
-        close(state, index);
-        if let Some(undo) = undo_of(state, index) {
+    let idle_undo = |state: &mut RunState, index| {
+        if let Some(undo) = state.plan.undo_of(index) {
             state.facts.steps.add(undo, StepState::new(Phase::Idle));
         }
-        stand(state, index);
-        touched.push(index);
-    }
+    };
     for index in change.added.clone() {
         state.facts.steps.add(index, StepState::new(Phase::Blocked(u32::MAX)));
         state.facts.remaining += 1;
-        if let Some(undo) = undo_of(state, index) {
-            state.facts.steps.add(undo, StepState::new(Phase::Idle));
-        }
+        idle_undo(state, index);
     }
-    for index in change.added {
-        stand(state, index);
+    // Their neighbours may be each other: first all of them wait.
+    let others = change.moved.iter().filter(|index| is_fresh(state, **index)).copied();
+    let anew: Vec<StepIndex> = change.replaced.iter().copied().chain(others.collect::<Vec<_>>()).collect();
+    for index in anew.iter().copied() {
+        close(state, index);
+        state.facts.steps[index] = StepState::new(Phase::Blocked(u32::MAX));
+        idle_undo(state, index);
+    }
+    for index in anew.into_iter().chain(change.added) {
+        // One that waited for it may have been skipped with a step before.
+        if matches!(state.facts.steps[index].phase, Phase::Blocked(u32::MAX)) {
+            stand(state, index);
+        }
         touched.push(index);
     }
+}
+
+/// True for a step of the workflow that has not begun, nor anything that it holds.
+pub(in crate::run) fn is_fresh(state: &RunState, index: StepIndex) -> bool {
+    let step = &state.facts.steps[index];
+    let is_waiting = matches!(step.phase, Phase::Blocked(_) | Phase::Ready(_));
+    is_waiting && step.attempts == 0 && state.plan.held_by(index).next().is_none()
 }
 
 /// A step that has not begun waits for what it depends on now.

@@ -7,7 +7,7 @@ mod growth;
 mod step;
 mod undo;
 
-pub(super) use growth::regrow;
+pub(super) use growth::{is_fresh, regrow};
 
 use super::event::{Event, Recorded, RunCreated};
 use super::input::Work;

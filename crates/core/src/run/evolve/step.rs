@@ -231,7 +231,7 @@ pub(super) fn release(state: &mut RunState, index: StepIndex) {
 
 /// What is known of a step that is given up while an attempt may be carried out, and that must not be done twice.
 pub(super) fn lose(state: &mut RunState, index: StepIndex) {
-    if !state.plan.step(index).retry.is_unsafe {
+    if !state.is_asked_once(index) {
         return;
     }
     let step = &mut state.facts.steps[index];

@@ -100,19 +100,14 @@ pub(super) fn abandon(state: &mut RunState, to: u64, seq: u64) {
 pub(super) fn stand_as_at(state: &mut RunState, seq: u64) {
     growth::shrink(state, seq);
     let plan = state.plan.clone();
-    let stays = |step: &StepState| {
-        let is_done = matches!(step.phase, Phase::Completed(_)) && step.completed_seq <= seq;
-        is_done.then_some(())
-    };
     let own = || 0..plan.len() as StepIndex;
-    let is_gone =
-        |state: &RunState, index: StepIndex| plan.is_removed(index) && stays(&state.facts.steps[index]).is_none();
-    state.facts.completed = own().filter(|index| stays(&state.facts.steps[*index]).is_some()).count() as u32;
+    let is_gone = |state: &RunState, index: StepIndex| plan.is_removed(index) && !stays(state, index, seq);
+    state.facts.completed = own().filter(|index| stays(state, *index, seq)).count() as u32;
     let gone = own().filter(|index| is_gone(state, *index)).count() as u32;
     state.facts.remaining = plan.len() as u32 - state.facts.completed - gone;
     state.facts.failed = 0;
     state.facts.ends_by = None;
-    let again: Vec<StepIndex> = plan.forward().filter(|index| stays(&state.facts.steps[*index]).is_none()).collect();
+    let again: Vec<StepIndex> = plan.forward().filter(|index| !stays(state, *index, seq)).collect();
     for index in &again {
         let step = &mut state.facts.steps[*index];
         let before = std::mem::replace(step, StepState::new(Phase::Idle));
@@ -134,6 +129,13 @@ pub(super) fn stand_as_at(state: &mut RunState, seq: u64) {
             release(state, index);
         }
     }
+}
+
+/// True for a step that stands as it does: one that was complete at an event, or is held by one that was.
+fn stays(state: &RunState, index: StepIndex, seq: u64) -> bool {
+    let step = &state.facts.steps[index];
+    (matches!(step.phase, Phase::Completed(_)) && step.completed_seq <= seq)
+        || state.plan.holder(index).is_some_and(|holder| stays(state, holder, seq))
 }
 
 /// A person decided what becomes of a step. Where another event follows, it says the rest.
@@ -178,7 +180,7 @@ pub(super) fn decided(state: &mut RunState, index: StepIndex, verdict: Verdict) 
 
 /// A result is worth waiting for if there is a way to undo it, and nobody has to be asked for it.
 fn is_awaited(state: &RunState, index: StepIndex, open: &OpenAttempt) -> bool {
-    open.suspended.is_none() && can_be_undone(state, index)
+    open.suspended.is_none() && can_be_undone(state, index) && !state.is_unchecked(index)
 }
 
 fn can_be_undone(state: &RunState, index: StepIndex) -> bool {

@@ -128,6 +128,8 @@ pub(super) fn complete(
         let error = AgentError { usage, ..AgentError::new(AgentErrorKind::TooLarge, message) };
         return Ok(retry::after_failure(state, index, key.attempt, &error, false, 0.0, now));
     }
+    // What is undone does not grow.
+    let grows = grows.filter(|_| state.undoing().is_none());
     let grown = match grows.map(|patch| growth::grow(state, index, patch)).transpose() {
         Ok(grown) => grown,
         Err(rejection) => {

@@ -86,7 +86,7 @@ fn pause_work(state: &RunState, work: Work, order: Order) -> Result<Vec<Event>, 
         return Err(Rejection::Undoing);
     }
     let is_unsafe = |(index, open): &(StepIndex, &OpenAttempt)| {
-        open.suspended.is_none() && state.plan().step(*index).retry.is_unsafe && work == Work::Cancel
+        open.suspended.is_none() && state.is_asked_once(*index) && work == Work::Cancel
     };
     let error = Failure { kind: AgentErrorKind::Cancelled, message: "its agent was asked to stop".into() };
     let held = state.open_attempts().filter(is_unsafe).map(|(index, _)| {

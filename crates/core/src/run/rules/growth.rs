@@ -8,6 +8,7 @@ use crate::ports::agent::{AgentError, AgentErrorKind, Need};
 use crate::run::event::{
     AttemptSuspended, Event, PlanRevised, StepChecked, StepExpanded, StepOmitted, WaitClosed, shorten,
 };
+use crate::run::evolve::is_fresh;
 use crate::run::input::{Order, Rejection};
 use crate::run::state::{Phase, RunState};
 use crate::schedule::Growth;
@@ -112,20 +113,24 @@ fn amended(state: &RunState, patch: &PlanPatch) -> Result<u32, Rejection> {
         }
     };
     for index in change.replaced.iter().chain(&change.removed) {
-        let step = state.step(*index);
-        let is_fresh = matches!(step.phase, Phase::Blocked(_) | Phase::Ready(_)) && step.attempts == 0;
-        if !is_fresh {
-            let reason =
-                format!("step \"{}\" is {}; only what has not begun is changed", plan.path(*index), step.status());
+        if !is_fresh(state, *index) {
+            let (path, status) = (plan.path(*index), state.step(*index).status());
+            let reason = format!("step \"{path}\" is {status}; only what has not begun is changed");
             let field = if change.removed.contains(index) { "remove" } else { "replace" };
             return bad(field.into(), reason);
         }
+    }
+    let waits =
+        |index: &&StepIndex| matches!(state.step(**index).phase, Phase::Ready(_) | Phase::Open(_) | Phase::Held(_));
+    if let Some(index) = change.moved.iter().filter(|index| !is_fresh(state, **index)).find(waits) {
+        let path = plan.path(*index);
+        return bad("add".into(), format!("step \"{path}\" has begun, and would depend on other steps by its type"));
     }
     Ok(plan.revision() + 1)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::testing::Given;
     use super::*;
     use crate::plan::StepIndex;
@@ -136,7 +141,7 @@ mod tests {
 
     impl Given {
         /// A run whose plan may change.
-        fn amendable(steps: &str) -> Self {
+        pub(in crate::run::rules) fn amendable(steps: &str) -> Self {
             let mut run = Self::with(steps, Width::Bounded(4), OnError::Continue);
             let Event::RunCreated(mut created) = run.history[0].event.clone() else { unreachable!() };
             created.policy = Policy { growth: Growth::Amendable(100), ..created.policy };
@@ -145,39 +150,58 @@ mod tests {
             run
         }
 
+        /// The same for the run of a whole file.
+        pub(in crate::run::rules) fn amendable_as(self, file: &str) -> Self {
+            let plan = crate::plan::Plan::new(crate::workflow::parse(file).unwrap().workflow).unwrap();
+            let definition = plan.definition();
+            let created = crate::run::RunCreated { definition, ..self.state.created().clone() };
+            let (state, first) = crate::run::create(plan, created, self.now);
+            Self { state, history: vec![first], now: self.now }
+        }
+
         /// The step that holds others begins so many.
-        fn expand(&mut self, step: &str, first: u32, count: u32) -> Result<Vec<Event>, Rejection> {
+        pub(in crate::run::rules) fn expand(
+            &mut self,
+            step: &str,
+            first: u32,
+            count: u32,
+        ) -> Result<Vec<Event>, Rejection> {
             self.start(step, "tutti").unwrap();
             self.more(step, first, count)
         }
 
-        fn more(&mut self, step: &str, first: u32, count: u32) -> Result<Vec<Event>, Rejection> {
+        pub(in crate::run::rules) fn more(
+            &mut self,
+            step: &str,
+            first: u32,
+            count: u32,
+        ) -> Result<Vec<Event>, Rejection> {
             let key = self.key(step);
             self.when(&Input::ExpandStep { key, first, count })
         }
 
-        fn go_on(&mut self, step: &str) {
+        pub(in crate::run::rules) fn go_on(&mut self, step: &str) {
             let step = self.key(step).path;
             self.when(&Input::ContinueAttempt { step }).unwrap();
         }
 
-        fn admitted(&self) -> Vec<String> {
+        pub(in crate::run::rules) fn admitted(&self) -> Vec<String> {
             let path = |index: StepIndex| self.state.plan().path(index).to_string();
             admit(&self.state, self.now).into_iter().map(path).collect()
         }
 
-        fn all(&mut self, steps: &[&str]) {
+        pub(in crate::run::rules) fn all(&mut self, steps: &[&str]) {
             for step in steps {
                 self.start(step, "x").unwrap();
                 self.complete(step).unwrap();
             }
         }
 
-        fn status(&self, step: &str) -> StepStatus {
+        pub(in crate::run::rules) fn status(&self, step: &str) -> StepStatus {
             self.state.step(self.index(step)).status()
         }
 
-        fn kept(&self) {
+        pub(in crate::run::rules) fn kept(&self) {
             let kept = encode_state(&self.state);
             let plan = self.state.plan().first();
             let read = decode_state(&plan, &kept).unwrap();
@@ -301,7 +325,7 @@ mod tests {
         assert_eq!((run.state.status(), run.state.step(0).uncounted), (RunStatus::Completed, 1));
     }
 
-    fn patch(yaml: &str) -> Command {
+    pub(in crate::run::rules) fn patch(yaml: &str) -> Command {
         let json = crate::workflow::Document::read(yaml).unwrap().to_json();
         Command::Patch { patch: Box::new(serde_json::from_str(&json).unwrap()) }
     }

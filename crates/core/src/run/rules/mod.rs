@@ -2,6 +2,8 @@
 
 mod attempt;
 mod command;
+#[cfg(test)]
+mod grown;
 mod growth;
 mod hold;
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(super) fn after_failure(
     let step = state.plan().path(index);
     let undoes = state.plan().undone_by(index).is_some();
     let is_under_way = state.open_attempt(index).is_some();
-    if policy.is_unsafe && is_under_way && error.leaves_open() {
+    if state.is_asked_once(index) && is_under_way && error.leaves_open() {
         let error = Failure::from(error);
         return vec![Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: true })];
     }
