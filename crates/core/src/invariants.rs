@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 pub use self::kept::{check_glance, check_kept};
 pub use self::recovery::{
-    requests_are_applied_once, results_are_of_open_attempts, rollbacks_restore_exactly, something_moves_an_open_run,
-    waits_are_answered_once,
+    budgets_are_kept, requests_are_applied_once, results_are_of_open_attempts, rollbacks_restore_exactly,
+    something_moves_an_open_run, waits_are_answered_once,
 };
 use crate::ids::StepPath;
 use crate::plan::{Plan, StepIndex};
@@ -89,6 +89,7 @@ impl HistoryCheck {
         results_are_of_open_attempts(state, recorded)?;
         waits_are_answered_once(state, recorded)?;
         requests_are_applied_once(state, recorded)?;
+        budgets_are_kept(state, recorded)?;
         evolve(state, recorded, &mut Vec::new());
         if matches!(recorded.event, Event::RunReopened(_) | Event::RunRewound(_) | Event::RunForked(_)) {
             // What is complete stays; everything else may end anew.

@@ -4,6 +4,7 @@
 //! that the same inputs always lead to the same events.
 
 pub mod aggregate;
+pub mod budget;
 pub mod expression;
 pub mod ids;
 pub mod invariants;

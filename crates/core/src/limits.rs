@@ -258,5 +258,9 @@ pub const DEFAULT_MAX_BACKOFF: Duration = Duration::from_secs(60);
 pub const DEFAULT_JITTER: f64 = 0.2;
 /// Default number of steps of one run in flight.
 pub const DEFAULT_WIDTH: u32 = 4;
+/// Default share of a budget from which a warning is recorded, in hundredths.
+pub const DEFAULT_BUDGET_WARNING: u32 = 80;
+/// Most of anything that one attempt is reckoned with: what as many attempts as may be under way are reckoned with can be added up.
+pub const MAX_RESERVED: u64 = 1 << 48;
 /// Default number of mutually independent steps from which strategy `auto` runs in parallel.
 pub const DEFAULT_PARALLEL_THRESHOLD: u32 = 3;

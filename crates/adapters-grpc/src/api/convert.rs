@@ -8,10 +8,11 @@ use prost_types::Timestamp as Moment;
 use tonic::Status;
 use tutti_api::v1;
 use tutti_core::ids::{LabelName, StepId, StepPath};
+use tutti_core::ports::agent::Usage;
 use tutti_core::ports::inbound::views::RunChange;
 use tutti_core::ports::query::{RunCounts, RunSummary};
 use tutti_core::ports::store::EncodedEvent;
-use tutti_core::report::{Monitor, RunView, StepView};
+use tutti_core::report::{BudgetReport, Monitor, RunView, StepView};
 use tutti_core::run::{
     ArtifactRecorded, RunState, RunStatus, StepStatus, Undone, Work, blob_of_json, body_json, kind_name,
 };
@@ -252,6 +253,8 @@ pub(super) fn run_out(view: &RunView, now: Timestamp) -> Option<v1::Run> {
         undone: undone_out(view.undone()).into(),
         forked_from: view.state()?.forked().map(|(run, seq)| v1::ForkedFrom { run_id: run.to_string(), seq }),
         start_at: view.start_at().map(moment),
+        usage: view.usage().map(usage_out),
+        budget: view.budget().into_iter().map(budget_out).collect(),
     })
 }
 
@@ -266,7 +269,18 @@ fn step_out(step: &StepView<'_>, state: &RunState) -> v1::Step {
         ended_at: step.ended_at.map(moment),
         error: step.error.map(ToString::to_string).unwrap_or_default(),
         verdicts: state.verdicts(step.index).into_iter().map(|verdict| verdict_out(verdict).into()).collect(),
+        usage: step.usage().map(usage_out),
     }
+}
+
+fn usage_out(usage: Usage) -> v1::Usage {
+    let Usage { cost_micros, tokens_in, tokens_out } = usage;
+    v1::Usage { cost_micros, tokens_in, tokens_out }
+}
+
+fn budget_out(budget: BudgetReport) -> v1::BudgetState {
+    let BudgetReport { kind, limit, used, reserved } = budget;
+    v1::BudgetState { kind: kind.to_string(), limit, used, reserved }
 }
 
 pub(super) fn event_out(event: &EncodedEvent) -> Result<v1::Event, Status> {

@@ -35,6 +35,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("/tutti.v1.RunService/CancelRun", OPERATOR),
     ("/tutti.v1.RunService/TerminateRun", OPERATOR),
     ("/tutti.v1.RunService/RetryRun", OPERATOR),
+    ("/tutti.v1.RunService/RaiseBudget", OPERATOR),
     ("/tutti.v1.RunService/SignalRun", OPERATOR),
     ("/tutti.v1.RunService/StartRun", AUTHOR),
     ("/tutti.v1.RunService/ForkRun", AUTHOR),

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::{Violation, ensure};
-use crate::plan::Plan;
+use crate::budget::Amounts;
+use crate::plan::{Plan, StepIndex};
 use crate::run::{Event, Phase, Recorded, RunFailed, RunState, RunStatus, Undone, fold};
+use crate::workflow::OnSpent;
 
 /// After a rollback the steps are complete that were at its point, with the outputs that they had there, byte for byte. The
 /// same after a run is reopened whose work was undone when it failed.
@@ -51,6 +53,29 @@ pub fn waits_are_answered_once(state: &RunState, next: &Recorded) -> Result<(), 
     ensure(waits, "waits_are_answered_once", || format!("{} at event {}", signal.step, next.seq))
 }
 
+/// What is used and what is reserved never exceed the run's budget together when an attempt begins that it bounds: what is used
+/// exceeds it by no more than what calls used beyond what was reserved for them.
+///
+/// # Errors
+/// [`Violation`].
+pub fn budgets_are_kept(state: &RunState, next: &Recorded) -> Result<(), Violation> {
+    let (Event::AttemptStarted(started), Some(budget), Some(spending)) =
+        (&next.event, state.budget(), state.spending())
+    else {
+        return Ok(());
+    };
+    let is_bounded = |index: &StepIndex| budget.on_spent != OnSpent::Warn && state.reckoned(*index).is_some();
+    if state.plan().find(&started.step).filter(is_bounded).is_none() {
+        return Ok(());
+    }
+    let reserved = Amounts { calls: 1, ..started.reserved.as_deref().copied().unwrap_or_default() };
+    let taken = spending.used().plus(spending.reserved()).plus(reserved);
+    let over = spending.limits(budget).find(|(kind, limit)| taken.of(*kind) > *limit);
+    ensure(over.is_none(), "budgets_are_kept", || {
+        format!("with {} at event {} more is reserved than there is: {over:?}", started.step, next.seq)
+    })
+}
+
 /// A request is applied once, however often it is made.
 ///
 /// # Errors
@@ -80,7 +105,7 @@ pub fn something_moves_an_open_run(state: &RunState) -> Result<(), Violation> {
     let is_held = state.held().next().is_some();
     let moves = match state.status() {
         RunStatus::Running => works || state.next_wait().is_some(),
-        RunStatus::Waiting => is_held || state.waiting().next().is_some(),
+        RunStatus::Waiting => is_held || state.waiting().next().is_some() || state.asks_for_budget(),
         RunStatus::Stuck => is_held,
         _ => true,
     };

@@ -295,6 +295,8 @@ pub enum AgentErrorKind {
     StepsFailed,
     /// The condition of the step, or of its loop, cannot be worked out from the data.
     BadCondition,
+    /// The run's budget is spent.
+    BudgetSpent,
     /// A kind that a newer version of the product recorded.
     #[serde(other)]
     Unknown,
@@ -334,7 +336,9 @@ impl AgentErrorKind {
             | Self::StepsFailed
             | Self::Unknown => Retry::Again,
             Self::Rejected | Self::Unauthorized | Self::Unsupported => Retry::Elsewhere,
-            Self::InvalidInput | Self::InputMissing | Self::TooLarge | Self::BadCondition => Retry::Never,
+            Self::InvalidInput | Self::InputMissing | Self::TooLarge | Self::BadCondition | Self::BudgetSpent => {
+                Retry::Never
+            }
         }
     }
 }

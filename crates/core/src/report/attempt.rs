@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::ids::AgentId;
-use crate::ports::agent::{AgentReport, Need};
+use crate::ports::agent::{AgentReport, Need, Usage};
 use crate::run::{AgentChoice, ArtifactRecorded, Failure};
 use crate::time::Timestamp;
 use crate::value::Payload;
@@ -81,6 +81,12 @@ impl AttemptView {
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
         self.ended_at.map(|end| end.since(self.started_at))
+    }
+
+    /// What its agent told that it took; none if it told nothing of that.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.report.as_ref().map(|report| report.usage).filter(|usage| !usage.is_empty())
     }
 
     pub(super) const fn new(number: u32, agent: Option<AgentId>, started_at: Timestamp) -> Self {

@@ -49,6 +49,7 @@ impl ExecutionReport {
             undos: undos(view, created_at),
             kept: view.kept().cloned().collect(),
             checkpoints: view.ways_back().iter().map(CheckpointReport::from).collect(),
+            budget: view.budget(),
             levels: levels(view, created_at),
             stages: stages(view),
             failed: failed.collect(),
@@ -99,6 +100,7 @@ fn step_report(view: &RunView, step: &StepView<'_>, created_at: Timestamp) -> St
             })
             .collect(),
         missing_inputs: step.missing_inputs.to_vec(),
+        usage: step.usage(),
         verdicts: verdicts(view, step),
         attempt_log: step.attempts.iter().map(|attempt| attempt_report(attempt, created_at)).collect(),
     }
@@ -150,6 +152,7 @@ fn attempt_report(attempt: &AttemptView, created_at: Timestamp) -> AttemptReport
         outcome: attempt.outcome,
         error: attempt.error.as_ref().map(ToString::to_string),
         task: attempt.task.clone(),
+        usage: attempt.usage(),
     }
 }
 
@@ -183,6 +186,7 @@ fn totals(view: &RunView) -> Totals {
             steps: path.into_iter().map(|index| view.plan().step(index).id.clone()).collect(),
             seconds: times.total().as_secs_f64(),
         },
+        usage: view.usage(),
         agents: agents(view),
     }
 }

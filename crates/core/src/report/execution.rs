@@ -5,8 +5,10 @@ use serde::Serialize;
 
 use super::attempt::Outcome;
 use super::moment::rfc3339;
+use super::spent::BudgetReport;
 use super::undo::WayBack;
 use crate::ids::{AgentId, RunId, StepId, WorkflowId};
+use crate::ports::agent::Usage;
 use crate::run::{AgentChoice, RunStatus, StepStatus, Undone, Verdict};
 use crate::schedule::StrategyReason;
 use crate::value::{Digest, Json, Payload, PayloadRef};
@@ -51,6 +53,8 @@ pub struct ExecutionReport {
     pub kept: Vec<StepId>,
     /// The points by name to which the run can be rolled back, newest first.
     pub checkpoints: Vec<CheckpointReport>,
+    /// How it stands with what the run may spend; empty without a budget.
+    pub budget: Vec<BudgetReport>,
     /// The run in numbers.
     pub totals: Totals,
     /// The levels of the graph.
@@ -102,6 +106,8 @@ pub struct StepReport {
     pub artifacts: Vec<ArtifactReport>,
     /// Input fields that were left out because their path had no value.
     pub missing_inputs: Vec<String>,
+    /// What its agents reported that all its attempts took.
+    pub usage: Option<Usage>,
     /// What a person may decide about it; empty unless it is held.
     pub verdicts: Vec<Verdict>,
     /// Each attempt.
@@ -176,6 +182,8 @@ pub struct AttemptReport {
     pub error: Option<String>,
     /// The agent's id of the task (untrusted text).
     pub task: Option<String>,
+    /// What its agent reported that it took: money in millionths, and tokens.
+    pub usage: Option<Usage>,
 }
 
 /// A step's output: the value itself, or `{"payload": {"hash": …, "len": …}}` for one that is kept apart by its size.
@@ -235,6 +243,8 @@ pub struct Totals {
     pub peak_in_flight: u32,
     /// The chain of steps that took the longest.
     pub critical_path: CriticalPathReport,
+    /// What agents reported that all attempts took together, those included that undid something.
+    pub usage: Option<Usage>,
     /// What each agent did, by name.
     pub agents: Vec<AgentReport>,
 }

@@ -21,6 +21,7 @@ mod printable;
 mod question;
 mod recovery;
 mod shape;
+mod spent;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -57,6 +58,7 @@ pub use printable::{columns, fit, pad, printable, wrap};
 pub use question::Question;
 pub use recovery::recovery_news;
 pub use shape::{run_shape, step_shape};
+pub use spent::{BudgetReport, told_usage};
 pub use text::render_text;
 pub use times::EarliestTimes;
 pub use undo::{Concerned, WayBack};

@@ -1,10 +1,11 @@
-//! What recovery and waits have to tell, in words for people.
+//! What recovery, waits and budgets have to tell, in words for people.
 
 use super::moment::rfc3339;
+use super::spent::budget_news;
 use crate::ids::StepPath;
 use crate::run::Event;
 
-/// What an event of recovery or of a wait says, and of which step (may hold untrusted text); `None` for all others.
+/// What an event of recovery, of a wait or of the budget says, and of which step (may hold untrusted text); `None` for all others.
 #[must_use]
 pub fn recovery_news(event: &Event) -> Option<(Option<&StepPath>, String)> {
     Some(match event {
@@ -42,6 +43,6 @@ pub fn recovery_news(event: &Event) -> Option<(Option<&StepPath>, String)> {
         Event::StepRecovered(anew) => {
             (Some(&anew.step), format!("begins anew time={} at={}", anew.recovery, rfc3339(anew.at)))
         }
-        _ => return None,
+        event => return budget_news(event).map(|news| (None, news)),
     })
 }

@@ -6,6 +6,7 @@ use super::moment::{human_bytes, human_seconds};
 use super::page::Page;
 use super::printable::{columns, fit, pad};
 use super::shape::{run_shape, step_shape};
+use super::spent::told_usage;
 use crate::run::{RunStatus, StepStatus, Undone};
 use crate::schedule::StrategyReason;
 
@@ -27,6 +28,7 @@ pub fn render_text(report: &ExecutionReport, width: usize) -> String {
     groups(report, &mut page);
     artifacts(report, &mut page);
     totals(&report.totals, &mut page);
+    spent(report, &mut page);
     failures(report, &mut page);
     undone(report, &mut page);
     page.section("Assessment");
@@ -230,6 +232,27 @@ fn totals(totals: &Totals, page: &mut Page) {
         page.line(&format!("  agent         {}  {work}", pad(agent.agent.as_str(), width)));
     }
     page.more(agents.len(), totals.agents.len());
+}
+
+/// What was spent, and how it stands with the budget.
+fn spent(report: &ExecutionReport, page: &mut Page) {
+    let Some(usage) = &report.totals.usage else { return budget(report, page) };
+    page.section("Cost");
+    page.line(&format!("  in all  {}", told_usage(usage)));
+    let steps: Vec<_> = report.steps.iter().filter_map(|step| Some((step, step.usage?))).collect();
+    let width = steps.iter().map(|(step, _)| columns(id_of(step))).max().unwrap_or(0).min(page.width() / 3);
+    for (step, usage) in steps.iter().take(FEW) {
+        page.line(&format!("  {}  {}", pad(id_of(step), width), told_usage(usage)));
+    }
+    page.more(FEW.min(steps.len()), steps.len());
+    budget(report, page);
+}
+
+fn budget(report: &ExecutionReport, page: &mut Page) {
+    if !report.budget.is_empty() {
+        page.section("Budget");
+        report.budget.iter().for_each(|budget| page.line(&format!("  {:<8}{}", budget.kind, budget.told())));
+    }
 }
 
 fn times(count: u32) -> String {

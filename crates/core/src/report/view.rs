@@ -7,7 +7,7 @@ use super::attempt::{AttemptView, Checkpoint, Outcome, Track};
 use super::undo::Undoing;
 use crate::ids::{AgentId, RunId, StepId, StepPath};
 use crate::plan::{ByStep, Growth, Plan, StepIndex};
-use crate::ports::agent::Need;
+use crate::ports::agent::{AgentReport, Need};
 use crate::run::{
     ArtifactRecorded, Event, Failure, Order, Phase, Recorded, RunCreated, RunState, RunStatus, StepState, StepStatus,
     UndoStarted, Verdict, evolve, fold,
@@ -359,6 +359,7 @@ impl RunView {
                     let attempt = track.attempt(failed.attempt, at);
                     attempt.close(Outcome::Failed, at);
                     attempt.error = Some(failed.error.clone());
+                    attempt.report = failed.usage.as_deref().map(AgentReport::of_usage);
                 }
             }
             Event::StepHeld(held) => {

@@ -128,6 +128,9 @@ kinds! {
     64 => StepChecked,
     65 => StepOmitted,
     66 => WaitClosed,
+    75 => BudgetWarned,
+    76 => BudgetSpent,
+    77 => BudgetRaised,
 }
 
 /// Oldest format whose readers understand all of these events.
@@ -178,7 +181,7 @@ pub const fn format_of_command(command: &Command) -> u16 {
         | Command::Rollback { .. }
         | Command::Decide { .. }
         | Command::Approve { .. } => RECOVERY_FORMAT,
-        Command::Patch { .. } => ORCHESTRATION_FORMAT,
+        Command::Patch { .. } | Command::RaiseBudget { .. } => ORCHESTRATION_FORMAT,
     }
 }
 
@@ -206,7 +209,10 @@ const fn format_of(event: &Event) -> u16 {
         | Event::StepChecked(_)
         | Event::StepOmitted(_)
         | Event::WaitClosed(_)
-        | Event::PlanRevised(_) => ORCHESTRATION_FORMAT,
+        | Event::PlanRevised(_)
+        | Event::BudgetWarned(_)
+        | Event::BudgetSpent(_)
+        | Event::BudgetRaised(_) => ORCHESTRATION_FORMAT,
         _ => 1,
     }
 }
@@ -320,13 +326,14 @@ mod tests {
     }
 
     /// Histories as each format wrote them, together one event of every kind: they must read the same for ever.
-    const GOLDEN: [&str; 6] = [
+    const GOLDEN: &[&str] = &[
         include_str!("golden/format-1.jsonl"),
         include_str!("golden/format-2.jsonl"),
         include_str!("golden/format-3.jsonl"),
         include_str!("golden/format-4.jsonl"),
         include_str!("golden/format-5.jsonl"),
         include_str!("golden/format-6.jsonl"),
+        include_str!("golden/format-6-budget.jsonl"),
     ];
 
     #[derive(serde::Deserialize)]

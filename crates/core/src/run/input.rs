@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Amounts;
 use crate::ids::{AgentId, AttemptKey, RequestId, StepPath};
 use crate::ports::agent::{AgentError, AgentReport, Need};
 use crate::value::{Json, Payload};
@@ -180,6 +181,11 @@ pub enum Command {
         /// How.
         patch: Box<PlanPatch>,
     },
+    /// There is more to spend.
+    RaiseBudget {
+        /// What is added.
+        add: Amounts,
+    },
     /// A step that waits for somebody gets an answer.
     Signal {
         /// The path of the step; empty if only one waits.
@@ -342,6 +348,9 @@ pub enum Rejection {
     /// The run has all the checkpoints that it may have.
     #[error("a run may have {0} checkpoints")]
     TooManyCheckpoints(usize),
+    /// The budget cannot be raised so.
+    #[error("{0}")]
+    BadBudget(String),
 }
 
 /// Why an input was refused, for whoever asked, and perhaps elsewhere.
@@ -374,6 +383,7 @@ impl From<&Rejection> for Refusal {
             Rejection::BadVerdict(..) => Fault::Field("verdict".to_owned()),
             Rejection::BadCheckpoint(_) => Fault::Field("name".to_owned()),
             Rejection::BadPatch { field, .. } => Fault::Field(format!("patch.{field}")),
+            Rejection::BadBudget(_) => Fault::Field("add".to_owned()),
             Rejection::NotApprover { .. } => Fault::Caller,
             Rejection::RunIs(_)
             | Rejection::NotUnderWay(_)

@@ -4,6 +4,7 @@
 //! what follows by itself (the end of the run).
 
 mod apply;
+mod budget;
 mod choice;
 mod codec;
 mod event;
@@ -22,11 +23,11 @@ pub use codec::{
     decode_state, encode, encode_state, format_of_command, format_of_run, kind_name, min_reader,
 };
 pub use event::{
-    Afterwards, ArtifactRecorded, AttemptFailed, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated,
-    Event, Failure, ForkedStep, Recorded, ResultDiscarded, RunAdmitted, RunCancelled, RunCompleted, RunCreated,
-    RunFailed, RunForked, RunPaused, RunQuarantined, RunReopened, RunResumed, RunRewound, RunStuck, RunTerminated,
-    SignalReceived, StepCompleted, StepDecided, StepFailed, StepHeld, StepRecovered, TaskAssigned, UndoStarted, Undone,
-    WaitOverdue,
+    Afterwards, ArtifactRecorded, AttemptFailed, AttemptResumed, AttemptStarted, AttemptSuspended, BudgetRaised,
+    BudgetSpent, BudgetWarned, CheckpointCreated, Event, Failure, ForkedStep, Recorded, ResultDiscarded, RunAdmitted,
+    RunCancelled, RunCompleted, RunCreated, RunFailed, RunForked, RunPaused, RunQuarantined, RunReopened, RunResumed,
+    RunRewound, RunStuck, RunTerminated, SignalReceived, StepCompleted, StepDecided, StepFailed, StepHeld,
+    StepRecovered, TaskAssigned, UndoStarted, Undone, WaitOverdue,
 };
 pub use evolve::{evolve, fold};
 pub use input::{Command, Fault, Input, Order, Point, Refusal, Rejection, Verdict, Work};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Afterwards, Failure, RunCreated};
 use super::status::{RunStatus, StepStatus};
+use crate::budget::Spending;
 use crate::ids::{AgentId, AttemptKey, Capability, RequestId, RunId, StepPath};
 use crate::plan::{ByStep, Plan, PlanPatch, StepIndex};
 use crate::ports::agent::Need;
@@ -76,6 +77,8 @@ pub(super) struct Facts {
     pub(super) policy: Option<Box<Policy>>,
     /// How its plan has grown and changed.
     pub(super) grown: Option<Box<Grown>>,
+    /// What a run with a budget has spent.
+    pub(super) spending: Option<Box<Spending>>,
 }
 
 /// How the plan of a run has grown and changed.
@@ -575,10 +578,13 @@ impl RunState {
         if !self.status().is_open() {
             return if self.status().is_ended() { Wake::Never } else { Wake::OnInput };
         }
-        if self.in_flight() > 0 || self.frontier().ready() > 0 {
+        // What there is no budget for waits for no moment.
+        let is_spent = self.is_spent().is_some();
+        if self.in_flight() > 0 || (self.frontier().ready() > 0 && !is_spent) {
             return Wake::Active;
         }
-        let moments = [Some(self.deadline()), self.frontier().next_due(), self.next_wait().map(|(due, _)| due)];
+        let next_due = self.frontier().next_due().filter(|_| !is_spent);
+        let moments = [Some(self.deadline()), next_due, self.next_wait().map(|(due, _)| due)];
         Wake::At(moments.into_iter().flatten().min().unwrap_or(Timestamp::MAX))
     }
 

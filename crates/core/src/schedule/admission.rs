@@ -1,6 +1,7 @@
 //! Which of the startable steps start now. The only reader of a run's width.
 
 use super::Width;
+use crate::budget::Amounts;
 use crate::limits::MAX_PASSED_OVER;
 use crate::plan::StepIndex;
 use crate::run::{RunState, RunStatus};
@@ -8,7 +9,7 @@ use crate::time::Timestamp;
 
 /// The steps that may start now: as many as the width leaves room for, in their order. A step that is not
 /// `parallel_safe` waits until nothing is in flight and then runs alone; those behind it wait with it, so that it is not
-/// passed over for ever.
+/// passed over for ever. One for which too little is left of the run's budget waits, and keeps nobody else waiting.
 #[must_use]
 pub fn admit(state: &RunState, now: Timestamp) -> Vec<StepIndex> {
     admit_past(state, now, |_| false)
@@ -22,7 +23,8 @@ pub fn admit_past(state: &RunState, now: Timestamp, waits: impl Fn(StepIndex) ->
         return Vec::new();
     }
     let frontier = state.frontier();
-    let mut startable = frontier.startable(now);
+    let mut beside = Amounts::default();
+    let mut startable = frontier.startable(now).filter(|step| state.shortage(*step, Amounts::default()).is_none());
     let (width, mut busy) = match state.policy().width {
         // A step that waits to be tried again still has its turn.
         Width::One if frontier.delayed() > 0 => {
@@ -40,6 +42,9 @@ pub fn admit_past(state: &RunState, now: Timestamp, waits: impl Fn(StepIndex) ->
         if busy >= width {
             break;
         }
+        if state.shortage(step, beside).is_some() {
+            continue;
+        }
         if !state.plan().step(step).parallel_safe {
             if busy == 0 {
                 admitted.push(step);
@@ -51,6 +56,7 @@ pub fn admit_past(state: &RunState, now: Timestamp, waits: impl Fn(StepIndex) ->
             continue;
         }
         admitted.push(step);
+        beside = beside.plus(state.reckoned(step).unwrap_or_default());
         busy += 1;
     }
     admitted

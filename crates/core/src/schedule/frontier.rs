@@ -65,6 +65,11 @@ impl Frontier {
         .map(|(_, step)| step)
     }
 
+    /// All steps that are ready or wait for a moment.
+    pub fn steps(&self) -> impl Iterator<Item = StepIndex> + '_ {
+        self.ready.iter().map(|(_, step)| *step).chain(self.delayed.iter().map(|(.., step)| *step))
+    }
+
     /// The next moment at which a delayed step may start.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {

@@ -1,11 +1,14 @@
 //! From a file's text to a checked workflow. Every fault is found in one pass: each field is read by itself, so that one
 //! bad value does not hide the next.
 
+mod budget;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::de::DeserializeOwned;
 
+use self::budget::{decode_budget, decode_reserve};
 use super::definition::{InputSpec, Step, Workflow};
 use super::mapping::OutputField;
 use super::problem::{Position, Problem, without_position};
@@ -213,12 +216,15 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
     let inputs: BTreeMap<String, InputSpec> = fields.map("inputs");
     let data = fields.optional("data").unwrap_or_else(Json::empty_object);
     let share = fields.optional("share").unwrap_or_default();
+    let budget = fields.member("budget");
     let dependency_rules = fields.map("dependency_rules");
     let steps = fields.member("steps");
     if steps.is_none() {
         fields.problems.push(Problem::error("steps", "is missing"));
     }
     fields.finish();
+    let at = Place { step: None, prefix: String::new() };
+    let budget = budget.and_then(|m| decode_budget(&m.value, at, problems)).map(Box::new);
     let (steps, complete) = steps.map_or((Vec::new(), false), |m| decode_steps(&m.value, problems));
     // Without a readable id the rest is still checked, under a name that stands in for it.
     let id = id.or_else(|| "unnamed".parse().ok())?;
@@ -238,6 +244,7 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
             inputs,
             data,
             share,
+            budget,
             dependency_rules,
             steps,
         },
@@ -304,6 +311,7 @@ fn decode_step_at(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option
     let parallel_safe = fields.optional("parallel_safe").unwrap_or(DEFAULTS.steps[0].parallel_safe);
     let estimated_duration = fields.optional("estimated_duration");
     let resources = fields.optional("resources");
+    let reserve = fields.member("reserve");
     let critical = fields.optional("critical").unwrap_or_default();
     let checkpoint = fields.optional("checkpoint");
     let at = fields.at.clone();
@@ -311,6 +319,7 @@ fn decode_step_at(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option
     let retry = retry.map_or_else(RetryPolicy::default, |m| decode_retry(&m.value, at.clone(), problems));
     let compensate = compensate.and_then(|m| decode_compensation(&m.value, at.clone(), problems));
     let steps = inner.map_or_else(Vec::new, |m| decode_inner(&m.value, &at, problems));
+    let reserve = reserve.and_then(|m| decode_reserve(&m.value, at.clone(), problems));
     check_kinds(node, &at, problems);
     let is_readable = inner.is_some()
         || workflow.is_some()
@@ -351,6 +360,7 @@ fn decode_step_at(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option
         parallel_safe,
         estimated_duration,
         resources,
+        reserve,
         critical,
         checkpoint,
     })

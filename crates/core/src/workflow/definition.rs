@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::budget::{Budget, Reserve};
 use super::grow::{Ask, Map, Repeat, SubWorkflow};
 use super::mapping::{InputMapping, OutputField, OutputMapping, present};
 use super::recovery::{Compensation, OnError, RetryPolicy, default_timeout};
@@ -67,6 +68,9 @@ pub struct Workflow {
     /// `session`, as `session.PATH`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub share: Vec<DataPath>,
+    /// What a run may spend. Default: as much as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Box<Budget>>,
     /// Dependencies by type, for steps that name none by `depends_on`: a step of a type depends on every step of the types
     /// listed here for it. A step's type is its `type`, or else its capability.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -174,6 +178,10 @@ pub struct Step {
     /// What the step is expected to use, for plans.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// What one attempt is reckoned with in a budget before it is known. Default: what attempts with the same capability used at
+    /// most in the run so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<Reserve>,
     /// `true`: a checkpoint is recorded before the step starts.
     #[serde(default)]
     pub critical: bool,
@@ -330,7 +338,7 @@ impl Workflow {
     /// True if it says something that readers before format 6 do not know.
     #[must_use]
     pub fn orchestrates(&self) -> bool {
-        self.steps.iter().any(Step::orchestrates)
+        self.budget.is_some() || self.steps.iter().any(Step::orchestrates)
     }
 
     /// The title, or the id if there is none.

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod bodies;
+mod budget;
 mod dataflow;
 mod decode;
 mod definition;
@@ -22,6 +23,7 @@ mod wait;
 
 pub use aggregate::{Aggregate, Aggregation, Minimum, OnFailure, OnPartial, Synthesis, TaskKind};
 pub use bodies::unresolved;
+pub use budget::{Budget, OnSpent, Reserve, Share};
 pub use dataflow::{Binding, Captures, DataFlow, Source};
 pub use decode::{Parsed, parse};
 pub use definition::{Executor, InputSpec, Priority, Step, Workflow};

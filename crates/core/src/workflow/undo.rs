@@ -37,6 +37,7 @@ fn undo(step: &Step) -> Option<Step> {
         when: None,
         grows: false,
         critical: false,
+        reserve: None,
         checkpoint: None,
         parallel_safe: true,
         estimated_duration: None,

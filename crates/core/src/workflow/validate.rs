@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::bodies::{Around, check_body};
+use super::budget::check_budget;
 use super::dataflow::{Binding, Captures, DataFlow};
 use super::definition::{Step, Workflow};
 use super::form::check_form;
@@ -39,6 +40,7 @@ pub(super) fn validate_in(workflow: &Workflow, around: Around) -> Vec<Problem> {
         check_step(index, step, &mut problems);
         check_body(workflow, around, index, step, &mut problems);
     }
+    check_budget(workflow, &mut problems);
     check_rules(workflow, &mut problems);
     let (topology, wrong) = examine(workflow);
     // With a dependency that could not be read, two steps may only seem unordered.
@@ -152,6 +154,7 @@ fn check_kind(step: &Step, report: &mut impl FnMut(&str, String)) {
             ("total_timeout", step.total_timeout.is_some()),
             ("idle_timeout", step.idle_timeout.is_some()),
             ("retry", step.retry != RetryPolicy::default()),
+            ("reserve", step.reserve.is_some()),
         ];
         for (field, _) in for_agents.iter().filter(|(_, is_there)| *is_there) {
             report(field, format!("is for steps that ask an agent; this one is of kind {}", step.does()));

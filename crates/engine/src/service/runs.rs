@@ -70,6 +70,7 @@ impl Runs for RunService {
             | Command::Decide { .. }
             | Command::Approve { .. }
             | Command::Patch { .. }
+            | Command::RaiseBudget { .. }
             | Command::Signal { .. } => None,
         };
         if wanted == Some(status) {

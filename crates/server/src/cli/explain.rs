@@ -65,6 +65,7 @@ pub async fn execute(args: ExplainArgs, global: &Global) -> Result<Exit> {
 fn command(finding: &Finding, run: &str, step: Option<&str>) -> Option<String> {
     let command = match (finding.reason, step) {
         (Reason::CanResume, _) => format!("tutti resume {run}"),
+        (Reason::CanRaise, _) => format!("tutti budget {run} --add-money AMOUNT"),
         (Reason::CanRetry, _) => format!("tutti retry {run} --reason WHY"),
         (Reason::CanApprove, Some(step)) => format!("tutti approve {run} {step}"),
         (Reason::CanDecide, Some(step)) => format!("tutti retry {run} --step {step} --reason WHY"),

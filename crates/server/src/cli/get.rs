@@ -8,6 +8,7 @@ use tutti_core::ports::query::ListRuns;
 use tutti_core::report::{ExecutionReport, Monitor, rfc3339};
 use tutti_core::run::{RunState, RunStatus, forked_from};
 
+use super::budget::spent;
 use super::{GetArgs, Global, TextOrJson};
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Result};
@@ -59,6 +60,7 @@ pub async fn execute(args: GetArgs, global: &Global) -> Result<Exit> {
         }
         TextOrJson::Text => {
             answer(&tree::render(&view, SystemClock.now(), stdout_width(), Detail::Full))?;
+            answer(&spent(&view))?;
             if let Some((parent, seq)) = view.state().and_then(RunState::forked) {
                 answer(&format!("fork of {parent} at event {seq}\n"))?;
             }

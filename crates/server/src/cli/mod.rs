@@ -4,6 +4,7 @@ mod agent;
 mod approvals;
 mod artifacts;
 mod backup;
+mod budget;
 mod checkpoints;
 mod compare;
 mod completion;
@@ -151,6 +152,8 @@ enum Verb {
     Terminate(operate::OperateArgs),
     /// Let failed runs go on with the steps that are not complete; have stuck ones, or a step that is held, try again.
     Retry(recover::RetryArgs),
+    /// Show what a run has spent of its budget, or raise it.
+    Budget(budget::BudgetArgs),
     /// Show the points to which a run can go back, and what that would undo.
     Checkpoints(checkpoints::CheckpointsArgs),
     /// Mark a point in a run, to which it can go back.
@@ -493,6 +496,7 @@ impl Cli {
             Verb::Cancel(args) => operate::execute(Command::Cancel, args, &global.configured()?).await,
             Verb::Terminate(args) => operate::execute(Command::Terminate, args, &global.configured()?).await,
             Verb::Retry(args) => recover::retry(args, &global.configured()?).await,
+            Verb::Budget(args) => budget::execute(args, &global.configured()?).await,
             Verb::Checkpoints(args) => checkpoints::execute(args, &global.configured()?).await,
             Verb::Checkpoint(args) => recover::checkpoint(args, &global.configured()?).await,
             Verb::Rollback(args) => recover::rollback(args, &global.configured()?).await,

@@ -114,6 +114,7 @@ pub async fn execute(command: Command, args: OperateArgs, global: &Global) -> Re
             | Command::Approve { .. }
             | Command::Rollback { .. }
             | Command::Decide { .. }
+            | Command::RaiseBudget { .. }
     );
     if let (Target::Store(_), [run], true) = (&target, runs.as_slice(), goes_on) {
         say(format!("next:  tutti resume {}{}", run.run, with_store(&global.store)));
@@ -268,7 +269,7 @@ fn is_for(command: &Command, status: RunStatus) -> bool {
         Command::Retry => matches!(status, RunStatus::Failed | RunStatus::Stuck),
         Command::Signal { .. } | Command::Approve { .. } => status == RunStatus::Waiting,
         Command::PauseWork { .. } => status.is_open(),
-        Command::Checkpoint { .. } | Command::Patch { .. } => status.takes_results(),
+        Command::Checkpoint { .. } | Command::Patch { .. } | Command::RaiseBudget { .. } => status.takes_results(),
         Command::Rollback { .. } => status.takes_results() || status == RunStatus::Failed,
         Command::Decide { .. } => matches!(status, RunStatus::Waiting | RunStatus::Stuck),
     }
@@ -285,6 +286,7 @@ fn ask(command: &Command, runs: &[RunSummary], by_filter: bool, counts: Counts) 
         Command::Signal { .. } => "answer",
         Command::PauseWork { .. } => "pause",
         Command::Checkpoint { .. } => "mark a checkpoint in",
+        Command::RaiseBudget { .. } => "raise the budget of",
         Command::Rollback { .. } => "roll back",
         Command::Patch { .. } => "change the plan of",
         Command::Decide { .. } => "decide a step of",
@@ -318,6 +320,7 @@ const fn done(command: &Command) -> &'static str {
         Command::Signal { .. } => "has the answer",
         Command::PauseWork { .. } => "is paused",
         Command::Checkpoint { .. } => "has the checkpoint",
+        Command::RaiseBudget { .. } => "may spend more",
         Command::Rollback { .. } => "goes back",
         Command::Patch { .. } => "has another plan",
         Command::Decide { .. } | Command::Approve { .. } => "has the decision",
@@ -334,6 +337,7 @@ const fn participle(command: &Command) -> &'static str {
         Command::Signal { .. } => "answered",
         Command::PauseWork { .. } => "paused",
         Command::Checkpoint { .. } => "marked",
+        Command::RaiseBudget { .. } => "allowed more",
         Command::Rollback { .. } => "rolled back",
         Command::Patch { .. } => "changed",
         Command::Decide { .. } | Command::Approve { .. } => "decided",

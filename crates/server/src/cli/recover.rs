@@ -49,7 +49,7 @@ pub struct About {
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]
-    source: Source,
+    pub(super) source: Source,
     /// A UUID of the caller's for this request: a run applies one once.
     #[arg(long, value_name = "UUID")]
     request_id: Option<RequestId>,
@@ -228,7 +228,7 @@ pub async fn fail(args: FailArgs, global: &Global) -> Result<Exit> {
 }
 
 /// Has a command applied to one run; the reason stands for one that was not given.
-async fn apply(
+pub(super) async fn apply(
     command: Command,
     run: RunSelector,
     about: About,

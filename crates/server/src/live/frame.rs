@@ -302,7 +302,7 @@ mod tests {
 
     fn started(step: &str) -> Event {
         let agent: AgentId = format!("agent-{step}").parse().unwrap();
-        Event::AttemptStarted(AttemptStarted { step: path(step), attempt: 1, agent, choice: None })
+        Event::AttemptStarted(AttemptStarted { step: path(step), attempt: 1, agent, choice: None, reserved: None })
     }
 
     /// Step a is done, b runs, c is to be tried again, d waits for all of them.

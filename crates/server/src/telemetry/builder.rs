@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde::Serialize;
 use tutti_core::ids::{AgentId, AttemptKey, Capability, RunId, StepPath};
 use tutti_core::plan::Plan;
+use tutti_core::ports::agent::Usage;
 use tutti_core::run::{Event, Failure, Recorded, RunCreated, RunStatus};
 use tutti_core::time::Timestamp;
 use tutti_core::trace::{RunTrace, attempt_span, span_id};
 
 use super::names::key;
-use super::span::{About, Outcome, Span, Value};
+use super::span::{About, Outcome, Span, Spent, Value};
 
 /// Most moments that a span tells; OpenTelemetry's default limit.
 const MAX_MOMENTS: usize = 128;
@@ -109,16 +110,20 @@ impl SpanBuilder {
             }
             Event::AttemptSuspended(it) => self.suspend(&it.step, it.attempt, true, ("suspended", at)),
             Event::StepExpanded(it) => self.suspend(&it.step, it.attempt, true, ("expanded", at)),
-            Event::StepChecked(it) => ended.extend(self.end_attempt(&it.step, Outcome::Completed, at)),
+            Event::StepChecked(it) => ended.extend(self.end_attempt(&it.step, Outcome::Completed, at, None)),
             Event::StepOmitted(it) => self.end_step(&it.step, &Outcome::Completed, at, &mut ended),
             Event::WaitClosed(_) => note(&mut self.moments, ("wait closed", at)),
             Event::PlanRevised(_) => note(&mut self.moments, ("plan revised", at)),
             Event::AttemptResumed(it) => self.suspend(&it.step, it.attempt, false, ("resumed", at)),
             Event::AttemptFailed(failed) => {
                 let failure = Outcome::Failed(failed.error.clone());
-                ended.extend(self.end_attempt(&failed.step, failure, at));
+                ended.extend(self.end_attempt(&failed.step, failure, at, failed.usage.as_deref()));
             }
-            Event::StepCompleted(done) => self.end_step(&done.step, &Outcome::Completed, at, &mut ended),
+            Event::StepCompleted(done) => {
+                let usage = done.report.as_ref().map(|report| &report.usage);
+                ended.extend(self.end_attempt(&done.step, Outcome::Completed, at, usage));
+                self.end_step(&done.step, &Outcome::Completed, at, &mut ended);
+            }
             Event::StepFailed(failed) => {
                 self.end_step(&failed.step, &Outcome::Failed(failed.error.clone()), at, &mut ended);
             }
@@ -129,11 +134,14 @@ impl SpanBuilder {
             Event::SignalReceived(_) => note(&mut self.moments, ("signal received", at)),
             Event::RunStuck(_) => note(&mut self.moments, ("stuck", at)),
             Event::UndoStarted(_) => note(&mut self.moments, ("undo started", at)),
+            Event::BudgetWarned(_) => note(&mut self.moments, ("budget nearly spent", at)),
+            Event::BudgetSpent(_) => note(&mut self.moments, ("budget spent", at)),
+            Event::BudgetRaised(_) => note(&mut self.moments, ("budget raised", at)),
             Event::WaitOverdue(_) => note(&mut self.moments, ("overdue", at)),
             Event::StepDecided(_) => note(&mut self.moments, ("decided", at)),
             Event::StepHeld(held) => {
                 let failure = Outcome::Failed(held.error.clone());
-                ended.extend(self.end_attempt(&held.step, failure, at));
+                ended.extend(self.end_attempt(&held.step, failure, at, None));
             }
             Event::RunRewound(rewound) => {
                 self.end(RunStatus::Cancelled, Outcome::Cancelled, at, &mut ended);
@@ -224,14 +232,18 @@ impl SpanBuilder {
         }
     }
 
-    fn end_attempt(&mut self, path: &StepPath, outcome: Outcome, at: Timestamp) -> Option<Span> {
+    fn end_attempt(&mut self, path: &StepPath, outcome: Outcome, at: Timestamp, usage: Option<&Usage>) -> Option<Span> {
         let attempt = self.steps.get_mut(path)?.attempt.take()?;
         self.open.spans -= 1;
         self.open.in_flight -= i64::from(!attempt.is_suspended);
         let key = self.key(path, attempt.number);
         let parent = Some(span_id(&key.operation_id()));
         let frame = Frame { id: attempt_span(&key), parent, start: attempt.began_at, end: at };
-        let about = About::Attempt { agent: attempt.agent.clone() };
+        let spent = usage.filter(|usage| !usage.is_empty()).map(|usage| {
+            let (workflow, capability) = (self.created.workflow.clone(), self.capability(path));
+            Box::new(Spent { workflow, capability, usage: *usage })
+        });
+        let about = About::Attempt { agent: attempt.agent.clone(), spent: spent.clone() };
         let mut span = self.span(format!("attempt {}", attempt.agent), about, frame, outcome);
         span.attributes.extend([
             (key::STEP, path.as_str().into()),
@@ -239,13 +251,20 @@ impl SpanBuilder {
             (key::AGENT, attempt.agent.as_str().into()),
         ]);
         span.attributes.extend(attempt.task.map(|task| (key::TASK, task.into())));
+        if let Some(Usage { cost_micros, tokens_in, tokens_out }) = spent.map(|spent| spent.usage) {
+            span.attributes.extend([
+                (key::COST, Value::Share(cost_micros as f64 / 1e6)),
+                (key::TOKENS_IN, tokens_in.into()),
+                (key::TOKENS_OUT, tokens_out.into()),
+            ]);
+        }
         span.moments = attempt.moments;
         Some(span)
     }
 
     /// Ends a step and its attempt, if one is open. A step that failed before any attempt began has a span of no length.
     fn end_step(&mut self, path: &StepPath, outcome: &Outcome, at: Timestamp, ended: &mut Vec<Span>) {
-        ended.extend(self.end_attempt(path, outcome.clone(), at));
+        ended.extend(self.end_attempt(path, outcome.clone(), at, None));
         let step = self.steps.remove(path);
         self.open.spans -= i64::from(step.is_some());
         let (start, attempts) = step.map_or((at, 0), |step| (step.began_at, step.attempts));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
 use tutti_adapters_grpc::PoolStats;
+use tutti_core::ports::agent::Usage;
 use tutti_core::ports::inbound::agents::BreakerState;
 use tutti_core::run::RunCreated;
 use tutti_engine::{AgentState, Engine, Registry, Removed};
@@ -15,7 +16,7 @@ use super::builder::{Open, word};
 use super::names::{self, Metric, key};
 use super::observer::{CommitNote, now};
 use super::process;
-use super::span::{About, Span};
+use super::span::{About, Span, Spent};
 
 /// Bounds of the buckets of durations, in seconds: from a commit to a run that waits for people.
 const SECONDS: [f64; 20] = [
@@ -39,6 +40,8 @@ struct Instruments {
     plans: Counter<u64>,
     steps_ended: Counter<u64>,
     attempt_duration: Histogram<f64>,
+    usage_cost: Counter<f64>,
+    usage_tokens: Counter<u64>,
     commit_duration: Histogram<f64>,
     commit_runs: Counter<u64>,
     commit_events: Counter<u64>,
@@ -76,6 +79,11 @@ impl Metrics {
             plans: counter(&meter, names::PLANS),
             steps_ended: counter(&meter, names::STEPS_ENDED),
             attempt_duration: histogram(&meter, names::ATTEMPT_DURATION, &SECONDS),
+            usage_cost: {
+                let metric = names::USAGE_COST;
+                meter.f64_counter(metric.name).with_unit(metric.unit).with_description(metric.meaning).build()
+            },
+            usage_tokens: counter(&meter, names::USAGE_TOKENS),
             commit_duration: histogram(&meter, names::COMMIT_DURATION, &SECONDS),
             commit_runs: counter(&meter, names::COMMIT_RUNS),
             commit_events: counter(&meter, names::COMMIT_EVENTS),
@@ -191,11 +199,27 @@ impl Metrics {
                 let capability = capability.as_ref().map_or_else(String::new, ToString::to_string);
                 self.0.steps_ended.add(1, &[KeyValue::new(key::CAPABILITY, capability), result()]);
             }
-            About::Attempt { agent } => {
+            About::Attempt { agent, spent } => {
+                if let Some(spent) = spent {
+                    self.spent(spent);
+                }
                 let agent = KeyValue::new(key::AGENT, agent.to_string());
                 self.0.attempt_duration.record(seconds, &[agent, result()]);
             }
             About::Plan | About::Commit => {}
+        }
+    }
+
+    /// An attempt took something.
+    fn spent(&self, spent: &Spent) {
+        let Usage { cost_micros, tokens_in, tokens_out } = spent.usage;
+        let capability = spent.capability.as_ref().map_or_else(String::new, ToString::to_string);
+        let labels =
+            [KeyValue::new(key::WORKFLOW, spent.workflow.to_string()), KeyValue::new(key::CAPABILITY, capability)];
+        self.0.usage_cost.add(cost_micros as f64 / 1e6, &labels);
+        for (word, tokens) in [("input", tokens_in), ("output", tokens_out)] {
+            let [workflow, capability] = labels.clone();
+            self.0.usage_tokens.add(tokens, &[workflow, capability, KeyValue::new(key::TOKEN_TYPE, word)]);
         }
     }
 

@@ -18,6 +18,13 @@ pub mod key {
     pub const ATTEMPT: &str = "tutti.attempt.number";
     pub const AGENT: &str = "tutti.agent.id";
     pub const TASK: &str = "tutti.agent.task.id";
+    pub const COST: &str = "tutti.usage.cost";
+    /// As OpenTelemetry's semantic conventions name it.
+    pub const TOKENS_IN: &str = "gen_ai.usage.input_tokens";
+    /// As OpenTelemetry's semantic conventions name it.
+    pub const TOKENS_OUT: &str = "gen_ai.usage.output_tokens";
+    /// As OpenTelemetry's semantic conventions name it.
+    pub const TOKEN_TYPE: &str = "gen_ai.token.type";
     pub const RESULT: &str = "tutti.result";
     pub const COMMIT_FIRST: &str = "tutti.commit.first_seq";
     pub const COMMIT_EVENTS: &str = "tutti.commit.events";
@@ -46,6 +53,10 @@ pub mod key {
         ATTEMPT,
         AGENT,
         TASK,
+        COST,
+        TOKENS_IN,
+        TOKENS_OUT,
+        TOKEN_TYPE,
         RESULT,
         COMMIT_FIRST,
         COMMIT_EVENTS,
@@ -87,6 +98,8 @@ metrics! {
     PLANS = "tutti.plan.decisions", "{run}", "Runs by the executor that they got, and why";
     STEPS_ENDED = "tutti.steps.ended", "{step}", "Steps that ended, by capability and result";
     ATTEMPT_DURATION = "tutti.attempt.duration", "s", "Attempts that ended, by agent and result: how long they took";
+    USAGE_COST = "tutti.usage.cost", "{currency}", "What agents reported that attempts cost, by workflow and capability";
+    USAGE_TOKENS = "tutti.usage.tokens", "{token}", "Tokens that agents reported, by workflow, capability and whether they were read or written";
     ATTEMPTS_IN_FLIGHT = "tutti.attempts.in_flight", "{attempt}", "Attempts under way, without those that wait for somebody";
     COMMIT_DURATION = "tutti.commit.duration", "s", "Calls of the store that commit a batch: how long they took";
     COMMIT_RUNS = "tutti.commit.runs", "{run}", "Runs in the batches that the store was asked to commit";

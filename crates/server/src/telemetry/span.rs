@@ -1,6 +1,7 @@
 //! A span of a run, as plain data.
 
 use tutti_core::ids::{AgentId, Capability, WorkflowId};
+use tutti_core::ports::agent::Usage;
 use tutti_core::run::{Failure, RunStatus};
 use tutti_core::time::Timestamp;
 
@@ -57,9 +58,22 @@ pub enum About {
     Attempt {
         /// Whom it asked.
         agent: AgentId,
+        /// What it took, if its agent told.
+        spent: Option<Box<Spent>>,
     },
     /// Making events durable.
     Commit,
+}
+
+/// What an attempt took, and for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spent {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// What its step needs, if the workflow could be read.
+    pub capability: Option<Capability>,
+    /// What its agent reported.
+    pub usage: Usage,
 }
 
 /// How something ended.

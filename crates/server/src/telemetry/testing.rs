@@ -75,7 +75,7 @@ impl History {
 
     pub fn start(self, step: &str, attempt: u32) -> Self {
         let (step, agent) = (path(step), "bob".parse().unwrap());
-        self.and(Event::AttemptStarted(AttemptStarted { step, attempt, agent, choice: None }))
+        self.and(Event::AttemptStarted(AttemptStarted { step, attempt, agent, choice: None, reserved: None }))
     }
 
     pub fn complete(self, step: &str, attempt: u32) -> Self {

@@ -4,6 +4,7 @@
 mod agents;
 mod backup;
 mod bad_input;
+mod budget;
 mod clients;
 mod compare;
 mod completion;

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use tutti_core::ids::RunId;
 use tutti_core::invariants::Violation;
 use tutti_core::plan::assemble_input;
-use tutti_core::ports::agent::{AgentError, AgentErrorKind, Need};
+use tutti_core::ports::agent::{AgentError, AgentErrorKind, AgentReport, Need};
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::{Commit, CommitOutcome, RunStore};
 use tutti_core::run::{ArtifactRecorded, Event, Input, Recorded, encode};
@@ -19,7 +19,7 @@ use tutti_engine::driver::{Asker, AttemptEnd, AttemptSpec, Decided, DecidedRun, 
 
 use super::agents::{Outcome, Task, passing_failure};
 use super::faults::Fault;
-use super::recovering::soon;
+use super::recovering::{soon, usage};
 use super::workflow::Case;
 use super::world::{Action, ServerId, World};
 
@@ -267,9 +267,14 @@ impl World {
                     let _ = self.store.put(spec.key.run, output.bytes().clone()).now_or_never();
                 }
                 let artifacts = self.keep_artifacts(spec, output);
-                AttemptEnd::Completed { output: payload, artifacts, missing_inputs: vec![], report: None, grows: None }
+                let report = usage(&spec.key.message_id());
+                let report = report.map(|usage| Box::new(AgentReport { usage, ..AgentReport::default() }));
+                AttemptEnd::Completed { output: payload, artifacts, missing_inputs: vec![], report, grows: None }
             }
-            Outcome::Failed(error) => AttemptEnd::Failed(error.clone()),
+            Outcome::Failed(error) => {
+                let usage = usage(&spec.key.message_id()).map(Box::new);
+                AttemptEnd::Failed(AgentError { usage, ..error.clone() })
+            }
             Outcome::Asks => AttemptEnd::Suspended { need: Need::Input, message: "?".into(), until: None, shown: None },
         };
         let note = Input::NoteTask { key: spec.key.clone(), task: format!("task of {}", spec.key.message_id()) };

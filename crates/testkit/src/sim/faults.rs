@@ -106,6 +106,14 @@ faults! {
     Retried,
     /// A run began where another one stood.
     Forked,
+    /// A run was told that its budget is nearly spent.
+    BudgetWarned,
+    /// Too little was left of a run's budget to go on.
+    BudgetSpent,
+    /// A run failed because its budget was spent.
+    FailedByBudget,
+    /// Somebody raised a run's budget.
+    BudgetRaised,
 }
 
 /// How often each kind of fault struck.

@@ -3,13 +3,18 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use tutti_core::budget::{Amounts, Money};
 use tutti_core::plan::Plan;
-use tutti_core::run::{Command, Point, RunState, RunStatus, Verdict, Work};
-use tutti_core::value::{Json, Payload};
+use tutti_core::ports::agent::{AgentErrorKind, Usage};
+use tutti_core::run::{Command, Failure, Point, RunState, RunStatus, Verdict, Work};
+use tutti_core::value::{Digest, Json, Payload};
 use tutti_core::workflow::{StepKind, parse};
 
 use super::rng::Rng;
 use super::workflow::Case;
+
+/// Most that an attempt is reckoned with, in millionths.
+const MOST_RESERVED: u64 = 60;
 
 const POLICIES: [&str; 6] = ["fail", "continue", "rollback", "retry", "compensate", "escalate"];
 
@@ -26,8 +31,12 @@ pub fn draw(rng: &mut Rng) -> Case {
         if rng.percent(15) { "20s" } else { "1h" },
         rng.below(1_000),
     );
+    let has_budget = rng.percent(40);
     for index in 0..count {
-        step(rng, index, &mut text);
+        step(rng, index, has_budget, &mut text);
+    }
+    if has_budget {
+        text.push_str(&budget(rng));
     }
     let plan = Plan::new(parse(&text).expect("the generator writes valid workflows").workflow).expect("a valid plan");
     let none = vec![false; plan.len()];
@@ -35,7 +44,26 @@ pub fn draw(rng: &mut Rng) -> Case {
     Case { plan, impossible: none, asks, recovers: true }
 }
 
-fn step(rng: &mut Rng, index: usize, text: &mut String) {
+/// Less than some runs need.
+fn budget(rng: &mut Rng) -> String {
+    format!(
+        "budget: {{money: {}, calls: {}, time: 5m, warn_at: 0.{}, on_spent: {}}}\n",
+        Money(MOST_RESERVED + rng.below(400)),
+        2 + rng.below(20),
+        1 + rng.below(9),
+        ["stop", "ask", "warn"][rng.below(3) as usize],
+    )
+}
+
+/// What an agent tells of what an attempt took: the same whenever and however often it is asked. One in four tells nothing.
+pub(super) fn usage(message: &str) -> Option<Usage> {
+    let hash = Digest::of(message.as_bytes());
+    let [told, cost, tokens, ..] = *hash.as_bytes();
+    let usage = Usage { cost_micros: u64::from(cost) / 3, tokens_in: u64::from(tokens), tokens_out: 1 };
+    (told % 4 > 0).then_some(usage)
+}
+
+fn step(rng: &mut Rng, index: usize, has_budget: bool, text: &mut String) {
     let on: Vec<usize> = (0..index).filter(|_| rng.percent(25)).take(3).collect();
     let names = on.iter().map(|i| format!("s{i}")).collect::<Vec<_>>().join(", ");
     let mut input = String::from("n: start.n");
@@ -75,6 +103,10 @@ fn step(rng: &mut Rng, index: usize, text: &mut String) {
                 rng.percent(15),
             );
             maybe(rng, 60, undo);
+            if has_budget {
+                let reserve = Money(rng.below(MOST_RESERVED));
+                maybe(rng, 60, format!(", reserve: {{money: {reserve}}}"));
+            }
             let (attempts, is_unsafe) = (1 + rng.below(3), rng.percent(25));
             maybe(
                 rng,
@@ -113,7 +145,8 @@ pub(super) fn whim(rng: &mut Rng, state: &RunState) -> Command {
         }
         16 => Command::Terminate,
         17 => Command::Cancel,
-        18..20 => Command::Retry,
+        18 => Command::Retry,
+        19 => raise(rng),
         _ => answer(rng, state).unwrap_or(Command::Resume),
     }
 }
@@ -122,6 +155,11 @@ pub(super) fn whim(rng: &mut Rng, state: &RunState) -> Command {
 pub(super) fn answer(rng: &mut Rng, state: &RunState) -> Option<Command> {
     if state.status() == RunStatus::Paused {
         return Some(Command::Resume);
+    }
+    let is_spent = |failure: &Failure| failure.kind == AgentErrorKind::BudgetSpent;
+    let failed = state.failure().is_some_and(|(_, failure)| is_spent(failure));
+    if state.asks_for_budget() || (failed && rng.percent(10)) {
+        return Some(raise(rng));
     }
     if let Some((index, held)) = state.held().next() {
         let undoes = state.plan().undone_by(index).is_some();
@@ -142,6 +180,11 @@ pub(super) fn answer(rng: &mut Rng, state: &RunState) -> Option<Command> {
         StepKind::Sleep(_) | StepKind::WaitUntil(_) if rng.percent(95) => return None,
         _ => Command::Signal { step, answer: value("signalled") },
     })
+}
+
+/// More to spend.
+fn raise(rng: &mut Rng) -> Command {
+    Command::RaiseBudget { add: Amounts { money: 1 + rng.below(200), calls: rng.below(9), ..Amounts::default() } }
 }
 
 /// A moment soon, for steps that wait for one.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tonic::Request;
 use tonic::metadata::MetadataValue;
 use tutti_api::v1;
+use tutti_core::budget::Amounts;
 use tutti_core::ids::{Namespace, RunId, WorkflowId};
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbound::runs::{
@@ -158,6 +159,12 @@ impl ApiClient {
                 false
             }
             Command::Patch { patch: _ } => return Err(ApiError::from(tonic::Status::unimplemented("not yet"))),
+            Command::RaiseBudget { add } => {
+                let Amounts { money: add_money_micros, tokens: add_tokens, calls: add_calls, time: add_time_micros } =
+                    add;
+                ask!(raise_budget, RaiseBudgetRequest { add_money_micros, add_tokens, add_calls, add_time_micros });
+                false
+            }
             Command::Checkpoint { name } => self.checkpoint(asked, name).await.map(|()| false)?,
             Command::Rollback { to, compensate } => self.roll_back(asked, to, compensate).await.map(|()| false)?,
             Command::Decide { step, verdict, output } => {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tutti_api::v1;
 use tutti_api::v1::run_service_server::RunService;
+use tutti_core::budget::Amounts;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::limits::EVENTS_PAGE;
 use tutti_core::ports::filter::RunFilter;
@@ -185,6 +186,21 @@ impl RunService for RunApi {
     async fn retry_run(&self, request: Request<v1::RetryRunRequest>) -> Result<Response<v1::RetryRunResponse>, Status> {
         let unchanged = self.command(ordered!(request), Command::Retry).await?;
         Ok(Response::new(v1::RetryRunResponse { unchanged }))
+    }
+
+    async fn raise_budget(
+        &self,
+        request: Request<v1::RaiseBudgetRequest>,
+    ) -> Result<Response<v1::RaiseBudgetResponse>, Status> {
+        let asked = request.get_ref();
+        let add = Amounts {
+            money: asked.add_money_micros,
+            tokens: asked.add_tokens,
+            calls: asked.add_calls,
+            time: asked.add_time_micros,
+        };
+        self.command(ordered!(request), Command::RaiseBudget { add }).await?;
+        Ok(Response::new(v1::RaiseBudgetResponse {}))
     }
 
     async fn fork_run(&self, request: Request<v1::ForkRunRequest>) -> Result<Response<v1::ForkRunResponse>, Status> {

@@ -112,8 +112,8 @@ impl World {
             observer: Arc::new(NoObserver),
         };
         let engine = Engine::start(ports, registry.clone(), EngineOptions::default());
-        let describer = Arc::new(|workflow: tutti_core::workflow::Workflow| {
-            let text = format!("the plan of {}", workflow.id);
+        let describer = Arc::new(|subject: tutti_engine::PlanSubject| {
+            let text = format!("the plan of {}", subject.workflow.id);
             Ok(PlanDescription { json: "{}".to_owned(), text, mermaid: "flowchart".into(), dot: "digraph".into() })
         });
         let workflows = Arc::new(WorkflowService::new(&engine, describer));

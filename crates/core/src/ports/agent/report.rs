@@ -33,6 +33,12 @@ pub struct Usage {
 }
 
 impl AgentReport {
+    /// A report that tells of nothing but what was taken.
+    #[must_use]
+    pub fn of_usage(usage: &Usage) -> Box<Self> {
+        Box::new(Self { usage: *usage, ..Self::default() })
+    }
+
     /// True if the agent told nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

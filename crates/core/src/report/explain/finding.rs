@@ -58,6 +58,8 @@ words!(
         Width = "width",
         /// It must run alone, or another one does.
         Alone = "alone",
+        /// Too little is left of the run's budget.
+        Budget = "budget",
         /// Others have their turn before it.
         Turn = "turn",
         /// An agent works on as many attempts as it is asked for at once.
@@ -148,6 +150,8 @@ words!(
         CanApprove = "can_approve",
         /// Somebody can answer.
         CanSignal = "can_signal",
+        /// Somebody can raise the run's budget.
+        CanRaise = "can_raise",
         /// Somebody can decide what becomes of a step.
         CanDecide = "can_decide",
         /// What a newer server says.
@@ -170,7 +174,12 @@ impl Reason {
             | Self::Ended => Aspect::Failed,
             Self::Agent => Aspect::Chosen,
             Self::AttemptTimeout | Self::RunTimeout | Self::Overdue | Self::Idle => Aspect::Next,
-            Self::CanResume | Self::CanRetry | Self::CanApprove | Self::CanSignal | Self::CanDecide => Aspect::Can,
+            Self::CanResume
+            | Self::CanRetry
+            | Self::CanApprove
+            | Self::CanSignal
+            | Self::CanDecide
+            | Self::CanRaise => Aspect::Can,
             _ => Aspect::Waits,
         }
     }

@@ -3,6 +3,8 @@
 use super::failed;
 use super::finding::{Finding, Reason};
 use super::known::Known;
+use crate::ports::agent::AgentErrorKind;
+use crate::report::spent::{told_policy, told_shortage};
 use crate::report::view::RunView;
 use crate::report::{human_seconds, rfc3339};
 use crate::run::{RunState, RunStatus};
@@ -25,6 +27,7 @@ pub(super) fn findings(view: &RunView, state: &RunState, known: &Known, now: Tim
         }
     }
     found.extend(undoing(view, state));
+    found.extend(budget(state));
     found.extend(owner(state, known, now));
     if state.status().is_open() && state.deadline() < Timestamp::MAX {
         let at = state.deadline();
@@ -152,6 +155,18 @@ fn undoing(view: &RunView, state: &RunState) -> Vec<Finding> {
     let mut found = vec![Finding::new(Reason::Undoing, text).steps(current)];
     found.extend(failed::undone(view, state));
     found
+}
+
+/// Too little is left to go on with.
+fn budget(state: &RunState) -> Vec<Finding> {
+    let can = |text| Finding::new(Reason::CanRaise, text);
+    if state.failure().is_some_and(|(_, failure)| failure.kind == AgentErrorKind::BudgetSpent) {
+        return vec![can("Raising the budget lets the run go on.")];
+    }
+    let (Some(budget), Some((index, shortage))) = (state.budget(), state.is_spent()) else { return Vec::new() };
+    let text = format!("The budget is spent: {}; {}.", told_shortage(&shortage), told_policy(budget.on_spent));
+    let found = Finding::new(Reason::Budget, text).steps(vec![state.plan().path(index)]);
+    vec![found, can("Raising the budget lets it go on.")]
 }
 
 fn owner(state: &RunState, known: &Known, now: Timestamp) -> Vec<Finding> {

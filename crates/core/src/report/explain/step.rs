@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use super::finding::{Finding, Reason};
 use super::known::{Hindrance, Known, Outlook};
 use super::{failed, wait};
+use crate::budget::Amounts;
 use crate::ids::AgentId;
 use crate::plan::StepIndex;
+use crate::report::spent::told_shortage;
 use crate::report::view::{RunView, StepView};
 use crate::report::{human_seconds, rfc3339};
 use crate::run::{AgentChoice, ChoiceReason, OpenAttempt, PassedOver, Phase, RunState, RunStatus};
@@ -131,6 +133,10 @@ fn ready(step: &Subject<'_>, at: Option<Timestamp>) -> Vec<Finding> {
         let text = "Nothing goes forward while the run undoes what it did.";
         let current = undo.current.map(|index| vec![index]).unwrap_or_default();
         return vec![Finding::new(Reason::Undoing, text).steps(step.paths(&current))];
+    }
+    if let Some(shortage) = state.shortage(step.index, Amounts::default()) {
+        let text = format!("It waits because the budget is spent: {}.", told_shortage(&shortage));
+        return vec![Finding::new(Reason::Budget, text)];
     }
     if !admit(state, now).contains(&step.index) {
         return vec![not_its_turn(step)];

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Amounts;
 use crate::ids::{AgentId, Namespace, RequestId, RunId, StepPath, WorkflowId};
 use crate::ports::agent::{AgentError, AgentErrorKind, AgentReport, Need, Usage};
 use crate::schedule::{Policy, StrategyDecision};
@@ -12,9 +13,11 @@ use super::choice::AgentChoice;
 use super::input::{Order, Work};
 use super::origin::Origin;
 
+mod budget;
 mod growth;
 mod recovery;
 
+pub use budget::{BudgetRaised, BudgetSpent, BudgetWarned};
 pub use growth::{PlanRevised, StepChecked, StepExpanded, StepOmitted, WaitClosed};
 pub use recovery::{
     Afterwards, ForkedStep, ResultDiscarded, RunForked, RunRewound, RunStuck, StepDecided, StepHeld, StepRecovered,
@@ -103,6 +106,12 @@ pub enum Event {
     StepCompleted(StepCompleted),
     /// A step failed for good.
     StepFailed(StepFailed),
+    /// So much of the run's budget is used that somebody should know.
+    BudgetWarned(BudgetWarned),
+    /// Too little is left of the run's budget for anything that could start.
+    BudgetSpent(BudgetSpent),
+    /// Somebody raised the run's budget.
+    BudgetRaised(BudgetRaised),
 }
 
 /// See [`Event::RunCreated`].
@@ -230,6 +239,9 @@ pub struct AttemptStarted {
     /// Why this one, if several have the capability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choice: Option<AgentChoice>,
+    /// What is reserved for it in the run's budget, beside the call itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Box<Amounts>>,
 }
 
 /// See [`Event::TaskAssigned`].
@@ -379,6 +391,7 @@ impl Event {
             | Self::RunCancelled(RunCancelled { order })
             | Self::RunTerminated(RunTerminated { order })
             | Self::RunReopened(RunReopened { order, .. })
+            | Self::BudgetRaised(BudgetRaised { order, .. })
             | Self::StepDecided(StepDecided { order, .. })
             | Self::SignalReceived(SignalReceived { order, .. }) => Some(order),
             Self::UndoStarted(undo) => undo.order.as_ref(),

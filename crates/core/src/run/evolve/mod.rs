@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+mod budget;
 mod growth;
 mod step;
 mod undo;
 
 pub(super) use growth::{is_fresh, regrow};
 
-use super::event::{Event, Recorded, RunCreated};
+use super::event::{Event, Recorded, RunCreated, RunForked};
 use super::input::Work;
 use super::state::{Facts, OpenAttempt, Phase, RunState, StepState};
 use super::status::RunStatus;
@@ -28,20 +29,15 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
     remember_request(state, &recorded.event);
     match &recorded.event {
         Event::RunCreated(_) | Event::ResultDiscarded(_) => {}
+        // Followed below, as every event is.
+        Event::BudgetWarned(_) | Event::BudgetSpent(_) | Event::BudgetRaised(_) => {}
         Event::CheckpointCreated(checkpoint) => {
             state.facts.checkpoints.push((checkpoint.name.clone(), recorded.seq));
         }
         Event::UndoStarted(undo) => undo::start(state, undo, at, touched),
         Event::RunRewound(rewound) => undo::rewind(state, rewound, recorded.seq, at),
         Event::RunStuck(_) => state.facts.status = RunStatus::Stuck,
-        Event::RunForked(forked) => {
-            state.facts.forked = Some((forked.from, forked.seq));
-            for step in &forked.completed {
-                with_step(state, &step.step, touched, |state, index| {
-                    step::complete(state, index, &step.output, recorded.seq);
-                });
-            }
-        }
+        Event::RunForked(forked) => fork(state, forked, recorded.seq, touched),
         Event::ArtifactRecorded(artifact) => state.facts.bytes += artifact.content.len,
         Event::RunAdmitted(_) => {
             state.facts.clock_from = at;
@@ -88,10 +84,19 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
         | Event::StepCompleted(_)
         | Event::StepFailed(_)) => step::evolve_step(state, event, recorded.seq, touched),
     }
+    budget::follow(state, recorded);
     undo::advance(state);
     follow_status(state);
     if state.facts.status != before {
         state.facts.updated_at = at;
+    }
+}
+
+/// The run begins where another one stood.
+fn fork(state: &mut RunState, forked: &RunForked, seq: u64, touched: &mut Vec<StepIndex>) {
+    state.facts.forked = Some((forked.from, forked.seq));
+    for step in &forked.completed {
+        with_step(state, &step.step, touched, |state, index| step::complete(state, index, &step.output, seq));
     }
 }
 
@@ -125,6 +130,7 @@ pub(super) fn begin(plan: Arc<Plan>, created: RunCreated, at: Timestamp) -> RunS
         }
     }
     let status = if created.turn.is_some() { RunStatus::Pending } else { RunStatus::Running };
+    let spending = plan.workflow().budget.is_some().then(Box::default);
     let facts = Facts {
         created,
         created_at: at,
@@ -156,6 +162,7 @@ pub(super) fn begin(plan: Arc<Plan>, created: RunCreated, at: Timestamp) -> RunS
         forked: None,
         policy: None,
         grown: None,
+        spending,
     };
     RunState { plan, facts }
 }
@@ -280,12 +287,16 @@ fn follow_status(state: &mut RunState) {
     if !state.facts.status.is_open() || state.facts.status == RunStatus::Pending {
         return;
     }
-    let idle = state.in_flight() == 0 && state.frontier().ready() == 0 && state.frontier().delayed() == 0;
+    let is_spent = state.is_spent().is_some();
+    let is_empty = state.frontier().ready() == 0 && state.frontier().delayed() == 0;
+    let idle = state.in_flight() == 0 && (is_empty || is_spent);
     state.facts.status = if idle && waits_for_somebody(state) { RunStatus::Waiting } else { RunStatus::Running };
 }
 
 /// True if somebody has to answer or to decide; time passes by itself.
 fn waits_for_somebody(state: &RunState) -> bool {
     let asks = |open: &OpenAttempt| open.suspended.is_some_and(Need::is_of_somebody);
-    state.facts.held > 0 || (state.facts.suspended > 0 && state.open_attempts().any(|(_, open)| asks(open)))
+    state.facts.held > 0
+        || state.asks_for_budget()
+        || (state.facts.suspended > 0 && state.open_attempts().any(|(_, open)| asks(open)))
 }

@@ -1,6 +1,6 @@
 //! Attempts: begun, named by their agent, suspended, ended.
 
-use super::{command, growth, retry, wait};
+use super::{budget, command, growth, retry, wait};
 use crate::ids::{AgentId, AttemptKey, StepPath};
 use crate::limits::MAX_RUN_BYTES;
 use crate::plan::{PlanPatch, StepIndex};
@@ -35,13 +35,14 @@ pub(super) fn start(
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     let index = startable(state, step, now)?;
+    let reserved = budget::reserve(state, index)?;
     let attempt = state.step(index).attempts + 1;
     let mut events = Vec::new();
     if state.plan().step(index).critical && attempt == 1 {
         events.push(Event::CheckpointCreated(CheckpointCreated { name: format!("before:{step}"), order: None }));
     }
     let (step, agent, choice) = (step.clone(), agent.clone(), choice.cloned());
-    events.push(Event::AttemptStarted(AttemptStarted { step, attempt, agent, choice }));
+    events.push(Event::AttemptStarted(AttemptStarted { step, attempt, agent, choice, reserved }));
     Ok(events)
 }
 

@@ -1,6 +1,6 @@
 //! What operators and clients want of a run.
 
-use super::{growth, hold, undo, wait};
+use super::{budget, growth, hold, undo, wait};
 use crate::limits::MAX_CHECKPOINTS;
 use crate::plan::StepIndex;
 use crate::ports::agent::AgentErrorKind;
@@ -61,6 +61,7 @@ pub(super) fn decide(state: &RunState, command: &Command, order: &Order) -> Resu
             let generation = state.generation() + 1;
             allowed(status == RunStatus::Failed, Event::RunReopened(RunReopened { order, generation }))
         }
+        Command::RaiseBudget { add } => budget::raise(state, *add, order),
         Command::Signal { step, answer } => signal(state, step, answer, order),
         Command::Patch { patch } => growth::patch(state, patch, order),
     }

@@ -50,7 +50,7 @@ pub(super) fn decide(
                 retry_at: None,
                 new_round: true,
                 uncounted: false,
-                usage: None,
+                usage: state.spending().is_some().then(Box::default),
             };
             vec![Event::AttemptFailed(failed), decided]
         }

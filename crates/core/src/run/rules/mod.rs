@@ -1,6 +1,7 @@
 //! One rule per kind of input, each beside its tests.
 
 mod attempt;
+mod budget;
 mod command;
 #[cfg(test)]
 mod grown;

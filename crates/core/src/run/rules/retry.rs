@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::budget;
 use crate::limits::MAX_UNCOUNTED_ATTEMPTS;
 use crate::plan::StepIndex;
 use crate::ports::agent::{AgentError, Retry};
@@ -54,7 +55,7 @@ pub(super) fn after_failure(
         retry_at,
         new_round,
         uncounted: rest.is_some() && retry_at.is_some(),
-        usage: error.usage.clone(),
+        usage: error.usage.clone().or_else(|| budget::unused(state, index, error)),
     };
     let mut events = vec![Event::AttemptFailed(failed)];
     if retry_at.is_none() {

@@ -1,6 +1,6 @@
 //! What follows from a state by itself: the end of the run.
 
-use super::undo;
+use super::{budget, undo};
 use crate::run::event::{Event, RunCompleted};
 use crate::run::state::{Phase, RunState};
 use crate::workflow::OnError;
@@ -13,8 +13,11 @@ pub(in crate::run) fn settle(state: &RunState) -> Option<Event> {
     if let Some(undo) = state.undoing() {
         return undo::settle(state, undo);
     }
+    if let Some(told) = budget::tell(state) {
+        return Some(told);
+    }
     if state.remaining() > 0 && state.ends_by().is_none() {
-        return None;
+        return budget::stop(state);
     }
     let policy = state.ends_by().unwrap_or(OnError::Continue);
     // The first failed step in dependency order stands for the run's failure.

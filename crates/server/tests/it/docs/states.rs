@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tutti_core::budget::Amounts;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::plan::{Plan, StepIndex};
 use tutti_core::ports::agent::{AgentError, AgentErrorKind, Need};
@@ -42,6 +43,12 @@ const WORKFLOWS: &[(&str, OnError, bool)] = &[
     ),
     ("[{id: a, approval: {message: '?', due: 1h}}, {id: b, signal: {due: 1h}}]", OnError::Fail, false),
     ("[{id: a, sleep: 1h}]", OnError::Fail, false),
+    (
+        "[{id: a, capability: c}, {id: b, capability: c, depends_on: [a]}]\nbudget: {calls: 1, on_spent: ask}",
+        OnError::Fail,
+        false,
+    ),
+    ("[{id: a, capability: c, retry: {max_attempts: 2}}]\nbudget: {calls: 1}", OnError::Fail, false),
 ];
 
 /// States that are looked at of one workflow.
@@ -237,6 +244,7 @@ fn inputs(state: &RunState, now: Timestamp) -> Vec<(Input, &'static str)> {
         command(Command::Terminate, "terminate"),
         command(Command::Retry, "retry"),
         command(Command::Checkpoint { name: "now".into() }, "checkpoint"),
+        command(Command::RaiseBudget { add: Amounts { calls: 1, ..Amounts::default() } }, "raise the budget"),
         command(Command::Rollback { to: Point::Seq(1), compensate: true }, "rollback"),
         command(Command::Rollback { to: Point::Seq(1), compensate: false }, "rollback"),
     ];

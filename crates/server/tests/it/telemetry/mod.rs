@@ -253,7 +253,7 @@ fn where_callers_are_checked_metrics_are_for_readers_of_all_namespaces() {
     assert_eq!([status(""), status("nonsense"), status(&one), status(&all)], ["401", "401", "403", "200"]);
 }
 
-fn get(url: &str, path: &str) -> String {
+pub fn get(url: &str, path: &str) -> String {
     get_as(url, path, "")
 }
 
