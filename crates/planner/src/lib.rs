@@ -7,6 +7,7 @@ pub mod analysis;
 mod assessment;
 mod opportunity;
 pub mod picture;
+pub mod query;
 mod report;
 pub mod strategy;
 pub mod tasks;
