@@ -133,6 +133,9 @@ pub const MAX_FILTER_BYTES: usize = 4 * 1024;
 /// Most terms of a filter.
 pub const MAX_FILTER_TERMS: usize = 32;
 
+/// Most new plans that may follow a failed run, one after the other: what fails so often needs a person.
+pub const MAX_REPLANS: u32 = 10;
+
 /// Completed runs of a workflow whose steps' times are kept, to estimate the next ones: enough for a 90th percentile, and
 /// few enough to follow a change.
 pub const LEARNED_RUNS: usize = 32;

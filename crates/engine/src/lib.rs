@@ -27,7 +27,7 @@ pub use plans::Plans;
 pub use rest::{command_at_rest, command_by_inbox};
 pub use room::Residency;
 pub use service::{
-    AccessService, AgentService, CheckUrl, Describer, Ended, EndedRuns, PlanSubject, Removed, RetentionService,
-    RunService, ServiceOptions, Strategist, WatchdogOptions, WorkflowService, check_decision, learn, past_runs,
-    prepare_fork,
+    AccessService, AgentService, Ask, Asker, CheckUrl, Describer, Ended, EndedRuns, PlanSubject, Planner, Proposed,
+    Removed, RetentionService, RunService, ServiceOptions, Strategist, Wanted, WatchdogOptions, WorkflowService,
+    check_decision, learn, past_runs, planned_labels, prepare_fork,
 };

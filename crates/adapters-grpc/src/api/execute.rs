@@ -79,7 +79,10 @@ fn source(query: String) -> Result<WorkflowSource, Status> {
         return Err(wrong("query", "is required"));
     }
     if text.contains('\n') || text.starts_with('{') || text.contains("steps:") {
-        return Ok(WorkflowSource::Text(query));
+        return Ok(WorkflowSource::said(query));
+    }
+    if text.contains(char::is_whitespace) {
+        return Ok(WorkflowSource::Query(query));
     }
     let (id, version) = text.split_once('@').map_or((text, None), |(id, version)| (id, Some(version)));
     let must = "must be ID or ID@VERSION of a registered workflow, or the text of a workflow file";

@@ -92,11 +92,13 @@ impl WorkflowService for WorkflowApi {
         let source = match request.into_inner().source {
             Some(Source::Workflow(given)) => WorkflowSource::Text(text(given)?),
             Some(Source::Registered(named)) => registered("registered", named)?,
+            Some(Source::Query(query)) => WorkflowSource::Query(query),
             None => return Err(wrong("workflow", "is required: the text of a workflow, or `registered` in its place")),
         };
         let plan = self.workflows.plan(&namespace, &source).await.map_err(|error| status(&error))?;
-        let PlanDescription { json, text, mermaid, dot } = plan;
-        Ok(Response::new(v1::PlanWorkflowResponse { plan_json: json, text, mermaid, dot }))
+        let PlanDescription { json, text, mermaid, dot, workflow, planned_by, notes } = plan;
+        let plan = v1::PlanWorkflowResponse { plan_json: json, text, mermaid, dot, workflow, planned_by, notes };
+        Ok(Response::new(plan))
     }
 }
 

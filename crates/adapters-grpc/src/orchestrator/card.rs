@@ -17,6 +17,7 @@ use tutti_core::ports::inbound::workflows::{ListWorkflows, RegisteredWorkflow};
 use tutti_core::value::Digest;
 
 use super::OrchestratorAgent;
+use super::send::PLAN_SKILL;
 use crate::api::caller::known;
 
 /// Most skills of the card; callers of more know them by other ways.
@@ -74,7 +75,7 @@ impl OrchestratorAgent {
             },
             default_input_modes: vec![JSON_MEDIA_TYPE.to_owned(), "text/plain".to_owned()],
             default_output_modes: vec![JSON_MEDIA_TYPE.to_owned()],
-            skills: workflows.iter().map(skill).collect(),
+            skills: workflows.iter().map(skill).chain([planning()]).collect(),
             security_requirements: security_schemes
                 .keys()
                 .map(|name| json!({"schemes": {name: {"list": []}}}))
@@ -87,6 +88,17 @@ impl OrchestratorAgent {
 
 /// The name of the way in by a token.
 const BEARER: &str = "bearer";
+
+/// What the agent does with a text that names no workflow.
+fn planning() -> AgentSkill {
+    AgentSkill {
+        id: PLAN_SKILL.to_owned(),
+        name: "Plan and run".to_owned(),
+        description: "Plans what a text asks for, and runs the plan.".to_owned(),
+        tags: vec!["planning".to_owned()],
+        ..AgentSkill::default()
+    }
+}
 
 fn skill(workflow: &RegisteredWorkflow) -> AgentSkill {
     let description = match workflow.description.as_str() {

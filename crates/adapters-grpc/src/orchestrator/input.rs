@@ -74,6 +74,19 @@ impl Said {
         }
     }
 
+    /// What is to be planned: the text, or the text that the value names `query`.
+    ///
+    /// # Errors
+    /// INVALID_PARAMS if the message says no such thing.
+    pub(super) fn request(self) -> Result<String, Status> {
+        let named = |data: &Json| {
+            let query = members(data)?.remove("query")?;
+            serde_json::from_str::<String>(query.as_str()).ok()
+        };
+        let text = self.text.or_else(|| self.data.as_ref().and_then(named));
+        text.ok_or_else(|| invalid("message.parts", "must say what is to be planned: a text, or data with `query`"))
+    }
+
     /// The inputs of a run, if they can be told without knowing its workflow: the message has no text to find a place for.
     ///
     /// # Errors

@@ -26,6 +26,9 @@ const SKILL: [&str; 3] = ["skill_id", "tutti.workflow", keys::CAPABILITY];
 /// Where they name the step that an answer is for, if several ask.
 const STEP: &str = "tutti.step";
 
+/// The skill of planning and running what a text asks for.
+pub(super) const PLAN_SKILL: &str = "tutti.plan";
+
 /// Most skills named in an error.
 const NAMED: usize = 20;
 
@@ -106,10 +109,15 @@ impl OrchestratorAgent {
 
     async fn begin(&self, sender: &Sender, mut mail: Mail) -> Result<RunView, Status> {
         let said = Said::of(std::mem::take(&mut mail.message.parts))?;
-        let workflow = self.skill(&sender.namespace, &mail).await?;
-        let inputs = match said.inputs()? {
-            Some(inputs) => inputs,
-            None => self.place(&sender.namespace, &workflow, said).await?,
+        let (workflow, inputs) = match (self.skill(&sender.namespace, &mail, &said).await?, said) {
+            (None, said) => (WorkflowSource::said(said.request()?), Json::empty_object()),
+            (Some(id), said) => {
+                let inputs = match said.inputs()? {
+                    Some(inputs) => inputs,
+                    None => self.place(&sender.namespace, &id, said).await?,
+                };
+                (WorkflowSource::Registered { id, version: None }, inputs)
+            }
         };
         let mut labels = Labels::new();
         labels::put(&mut labels, labels::MESSAGE, &mail.message.message_id);
@@ -125,7 +133,7 @@ impl OrchestratorAgent {
         let start = StartRequest {
             namespace: sender.namespace.clone(),
             request: sender.request,
-            workflow: WorkflowSource::Registered { id: workflow, version: None },
+            workflow,
             inputs: inputs.as_str().to_owned(),
             options,
         };
@@ -133,19 +141,26 @@ impl OrchestratorAgent {
         self.views.get(&sender.namespace, started.run).await.map_err(|error| of_task(&error))
     }
 
-    /// The skill that a message asks for, which may stay unsaid if there is only one.
-    async fn skill(&self, namespace: &Namespace, mail: &Mail) -> Result<WorkflowId, Status> {
+    /// The workflow that a message asks for, which may stay unsaid if there is only one. `None`: it says in words what is to
+    /// be planned.
+    async fn skill(&self, namespace: &Namespace, mail: &Mail, said: &Said) -> Result<Option<WorkflowId>, Status> {
         let named = SKILL.into_iter().find_map(|key| Some((key, mail.text(key)?)));
         if let Some((key, name)) = named {
+            if name == PLAN_SKILL {
+                return Ok(None);
+            }
             return name
                 .parse()
+                .map(Some)
                 .map_err(|error: tutti_core::ids::InvalidName| invalid(format!("metadata.{key}"), error.to_string()));
         }
         let all = ListWorkflows { namespace: namespace.clone(), limit: NAMED, ..ListWorkflows::default() };
         let page = self.workflows.list(all).await.map_err(|error| of_start(&error))?;
         match &page.workflows[..] {
+            [only] => Ok(Some(only.id.clone())),
+            // Words that name no workflow are a request to plan one.
+            _ if said.data.is_none() => Ok(None),
             [] => Err(invalid("metadata.skill_id", "there is no workflow to run yet")),
-            [only] => Ok(only.id.clone()),
             several => {
                 let mut names: Vec<&str> = several.iter().map(|workflow| workflow.id.as_str()).collect();
                 names.extend(page.next.is_some().then_some("…"));

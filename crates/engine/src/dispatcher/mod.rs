@@ -3,7 +3,6 @@
 mod agent;
 mod attempt;
 mod breaker;
-#[cfg_attr(not(test), expect(dead_code, reason = "what follows an answer asks"))]
 mod consult;
 mod gate;
 mod hold;
@@ -21,8 +20,7 @@ pub(crate) use attempt::{AttemptContext, cancel, run_attempt};
 pub use attempt::{AttemptEnd, AttemptSpec, CallMode};
 pub use breaker::BreakerPolicy;
 pub(crate) use consult::Consultants;
-#[expect(unused_imports, reason = "what follows an answer asks")]
-pub(crate) use consult::{Consulted, Question};
+pub(crate) use consult::Question;
 pub(crate) use gate::Opening;
 pub(crate) use hold::members;
 pub use learned::Learned;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tutti_core::ids::{Namespace, RunId, WorkflowId};
-use tutti_core::limits::MAX_LEARNED_STEPS;
+use tutti_core::limits::{MAX_LEARNED_STEPS, MAX_REPLANS};
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::observer::{CommitSample, Observer};
 use tutti_core::ports::records::{Put, Record, RecordKey, RecordKind, RecordStore};
@@ -16,12 +16,15 @@ use tutti_core::ports::store::{Commit, StoreError};
 use tutti_core::report::{Lesson, PastRuns};
 use tutti_core::run::{Event, Recorded, decode};
 
-use super::RunService;
 use super::errors::of_store;
+use super::{RunService, access};
 
 /// Completed runs that wait to be learned from; what ends beyond is passed over. So a server that completes thousands of
 /// runs a second learns from a sample of them, and its runs do not pay for it.
 const WAITING: usize = 64;
+
+/// Failed runs that wait to be planned anew.
+const FAILURES: usize = 10_000;
 
 /// How long ends are gathered before they are learned from.
 const GATHER: Duration = Duration::from_secs(1);
@@ -32,31 +35,37 @@ const PER_WORKFLOW: usize = 8;
 /// Times that a document is written anew when another server wrote it at the same time.
 const TRIES: usize = 5;
 
-/// Looks on for another, and tells of runs that are complete.
+/// Looks on for another, and tells of runs that are complete or failed.
 pub struct Ended {
     inner: Arc<dyn Observer>,
-    tell: Sender<RunId>,
+    complete: Sender<RunId>,
+    failed: Sender<RunId>,
 }
 
 /// The runs that [`Ended`] tells of.
 #[derive(Debug)]
-pub struct EndedRuns(Receiver<RunId>);
+pub struct EndedRuns {
+    complete: Receiver<RunId>,
+    failed: Receiver<RunId>,
+}
 
 impl Ended {
     /// An observer in front of another.
     #[must_use]
     pub fn before(inner: Arc<dyn Observer>) -> (Arc<Self>, EndedRuns) {
-        let (tell, hear) = channel(WAITING);
-        (Arc::new(Self { inner, tell }), EndedRuns(hear))
+        let ((complete, completed), (failed, failures)) = (channel(WAITING), channel(FAILURES));
+        (Arc::new(Self { inner, complete, failed }), EndedRuns { complete: completed, failed: failures })
     }
 }
 
 impl Observer for Ended {
     fn recorded(&self, run: RunId, event: &Arc<Recorded>) {
-        if matches!(event.event, Event::RunCompleted(_)) {
-            // Nobody waits for it: a run too many is not learned from.
-            let _ = self.tell.try_send(run);
-        }
+        // Nobody waits for it: a run too many is not learned from, or has no new plan until the server starts again.
+        let _ = match event.event {
+            Event::RunCompleted(_) => self.complete.try_send(run),
+            Event::RunFailed(_) => self.failed.try_send(run),
+            _ => Ok(()),
+        };
         self.inner.recorded(run, event);
     }
 
@@ -113,13 +122,53 @@ fn read(record: &Record) -> PastRuns {
 }
 
 impl RunService {
-    /// Learns from the runs of this server that are complete, until it is dropped.
-    pub async fn learn(&self, mut ended: EndedRuns) -> Infallible {
+    /// Learns from the runs of this server that are complete, and plans anew those that failed if that was wished for, until
+    /// it is dropped.
+    pub async fn follow_ended(&self, ended: EndedRuns) -> Infallible {
+        let EndedRuns { complete, failed } = ended;
+        tokio::join!(self.learn(complete), self.replan_failed(failed)).0
+    }
+
+    /// Plans failed runs anew: first those that failed when no server was there to do it.
+    async fn replan_failed(&self, mut failed: Receiver<RunId>) -> Infallible {
+        if let Err(error) = self.replan_left().await {
+            tracing::warn!(%error, "runs that failed before were not planned anew");
+        }
         loop {
-            let Some(first) = ended.0.recv().await else { std::future::pending().await };
+            let Some(run) = failed.recv().await else { std::future::pending().await };
+            self.replan_or_tell(run).await;
+        }
+    }
+
+    async fn replan_left(&self) -> Result<(), RequestError> {
+        if self.planner.is_none() {
+            return Ok(());
+        }
+        let mut namespaces = vec![Namespace::default()];
+        let named = access::all(&*self.ports().records, RecordKind::Namespace, "").await?;
+        namespaces.extend(named.iter().filter_map(|record| record.key.name.parse().ok()));
+        for namespace in namespaces {
+            for run in self.to_replan(&namespace, MAX_REPLANS).await? {
+                self.replan_or_tell(run).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn replan_or_tell(&self, run: RunId) {
+        match self.replan(run).await {
+            Ok(Some(next)) => tracing::info!(%run, %next, "a failed run was planned anew"),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%run, %error, "a failed run was not planned anew"),
+        }
+    }
+
+    async fn learn(&self, mut complete: Receiver<RunId>) -> Infallible {
+        loop {
+            let Some(first) = complete.recv().await else { std::future::pending().await };
             tokio::time::sleep(GATHER).await;
             let mut runs = vec![first];
-            while let Ok(run) = ended.0.try_recv() {
+            while let Ok(run) = complete.try_recv() {
                 runs.push(run);
             }
             if let Err(error) = self.learn_from(&runs).await {
@@ -146,7 +195,7 @@ impl RunService {
     }
 
     /// Whose run it is; its first event says so. `None` if it was removed.
-    async fn namespace_of(&self, run: RunId) -> Result<Option<Namespace>, RequestError> {
+    pub(super) async fn namespace_of(&self, run: RunId) -> Result<Option<Namespace>, RequestError> {
         let page = self.ports().query.events(run, 1, 1).await.map_err(of_store)?;
         let Some(first) = page.first() else { return Ok(None) };
         let first = decode(&first.event).map_err(|error| RequestError::Damaged(error.to_string()))?;

@@ -8,6 +8,8 @@ mod errors;
 mod explain;
 mod fork;
 mod learning;
+mod planning;
+mod replan;
 mod retention;
 mod runs;
 mod sessions;
@@ -39,6 +41,8 @@ pub use self::agents::{AgentService, CheckUrl};
 pub use self::approvals::check_decision;
 pub use self::fork::prepare_fork;
 pub use self::learning::{Ended, EndedRuns, learn, past_runs};
+pub use self::planning::{Ask, Asker, Planner, Proposed, Wanted};
+pub use self::replan::planned_labels;
 pub use self::retention::{Removed, RetentionService};
 pub use self::watchdog::WatchdogOptions;
 pub use self::workflows::{Describer, PlanSubject, WorkflowService};
@@ -74,6 +78,8 @@ pub struct RunService {
     options: ServiceOptions,
     /// Knows what became of runs that are not there any more.
     tombstones: Option<Arc<dyn Retention>>,
+    /// Plans requests in plain words.
+    planner: Option<Arc<dyn Planner>>,
     /// The last strategy that was chosen, and when.
     decided: Arc<Mutex<Option<(Executor, Timestamp)>>>,
 }
@@ -82,13 +88,19 @@ impl RunService {
     /// The runs of this engine.
     #[must_use]
     pub fn new(engine: Engine, strategist: Strategist, options: ServiceOptions) -> Self {
-        Self { engine, strategist, options, tombstones: None, decided: Arc::default() }
+        Self { engine, strategist, options, tombstones: None, planner: None, decided: Arc::default() }
     }
 
     /// Who asks for a run that was removed is told so.
     #[must_use]
     pub fn with_tombstones(self, house: &RetentionService) -> Self {
         Self { tombstones: Some(house.retention.clone()), ..self }
+    }
+
+    /// Requests in plain words are planned by this one; without it they are refused.
+    #[must_use]
+    pub fn with_planner(self, planner: Arc<dyn Planner>) -> Self {
+        Self { planner: Some(planner), ..self }
     }
 
     fn ports(&self) -> &Ports {

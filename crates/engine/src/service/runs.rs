@@ -14,7 +14,7 @@ use tutti_core::value::Digest;
 use super::approvals::check_decision;
 use super::errors::{of_engine, of_store};
 use super::fork::prepare_fork;
-use super::start::request_hash;
+use super::start::{Origins, request_hash};
 use super::{RunService, start};
 use crate::engine::{EngineError, StartRun};
 use crate::rest::store_answer;
@@ -25,20 +25,7 @@ const KEY_TRIES: usize = 5;
 #[async_trait]
 impl Runs for RunService {
     async fn start(&self, request: StartRequest) -> Result<StartedRun, RequestError> {
-        let hash = request_hash(&request);
-        let policy = request.options.key.as_ref().map(|(_, policy)| *policy).unwrap_or_default();
-        let left = match &request.options.session {
-            Some(session) => self.left_in(&request.namespace, session).await?,
-            None => Vec::new(),
-        };
-        let text = self.workflow_text(&request).await?;
-        // Reading a large workflow takes its time, which is not that of others.
-        let service = self.clone();
-        let start =
-            tokio::task::spawn_blocking(move || start::prepare(&service, request, &text, left, hash))
-                .await
-                .map_err(|error| RequestError::Unavailable(format!("reading the workflow was given up: {error}")))??;
-        in_time(self.start_by_key(start, policy, hash)).await
+        self.start_planned(request, Origins::default()).await
     }
 
     async fn fork(&self, request: ForkRequest) -> Result<StartedRun, RequestError> {
@@ -79,6 +66,31 @@ impl Runs for RunService {
         store_answer(&*self.ports().payloads, run, &mut command).await.map_err(of_store)?;
         in_time(async { self.command_anywhere(run, command, order).await.map_err(of_engine) }).await?;
         Ok(false)
+    }
+}
+
+impl RunService {
+    /// Starts a run that was planned, perhaps.
+    pub(super) async fn start_planned(
+        &self,
+        request: StartRequest,
+        mut origins: Origins,
+    ) -> Result<StartedRun, RequestError> {
+        let hash = request_hash(&request);
+        let policy = request.options.key.as_ref().map(|(_, policy)| *policy).unwrap_or_default();
+        let left = match &request.options.session {
+            Some(session) => self.left_in(&request.namespace, session).await?,
+            None => Vec::new(),
+        };
+        let (text, planned_by) = self.workflow_text(&request).await?;
+        origins.planned_by = origins.planned_by.or(planned_by);
+        // Reading a large workflow takes its time, which is not that of others.
+        let service = self.clone();
+        let start =
+            tokio::task::spawn_blocking(move || start::prepare(&service, request, (&text, &origins), left, hash))
+                .await
+                .map_err(|error| RequestError::Unavailable(format!("reading the workflow was given up: {error}")))??;
+        in_time(self.start_by_key(start, policy, hash)).await
     }
 }
 

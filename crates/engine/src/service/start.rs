@@ -1,6 +1,7 @@
 //! A run put together from what a caller gave.
 
-use tutti_core::limits::{MAX_LABEL_VALUE, MAX_LABELS, MAX_TIMEOUT, MAX_WIDTH};
+use tutti_core::ids::{Namespace, RunId};
+use tutti_core::limits::{MAX_LABEL_VALUE, MAX_LABELS, MAX_REPLANS, MAX_TIMEOUT, MAX_WIDTH};
 use tutti_core::plan::Plan;
 use tutti_core::ports::inbound::runs::{StartOptions, StartRequest, WorkflowSource};
 use tutti_core::ports::inbound::{RequestError, Violation};
@@ -10,27 +11,53 @@ use tutti_core::workflow::{Document, Problem, Workflow, initial_data, parse, wit
 
 use super::RunService;
 use super::errors::of_workflow;
+use super::planning::{Planner, Proposed, Wanted};
+use super::replan::planned_labels;
 use super::workflows::registered_text;
 use crate::engine::StartRun;
 use crate::executors;
 
+/// How the workflow of a run came to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Origins {
+    /// Who planned it, if it was made of plain words.
+    pub(super) planned_by: Option<String>,
+    /// The run whose failure it follows.
+    pub(super) replan_of: Option<RunId>,
+}
+
 impl RunService {
-    /// The text of the workflow that a run is to follow.
-    pub(super) async fn workflow_text(&self, request: &StartRequest) -> Result<String, RequestError> {
+    /// The text of the workflow that a run is to follow, and who planned it.
+    pub(super) async fn workflow_text(&self, request: &StartRequest) -> Result<(String, Option<String>), RequestError> {
         match &request.workflow {
-            WorkflowSource::Text(text) => Ok(text.clone()),
+            WorkflowSource::Text(text) => Ok((text.clone(), None)),
             WorkflowSource::Registered { id, version } => {
-                registered_text(&*self.ports().records, &request.namespace, id, version.as_deref()).await
+                let records = &*self.ports().records;
+                Ok((registered_text(records, &request.namespace, id, version.as_deref()).await?, None))
+            }
+            WorkflowSource::Query(query) => {
+                let proposed = proposed(self.planner.as_deref(), &request.namespace, query).await?;
+                Ok((proposed.text, Some(proposed.by)))
             }
         }
     }
+}
+
+/// What a planner makes of a request in plain words.
+pub(super) async fn proposed(
+    planner: Option<&dyn Planner>,
+    namespace: &Namespace,
+    query: &str,
+) -> Result<Proposed, RequestError> {
+    let planner = planner.ok_or_else(|| RequestError::invalid("query", "nobody here plans requests in plain words"))?;
+    planner.propose(Wanted { namespace: namespace.clone(), query: query.to_owned(), failed: None }).await
 }
 
 /// Checks everything that was given, and puts the run together.
 pub(super) fn prepare(
     service: &RunService,
     request: StartRequest,
-    text: &str,
+    (text, origins): (&str, &Origins),
     left: Vec<(DataPath, Json)>,
     hash: Digest,
 ) -> Result<StartRun, RequestError> {
@@ -49,11 +76,12 @@ pub(super) fn prepare(
     let strategy = (service.strategist)(&weighed, weighed.workflow().executor);
     service.note(strategy.executor);
     let policy = executors::policy(weighed.workflow(), strategy.executor);
+    let planned = planned_labels(origins.planned_by.as_deref(), origins.replan_of, options.replan);
     let origin = Origin {
         by: options.by,
         request_hash: Some(hash),
         key: options.key.map(|(key, _)| key),
-        labels: options.labels,
+        labels: options.labels.into_iter().chain(planned).collect(),
         priority: options.priority.unwrap_or(weighed.workflow().priority),
         session: options.session,
         timeout: options.timeout,
@@ -95,6 +123,7 @@ pub(super) fn request_hash(request: &StartRequest) -> Digest {
     let workflow = match workflow {
         WorkflowSource::Text(text) => serde_json::json!({ "text": text }),
         WorkflowSource::Registered { id, version } => serde_json::json!({ "id": id, "version": version }),
+        WorkflowSource::Query(query) => serde_json::json!({ "query": query }),
     };
     let inputs = Some(inputs.trim()).filter(|inputs| !inputs.is_empty()).unwrap_or("{}");
     let key = key.as_ref().map(|(key, _)| key);
@@ -105,6 +134,9 @@ pub(super) fn request_hash(request: &StartRequest) -> Digest {
     }
     if let (Some(at), Some(said)) = (start_at, said.as_array_mut()) {
         said.push(at.as_micros().into());
+    }
+    if let (1.., Some(said)) = (options.replan, said.as_array_mut()) {
+        said.push(serde_json::json!({ "replan": options.replan }));
     }
     Digest::of(said.to_string().as_bytes())
 }
@@ -121,6 +153,9 @@ pub(super) fn check(options: &StartOptions) -> Result<(), RequestError> {
     }
     if options.labels.len() > MAX_LABELS {
         refuse("labels".into(), format!("are {}; a run has at most {MAX_LABELS}", options.labels.len()));
+    }
+    if options.replan > MAX_REPLANS {
+        refuse("replan".into(), format!("is {}; at most {MAX_REPLANS} new plans may follow a run", options.replan));
     }
     for name in options.labels.keys().filter(|name| name.as_str().starts_with(OWN_LABELS)) {
         refuse(format!("labels.{name}"), format!("labels that begin with \"{OWN_LABELS}\" are the product's own"));

@@ -26,7 +26,8 @@ use tutti_core::workflow::{Problem, Workflow, parse};
 
 use super::errors::{of_store, of_workflow};
 use super::learning::past_runs;
-use super::start::says_threshold;
+use super::planning::{Planner, Proposed};
+use super::start::{proposed, says_threshold};
 use crate::dispatcher::{Registry, Want};
 use crate::engine::Engine;
 
@@ -42,6 +43,8 @@ pub struct PlanSubject {
     pub past: PastRuns,
     /// How many agents offer each capability to its namespace.
     pub offers: BTreeMap<Capability, u32>,
+    /// How it was made, if that was for the caller.
+    pub made: Option<Proposed>,
 }
 
 /// Workflows listed on a page if the caller does not say, and at most.
@@ -57,6 +60,7 @@ pub struct WorkflowService {
     clock: Arc<dyn Clock>,
     registry: Registry,
     describer: Describer,
+    planner: Option<Arc<dyn Planner>>,
     parallel_threshold: Option<u32>,
 }
 
@@ -90,7 +94,7 @@ impl WorkflowService {
         registry: Registry,
         describer: Describer,
     ) -> Self {
-        Self { records, clock, registry, describer, parallel_threshold: None }
+        Self { records, clock, registry, describer, planner: None, parallel_threshold: None }
     }
 
     /// Independent steps from which a run is parallel if its executor is chosen, for the plans of workflows that do not
@@ -98,6 +102,12 @@ impl WorkflowService {
     #[must_use]
     pub fn with_parallel_threshold(self, parallel_threshold: Option<u32>) -> Self {
         Self { parallel_threshold, ..self }
+    }
+
+    /// Requests in plain words are planned by this one; without it they are refused.
+    #[must_use]
+    pub fn with_planner(self, planner: Arc<dyn Planner>) -> Self {
+        Self { planner: Some(planner), ..self }
     }
 
     fn records(&self) -> &dyn RecordStore {
@@ -248,24 +258,30 @@ impl Workflows for WorkflowService {
     }
 
     async fn plan(&self, namespace: &Namespace, workflow: &WorkflowSource) -> Result<PlanDescription, RequestError> {
-        let text = match workflow {
-            WorkflowSource::Text(text) => text.clone(),
+        let (text, made) = match workflow {
+            WorkflowSource::Text(text) => (text.clone(), None),
             WorkflowSource::Registered { id, version } => {
-                registered_text(self.records(), namespace, id, version.as_deref()).await?
+                (registered_text(self.records(), namespace, id, version.as_deref()).await?, None)
+            }
+            WorkflowSource::Query(query) => {
+                let proposed = proposed(self.planner.as_deref(), namespace, query).await?;
+                (proposed.text.clone(), Some(proposed))
             }
         };
         let (describer, threshold) = (self.describer.clone(), self.parallel_threshold);
-        let workflow = blocking(move || {
+        let (workflow, text) = blocking(move || {
             let mut workflow = parse(&text).map_err(|problems| of_workflow(&problems))?.workflow;
             if let Some(threshold) = threshold.filter(|_| !says_threshold(&text)) {
                 workflow.parallel_threshold = threshold;
             }
-            Ok(workflow)
+            Ok((workflow, text))
         })
         .await?;
         let past = past_runs(self.records(), namespace, &workflow.id).await.map_err(of_store)?;
-        let subject = PlanSubject { workflow, past, offers: self.registry.offers(namespace) };
-        blocking(move || describer(subject).map_err(|problems| of_workflow(&problems))).await
+        let subject = PlanSubject { workflow, past, offers: self.registry.offers(namespace), made: made.clone() };
+        let described = blocking(move || describer(subject).map_err(|problems| of_workflow(&problems))).await?;
+        let (planned_by, notes) = made.map(|made| (made.by, made.notes)).unwrap_or_default();
+        Ok(PlanDescription { workflow: text, planned_by, notes, ..described })
     }
 }
 

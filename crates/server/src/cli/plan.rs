@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use tutti_core::ids::Namespace;
 use tutti_core::plan::Plan;
+use tutti_core::ports::inbound::runs::WorkflowSource;
+use tutti_core::report::printable;
 use tutti_planner::tasks::TaskList;
 use tutti_planner::{Analysis, PlanMode, PlanReport, picture, render_text};
 
 use super::Global;
 use super::run::refused;
+use crate::agents::AgentsFile;
 use crate::config::{Flags, settled};
 use crate::exit::{Exit, Failure, Result};
-use crate::load;
 use crate::output::{answer, answer_json, say, stdout_width};
-use crate::planning::{Draft, offers, remembered, report};
+use crate::planning::{Draft, Offers, QueryArgs, offers, plan_query, remembered, report};
+use crate::{load, remote};
 
 /// Where a workflow stands that was not read from a file.
 const MADE: &str = "tasks.yaml";
@@ -22,12 +25,17 @@ const MADE: &str = "tasks.yaml";
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     /// The workflow, or a list of tasks in plain words, YAML or JSON.
-    #[arg(required_unless_present = "tasks")]
+    #[arg(required_unless_present_any = ["tasks", "query"])]
     file: Option<PathBuf>,
     /// A task in plain words, in place of a file. May be repeated: tasks are grouped by service, the groups run side by
     /// side, the tasks of each in order.
-    #[arg(long = "task", value_name = "TEXT", conflicts_with = "file")]
+    #[arg(long = "task", value_name = "TEXT", conflicts_with_all = ["file", "query"])]
     tasks: Vec<String>,
+    #[command(flatten)]
+    query: QueryArgs,
+    /// Let a server plan the request, with its agents.
+    #[arg(long, env = "TUTTI_SERVER", value_name = "URL")]
+    server: Option<String>,
     /// How much the plan tells. Default: what the configuration says.
     #[arg(long, value_enum)]
     mode: Option<ModeArg>,
@@ -68,12 +76,10 @@ pub enum ModeArg {
 /// A workflow or tasks that cannot be used.
 pub async fn execute(args: &PlanArgs, global: &Global) -> Result<Exit> {
     let config = &global.config;
-    let path = args.file.as_deref().unwrap_or(Path::new(MADE));
-    let offers = offers(args.agents.as_deref().or(config.agents.file.as_deref()), path)?;
-    let draft = match &args.file {
-        Some(file) => Draft::read(file, &config.planner, offers.as_ref())?,
-        None => Draft::of_tasks(path, &TaskList::of(args.tasks.clone()), &config.planner, offers.as_ref())?,
-    };
+    if let (Some(query), Some(url)) = (&args.query.query, &args.server) {
+        return by_server(query, args, url).await;
+    }
+    let (draft, offers) = draft(args, global).await?;
     if let Some(target) = &args.write {
         write(target, &draft.text)?;
     }
@@ -92,6 +98,42 @@ pub async fn execute(args: &PlanArgs, global: &Global) -> Result<Exit> {
     let past = remembered(global, &args.namespace, &file.workflow.id).await;
     let analysis = Analysis::with(&plan, &past);
     show(&report((&plan, &analysis), chosen, draft.origin, (mode, offers)), args.output)
+}
+
+/// The workflow that is to be planned, and what there are agents for.
+async fn draft(args: &PlanArgs, global: &Global) -> Result<(Draft, Option<Offers>)> {
+    let config = &global.config;
+    let path = args.file.as_deref().unwrap_or(Path::new(MADE));
+    let named = args.agents.as_deref().or(config.agents.file.as_deref());
+    if let Some(query) = &args.query.query {
+        let agents = AgentsFile::find(named, path)?;
+        return plan_query(query, &args.query, global, (agents.as_ref(), &args.namespace)).await;
+    }
+    let offers = offers(named, path)?;
+    let draft = match &args.file {
+        Some(file) => Draft::read(file, &config.planner, offers.as_ref())?,
+        None => Draft::of_tasks(path, &TaskList::of(args.tasks.clone()), &config.planner, offers.as_ref())?,
+    };
+    Ok((draft, offers))
+}
+
+/// The plan of a request that a server makes.
+async fn by_server(query: &str, args: &PlanArgs, url: &str) -> Result<Exit> {
+    let source = WorkflowSource::Query(query.to_owned());
+    let planned = remote::client(url)?.plan_workflow(&args.namespace, &source).await;
+    let plan = planned.map_err(|error| remote::failure(url, error))?;
+    plan.notes.iter().for_each(|note| say(printable(note)));
+    if let Some(target) = &args.write {
+        write(target, &plan.workflow)?;
+    }
+    answer(&match args.output {
+        PlanForm::Text => plan.text,
+        PlanForm::Json => format!("{}\n", plan.json),
+        PlanForm::Mermaid => plan.mermaid,
+        PlanForm::Dot => plan.dot,
+        PlanForm::Workflow => plan.workflow,
+    })?;
+    Ok(Exit::Done)
 }
 
 /// Answers with a plan.

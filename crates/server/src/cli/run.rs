@@ -7,14 +7,15 @@ use clap::Args;
 use tutti_core::ids::{Namespace, RequestId};
 use tutti_core::plan::Plan;
 use tutti_core::ports::inbound::runs::StartOptions;
+use tutti_core::report::printable;
 use tutti_core::run::Origin;
 use tutti_core::schedule::StrategyDecision;
 use tutti_core::value::Json;
 use tutti_core::workflow::{Executor, Problem, Workflow, initial_data};
-use tutti_engine::{StartRun, executors};
+use tutti_engine::{StartRun, executors, planned_labels};
 use tutti_planner::strategy::choose;
 
-use super::submit::{Submission, submit};
+use super::submit::{Follows, Submission, replans, submit};
 use super::watch::PatienceArgs;
 use super::{ExecutorArg, Global, OnErrorArg, ShowArgs, by};
 use crate::agents::AgentsFile;
@@ -22,6 +23,8 @@ use crate::clock::SystemClock;
 use crate::conductor::{Begin, Conductor};
 use crate::config::{Flags, settled};
 use crate::exit::{Exit, Failure, Result};
+use crate::output::say;
+use crate::planning::{QueryArgs, plan_query};
 use crate::report::Show;
 use crate::workflow_file::{WorkflowFile, lines};
 use crate::{inputs, load};
@@ -38,10 +41,13 @@ Environment, below flags and what the workflow file says, above the configuratio
 #[command(after_help = ENVIRONMENT)]
 pub struct RunArgs {
     /// The workflow, YAML or JSON; at a server also a registered one, as ID or ID@VERSION.
-    file: PathBuf,
+    #[arg(required_unless_present = "query")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    query: QueryArgs,
     /// An input: key=value (JSON, else text), key=@FILE (the text of a file), or a JSON file that holds an object of
     /// inputs. May be repeated; later ones win.
-    #[arg(short, long = "input", value_name = "KEY=VALUE|FILE")]
+    #[arg(short, long = "input", value_name = "KEY=VALUE|FILE", conflicts_with = "query")]
     inputs: Vec<String>,
     #[command(flatten)]
     show: ShowArgs,
@@ -54,6 +60,9 @@ pub struct RunArgs {
     /// What a failed step means for the rest. Default: what the workflow says, then what the executor does.
     #[arg(long, value_enum)]
     on_error: Option<OnErrorArg>,
+    /// New plans that may follow if the run fails, one after the other, each for what is not done yet.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = replans())]
+    replan: u32,
     /// A UUID of the caller's: the same one starts one run, however often the command is repeated.
     #[arg(long, value_name = "UUID")]
     request_id: Option<RequestId>,
@@ -73,20 +82,21 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
     if let Some(url) = &args.server {
         let wanted = Submission {
             namespace: args.namespace,
-            workflow: args.file.to_string_lossy().into_owned(),
+            follows: Follows::of(args.file.map(|file| file.to_string_lossy().into_owned()), args.query.query)?,
             inputs: args.inputs,
             request: args.request_id,
             options: StartOptions {
                 executor: args.executor.map(Executor::from),
                 max_concurrent_tasks: args.max_concurrent,
                 by: by(),
+                replan: args.replan,
                 ..StartOptions::default()
             },
         };
         let show = Show::of(&args.show, global.log.is_some());
         return submit(wanted, url, Some(show), args.patience).await;
     }
-    let file = WorkflowFile::read(&args.file)?;
+    let (file, planned_by) = file(&args, &global).await?;
     let data = data(&file, &args.inputs)?;
     let agents = agents_for(args.show.agents.as_deref(), &global, &file)?;
     let plan = Plan::new(file.workflow.clone()).map_err(|problems| refused(&file, &problems))?;
@@ -104,7 +114,7 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
         data,
         policy: executors::policy(&settled, strategy.executor),
         strategy,
-        origin: Origin::default(),
+        origin: Origin { labels: planned_labels(planned_by.as_deref(), None, 0), ..Origin::default() },
         key_from: None,
         start_at: None,
         fork: None,
@@ -112,6 +122,27 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
     let show = Show::of(&args.show, global.log.is_some());
     let conductor = Conductor::open(&global).await?;
     Box::pin(conductor.conduct(&agents, Begin::Start(Box::new(start)), &show)).await
+}
+
+/// The workflow, and who planned it if it was made of a request.
+async fn file(args: &RunArgs, global: &Global) -> Result<(WorkflowFile, Option<String>)> {
+    if let Some(file) = &args.file {
+        return Ok((WorkflowFile::read(file)?, None));
+    }
+    let query = args.query.query.as_deref().unwrap_or_default();
+    let named = args.show.agents.as_deref().or(global.config.agents.file.as_deref());
+    let agents = AgentsFile::find(named, "workflow.yaml".as_ref())?;
+    let (draft, _) = plan_query(query, &args.query, global, (agents.as_ref(), &args.namespace)).await?;
+    let by = draft.origin.map(|origin| origin.planned_by);
+    if let Some(by) = &by {
+        say(format!(
+            "planned by {}: {} of {} steps",
+            printable(by),
+            draft.file.workflow.id,
+            draft.file.workflow.steps.len()
+        ));
+    }
+    Ok((draft.file, by))
 }
 
 /// The data of a run with these inputs.

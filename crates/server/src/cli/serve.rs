@@ -20,8 +20,8 @@ use tutti_core::limits::STORE_PATIENCE;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::store::StoreError;
 use tutti_engine::{
-    AccessService, AgentService, Ended, EndedRuns, Engine, FleetMembership, FleetOptions, Registry, RetentionService,
-    RunService, Strategist, WorkflowService,
+    AccessService, AgentService, Asker, Ended, EndedRuns, Engine, FleetMembership, FleetOptions, Registry,
+    RetentionService, RunService, Strategist, WorkflowService,
 };
 use tutti_planner::strategy::{SystemLoad, choose};
 
@@ -35,7 +35,7 @@ use crate::guard;
 use crate::interrupts::Interrupts;
 use crate::output::{answer, say};
 use crate::patience::patiently;
-use crate::planning::describe;
+use crate::planning::{QueryPlanner, describe};
 use crate::report::with_store;
 use crate::store::Store;
 use crate::telemetry::{Page, Telemetry};
@@ -234,10 +234,13 @@ async fn serve(
         let available_workers = Some(plan.workflow().max_concurrent_tasks);
         choose(plan, server_executor(executor, &execution), SystemLoad { cpu: None, available_workers })
     });
-    let runs = RunService::new(engine.clone(), strategist, config.execution.service()).with_tombstones(&house);
+    let planner = Arc::new(QueryPlanner::new(config, engine.registry().clone(), Some(Asker::of(engine)))?);
+    let runs = RunService::new(engine.clone(), strategist, config.execution.service());
+    let runs = runs.with_tombstones(&house).with_planner(planner.clone());
     let runs = Arc::new(runs);
     let described = config.clone();
     let workflows = WorkflowService::new(engine, Arc::new(move |subject| describe(subject, &described)))
+        .with_planner(planner)
         .with_parallel_threshold(config.execution.service().parallel_threshold);
     let auth = guard::auth(config, access.clone(), &with_store(&config.store.url)).await?;
     let (watchdog, pupil) = (runs.clone(), runs.clone());
@@ -266,7 +269,7 @@ async fn serve(
     let served = tokio::select! {
         served = api.serve(listener, http, options, stop) => served,
         never = watchdog.watch_progress(config.execution.watchdog()) => match never {},
-        never = pupil.learn(ended) => match never {},
+        never = pupil.follow_ended(ended) => match never {},
     };
     served.map_err(|error| Failure::unavailable(error.to_string()))?;
     Ok(Exit::Done)

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use tutti_core::ids::{LabelName, Namespace, RequestId, RunKey, SessionId};
+use tutti_core::limits::MAX_REPLANS;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::inbound::runs::{
     KeyConflict, KeyPolicy, KeyReuse, StartOptions, StartRequest, StartedRun, WorkflowSource,
@@ -29,10 +30,13 @@ use crate::{inputs, remote};
 #[derive(Debug, Args)]
 pub struct SubmitArgs {
     /// The workflow: a file, YAML or JSON, or a registered one as ID or ID@VERSION.
-    #[arg(value_name = "FILE|ID[@VERSION]")]
-    workflow: String,
+    #[arg(value_name = "FILE|ID[@VERSION]", required_unless_present = "query")]
+    workflow: Option<String>,
+    /// What is wanted, in plain words, in place of a workflow: the server plans it, with its agents.
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "workflow")]
+    query: Option<String>,
     /// An input, as for `run`. Files are read here and sent.
-    #[arg(short, long = "input", value_name = "KEY=VALUE|FILE")]
+    #[arg(short, long = "input", value_name = "KEY=VALUE|FILE", conflicts_with = "query")]
     inputs: Vec<String>,
     /// The server.
     #[arg(long, env = "TUTTI_SERVER", value_name = "URL", default_value = remote::DEFAULT)]
@@ -94,6 +98,9 @@ pub struct StartArgs {
     /// The session that the run belongs to: it finds what completed runs of the session shared.
     #[arg(long, value_name = "SESSION")]
     session: Option<SessionId>,
+    /// New plans that may follow if the run fails, one after the other, each for what is not done yet.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = replans())]
+    replan: u32,
     /// A UUID of the caller's: the same one starts one run, however often the command is repeated.
     #[arg(long, value_name = "UUID")]
     request_id: Option<RequestId>,
@@ -159,9 +166,15 @@ impl StartArgs {
             session: self.session,
             trace_parent: None,
             by: by(),
+            replan: self.replan,
         };
         (self.request_id, options)
     }
+}
+
+/// Reads `--replan`.
+pub fn replans() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(0..=i64::from(MAX_REPLANS))
 }
 
 fn moment(text: &str) -> std::result::Result<Timestamp, String> {
@@ -180,8 +193,8 @@ pub async fn execute(args: SubmitArgs, global: &Global) -> Result<Exit> {
     let progress = if args.wait { Progress::Quiet } else { args.progress };
     let show = (args.watch || args.wait).then(|| Show::new(progress, args.output, global.log.is_some()));
     let (request, options) = args.start.options();
-    let wanted =
-        Submission { namespace: args.namespace, workflow: args.workflow, inputs: args.inputs, request, options };
+    let follows = Follows::of(args.workflow, args.query)?;
+    let wanted = Submission { namespace: args.namespace, follows, inputs: args.inputs, request, options };
     submit(wanted, &args.server, show, args.patience).await
 }
 
@@ -189,14 +202,33 @@ pub async fn execute(args: SubmitArgs, global: &Global) -> Result<Exit> {
 pub struct Submission {
     /// Whose it is.
     pub namespace: Namespace,
-    /// A file, or a registered workflow.
-    pub workflow: String,
+    /// What it follows.
+    pub follows: Follows,
     /// As the command line gives them.
     pub inputs: Vec<String>,
     /// The request that starts it; a new one if there is none.
     pub request: Option<RequestId>,
     /// What else is said.
     pub options: StartOptions,
+}
+
+/// What a run follows.
+pub enum Follows {
+    /// A file, or a registered workflow.
+    Workflow(String),
+    /// A request in plain words.
+    Query(String),
+}
+
+impl Follows {
+    /// What the command line says.
+    ///
+    /// # Errors
+    /// It says neither.
+    pub fn of(workflow: Option<String>, query: Option<String>) -> Result<Self> {
+        let query = || query.map(Self::Query);
+        workflow.map(Self::Workflow).or_else(query).ok_or_else(|| Failure::usage("a workflow or --query is needed"))
+    }
 }
 
 /// Starts a run at a server and answers with its id; if it is to be shown, follows it to its end and reports on it.
@@ -232,8 +264,14 @@ pub async fn submit(wanted: Submission, url: &str, show: Option<Show>, patience:
 
 /// What the run follows, and its inputs with the files that they name: those are here, not at the server.
 async fn source(server: &Server, wanted: &Submission) -> Result<(WorkflowSource, String)> {
-    let path = Path::new(&wanted.workflow);
-    if let Some((id, version)) = registered(&wanted.workflow) {
+    let workflow = match &wanted.follows {
+        Follows::Workflow(workflow) => workflow,
+        Follows::Query(query) => {
+            return Ok((WorkflowSource::Query(query.clone()), String::new()));
+        }
+    };
+    let path = Path::new(workflow);
+    if let Some((id, version)) = registered(workflow) {
         let found = server.client.workflow(&wanted.namespace, &id, version.as_deref()).await;
         let (_, file) = found.map_err(|error| remote::failure(&server.url, error))?;
         let damaged = |_| Failure::unavailable(format!("the file of workflow {id} at the server cannot be read"));

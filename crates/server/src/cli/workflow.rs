@@ -293,7 +293,7 @@ async fn graph(workflow: &str, output: GraphForm, source: &Source, global: &Glob
             };
             let workflow = settled(&file.workflow, file.explicit, &config.execution, Flags::default());
             let past = remembered(global, &source.namespace, &workflow.id).await;
-            describe(PlanSubject { workflow, past, offers: BTreeMap::new() }, config).map_err(refused)?
+            describe(PlanSubject { workflow, past, offers: BTreeMap::new(), made: None }, config).map_err(refused)?
         }
         _ => Catalogue::open(source, global, Access::Look).await?.plan(&wanted).await?,
     };

@@ -33,9 +33,9 @@ pub struct PlannerConfig {
     /// How long a planner agent may take for an answer, in seconds.
     #[schemars(range(min = 1, max = 86_400))]
     pub timeout_seconds: u64,
-    /// Most new plans that follow one failed run, one after the other, whatever was asked for.
-    #[schemars(range(min = 0, max = 100))]
-    pub max_replans: u32,
+    /// If no agent makes a plan that can be used, one is made of templates and keyword rules; `false`: the request is refused
+    /// with the reasons.
+    pub fallback: bool,
 }
 
 /// How much a plan tells.
@@ -84,7 +84,7 @@ impl Default for PlannerConfig {
             templates: None,
             capability: "planning.create".parse().expect("a plain word is a capability"),
             timeout_seconds: 60,
-            max_replans: 3,
+            fallback: true,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Plans as they are told, and workflows as they come of tasks in plain words.
 
+mod local;
+mod query;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -12,6 +15,9 @@ use tutti_engine::{PlanSubject, past_runs};
 use tutti_planner::strategy::{SystemLoad, choose_from};
 use tutti_planner::tasks::{TaskList, build};
 use tutti_planner::{Analysis, PlanMode, PlanOrigin, PlanReport, Surroundings, picture, render_text};
+
+pub use self::local::{QueryArgs, plan_query};
+pub use self::query::QueryPlanner;
 
 use crate::agents::AgentsFile;
 use crate::cli::Global;
@@ -118,7 +124,8 @@ pub fn report(
 /// # Errors
 /// What is wrong with the workflow.
 pub fn describe(subject: PlanSubject, config: &Config) -> std::result::Result<PlanDescription, Vec<Problem>> {
-    let PlanSubject { workflow, past, offers } = subject;
+    let PlanSubject { workflow, past, offers, made } = subject;
+    let origin = made.map(|made| PlanOrigin { planned_by: made.by, notes: made.notes, grouping: None });
     let executor = server_executor(workflow.executor, &config.execution);
     let plan = Plan::new(workflow)?;
     let analysis = Analysis::with(&plan, &past);
@@ -126,12 +133,13 @@ pub fn describe(subject: PlanSubject, config: &Config) -> std::result::Result<Pl
     let mode = config.planner.mode(&config.execution);
     // A store that is only looked into knows no agents.
     let offers = Some(offers).filter(|offers| !offers.is_empty());
-    let report = report((&plan, &analysis), (executor, system), None, (mode, offers));
+    let report = report((&plan, &analysis), (executor, system), origin, (mode, offers));
     Ok(PlanDescription {
         json: serde_json::to_string(&report).expect("a plan serializes into memory"),
         text: render_text(&report, WIDTH),
         mermaid: picture::mermaid(&report),
         dot: picture::dot(&report),
+        ..PlanDescription::default()
     })
 }
 

@@ -1,9 +1,9 @@
 //! `tutti plan`: plans of workflows and of tasks in plain words.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::host::Host;
-use crate::support::{Done, Place, until};
+use crate::support::{Done, Place, jsonl, until};
 
 /// Agents that are stubs of one file, each started by the command.
 fn agents(place: &Place, stubs: &str, names: &[&str]) -> String {
@@ -110,4 +110,135 @@ fn a_plan_goes_by_what_past_runs_took() {
         text.contains("of 3 runs").then_some(text)
     });
     assert!(text.contains("one agent alone offers wait.long"), "{text}");
+}
+
+/// A planner agent that gives these answers, one after the other, and an agent that does what is planned.
+fn planner(place: &Place, answers: &[Value]) {
+    let answers: Vec<Value> = answers.iter().map(|answer| json!({"answer": answer, "times": 1})).collect();
+    let stubs = json!({"agents": [
+        {"name": "planner", "skills": {"planning.create": answers}},
+        {"name": "worker", "skills": {
+            "stone.cut": {"answer": {"stone": "of ${input.task}"}},
+            "stone.lay": {"answer": {"wall": true}},
+            "stone.break": {"fail": "rejected"},
+        }},
+    ]});
+    place.write("stubs.yaml", &stubs.to_string());
+    let line = |name: &str| {
+        format!(
+            "- name: {name}\n  command: ['{{self}}', agent, stub, '{{dir}}/stubs.yaml', --agent, {name}, --port, \
+             '{{port}}', --idle-exit, 1m, --calls, '{{dir}}/{name}.jsonl']\n"
+        )
+    };
+    place.write("agents.yaml", &format!("agents:\n{}{}", line("planner"), line("worker")));
+}
+
+/// What the planner was asked.
+fn asked(place: &Place) -> Vec<Value> {
+    let calls = jsonl(&std::fs::read_to_string(place.path().join("planner.jsonl")).unwrap());
+    calls.into_iter().filter(|call| call["event"] == "called").map(|call| call["input"].clone()).collect()
+}
+
+fn wall(capability: &str) -> Value {
+    json!({"workflow": {"id": "wall", "steps": [
+        {"id": "cut", "capability": "stone.cut", "input": {"task": {"value": "granite"}}, "output": {"*": "stone"}},
+        {"id": "lay", "capability": capability, "depends_on": ["cut"], "output": {"*": "wall"}},
+    ]}})
+}
+
+#[test]
+fn without_a_planner_agent_templates_and_keyword_rules_plan() {
+    let place = Place::new();
+    let plan = |more: &[&str]| place.tutti(&[&["plan", "-o", "json", "--offline"], more].concat()).expect(0).json();
+    let trip = plan(&["--query", "A trip to Tokyo: a flight, a hotel and a car", "--write", "trip.yaml"]);
+    assert_eq!(trip["planned_by"], "template travel");
+    assert_eq!(trip["critical_path"].as_array().unwrap().len(), 3);
+    place.tutti(&["lint", "trip.yaml"]).expect(0);
+    let rules = plan(&["--query", "Cut the stone, then lay the wall"]);
+    assert_eq!((&rules["planned_by"], rules["levels"].as_array().unwrap().len()), (&json!("keyword rules"), 2));
+    let named = plan(&["--query", "Bees", "--template", "research"]);
+    assert_eq!(named["planned_by"], "template research");
+    let told = place.tutti(&["plan", "--query", "Bees", "--template", "bees"]).expect(2).stderr;
+    assert!(told.contains("there are: travel, data-pipeline, order-processing, research"), "{told}");
+    // Templates of one's own are asked first.
+    std::fs::create_dir(place.path().join("templates")).unwrap();
+    let template = "template: walls\nkeywords: [wall, stone]\nplan: {id: wall, tasks: [Cut the stone, Lay it]}\n";
+    place.write("templates/walls.yaml", template);
+    place.write("tutti.toml", "[planner]\ntemplates = \"templates\"\n");
+    assert_eq!(plan(&["--query", "A wall of stone"])["planned_by"], "template walls");
+}
+
+#[test]
+fn a_planner_agent_is_told_once_what_is_wrong_and_then_replaced() {
+    let place = Place::new();
+    planner(&place, &[wall("stone.paint"), wall("stone.lay")]);
+    let done = place.tutti(&["run", "--query", "Build a wall"]).expect(0);
+    assert!(done.stderr.contains("answer 1 of agent planner was not used: step lay: capability"), "{}", done.stderr);
+    assert!(done.stderr.contains("planned by agent planner: wall of 2 steps"), "{}", done.stderr);
+    assert!(place.data().contains(r#""stone":"of granite""#));
+    let asked_of_it = asked(&place);
+    let offers: Vec<_> =
+        asked_of_it[0]["capabilities"].as_array().unwrap().iter().map(|offer| offer["capability"].clone()).collect();
+    assert_eq!(offers, ["stone.break", "stone.cut", "stone.lay"]);
+    assert_eq!((&asked_of_it[0]["query"], asked_of_it[0].get("problems")), (&json!("Build a wall"), None));
+    assert_eq!(asked_of_it[1]["problems"], json!(["step lay: capability: no agent offers \"stone.paint\""]));
+    assert_eq!(asked_of_it[1]["previous_answer"]["workflow"]["id"], "wall");
+    let label = place.tutti(&["list", "-o", "json", "--filter", "label.tutti.planned-by=\"agent planner\""]);
+    assert!(label.stdout.contains("wall"), "{}{}", label.stdout, label.stderr);
+
+    let place = Place::new();
+    planner(&place, &[wall("stone.paint"), wall("stone.sell"), json!({"refused": "no mortar"})]);
+    let plan = |more: &[&str]| place.tutti(&[&["plan", "--query", "Lay a stone"], more].concat());
+    let json = plan(&["-o", "json"]).expect(0).json();
+    assert_eq!((&json["planned_by"], json["notes"].as_array().unwrap().len()), (&json!("keyword rules"), 2));
+    assert_eq!(json["tasks"][0]["capability"], "stone.lay");
+    // Each command has agents of its own, which begin anew.
+    planner(&place, &[json!({"refused": "no mortar"})]);
+    let told = plan(&["--no-fallback"]).expect(2).stderr;
+    assert!(told.contains("agent planner refused: no mortar"), "{told}");
+}
+
+#[test]
+fn a_server_plans_for_callers_and_for_other_orchestrators() {
+    let place = Place::new();
+    planner(&place, &[wall("stone.lay")]);
+    let host = Host::start(&place);
+    let json = host.tutti(&place, &["plan", "--query", "Build a wall", "-o", "json"]).expect(0).json();
+    assert_eq!((&json["planned_by"], &json["workflow"]), (&json!("agent planner"), &json!("wall")));
+    let text = host.tutti(&place, &["plan", "--query", "Build a wall", "-o", "workflow"]).expect(0).stdout;
+    assert!(text.starts_with("id: wall\n"), "{text}");
+    host.tutti(&place, &["submit", "--query", "Build a wall", "--wait"]).expect(0);
+
+    // Another orchestrator sees an agent with the skill of planning.
+    let other = Place::new();
+    other.write("agents.yaml", &format!("agents:\n- {{name: builders, url: '{}'}}\n", host.url));
+    let outer = other.write(
+        "w.yaml",
+        "id: w\nsteps:\n- {id: a, capability: tutti.plan, input: {query: {value: Build a wall}}, output: {\"*\": done}}\n",
+    );
+    other.tutti(&["run", &outer]).expect(0);
+    assert!(other.data().contains("of granite"), "{}", other.data());
+}
+
+#[test]
+fn a_failed_run_is_planned_anew() {
+    let place = Place::new();
+    planner(&place, &[json!({"workflow": {"id": "rescue", "steps": [{"id": "lay", "capability": "stone.lay"}]}})]);
+    let file = place.write(
+        "w.yaml",
+        "id: w\nsteps:\n- {id: a, capability: stone.cut, input: {task: {value: granite}}, output: {\"*\": stone}}\n\
+         - {id: b, capability: stone.break, depends_on: [a]}\n",
+    );
+    let host = Host::start(&place);
+    let run = host.tutti(&place, &["submit", &file, "--replan", "1"]).expect(0).stdout.trim().to_owned();
+    let filter = format!("label.tutti.replan-of={run}");
+    let next = until("the run of the new plan", || {
+        let list = host.tutti(&place, &["list", "-o", "json", "--filter", &filter]).expect(0).json();
+        list["runs"].as_array()?.iter().find(|run| run["state"] == "completed").cloned()
+    });
+    assert_eq!(next["workflow"], "rescue");
+    let failure = &asked(&place)[0]["failure"];
+    assert_eq!((&failure["run"], &failure["completed"]), (&json!(run), &json!(["a"])));
+    assert_eq!(failure["failed"][0]["step"], "b");
+    assert_eq!(failure["data"]["stone"]["stone"], "of granite");
 }

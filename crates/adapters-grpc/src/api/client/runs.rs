@@ -312,7 +312,9 @@ fn start_out(start: StartRequest) -> v1::StartRunRequest {
         source: Some(match start.workflow {
             WorkflowSource::Text(text) => Source::Workflow(text),
             WorkflowSource::Registered { id, version } => Source::Registered(reference(&id, version)),
+            WorkflowSource::Query(query) => Source::Query(query),
         }),
+        replan: options.replan,
     }
 }
 

@@ -92,11 +92,12 @@ impl ApiClient {
         let source = match workflow {
             WorkflowSource::Text(text) => Source::Workflow(text.clone()),
             WorkflowSource::Registered { id, version } => Source::Registered(reference(id, version.clone())),
+            WorkflowSource::Query(query) => Source::Query(query.clone()),
         };
         let request = v1::PlanWorkflowRequest { namespace: named(namespace), source: Some(source) };
         let answer = self.workflow_service().plan_workflow(timed(request)).await?.into_inner();
-        let v1::PlanWorkflowResponse { plan_json, text, mermaid, dot } = answer;
-        Ok(PlanDescription { json: plan_json, text, mermaid, dot })
+        let v1::PlanWorkflowResponse { plan_json, text, mermaid, dot, workflow, planned_by, notes } = answer;
+        Ok(PlanDescription { json: plan_json, text, mermaid, dot, workflow, planned_by, notes })
     }
 
     /// How far a run is, and the outputs of its completed steps if they are wanted.

@@ -107,6 +107,7 @@ fn start_request(
     let workflow = match asked.source {
         Some(v1::start_run_request::Source::Workflow(text)) => WorkflowSource::Text(text),
         Some(v1::start_run_request::Source::Registered(named)) => registered("registered", named)?,
+        Some(v1::start_run_request::Source::Query(query)) => WorkflowSource::Query(query),
         None => return Err(wrong("workflow", "is required: the text of a workflow, or `registered` in its place")),
     };
     let key = key(asked.idempotency_key, asked.key_reuse_policy, asked.key_conflict_policy)?;
@@ -121,6 +122,7 @@ fn start_request(
         session: some(asked.session_id).map(|session| read("session_id", &session)).transpose()?,
         trace_parent,
         by: recorded(caller, &asked.requested_by),
+        replan: asked.replan,
     };
     let request = request_id(&asked.request_id)?;
     Ok(StartRequest { namespace, request, workflow, inputs: asked.inputs_json, options })

@@ -49,7 +49,7 @@ async fn the_documented_example_works() {
                    text}, output: {text: summary}}]}";
     let world = World::start(&[summary]).await;
     let printed = client(&["-c", &example.replace("http://127.0.0.1:7780", &world.url)], |_| {}).await;
-    assert_eq!(printed[0], "skills: ['summary']");
+    assert_eq!(printed[0], "skills: ['summary', 'tutti.plan']");
     assert_eq!(
         printed[printed.len() - 2..],
         ["result [{'summary': 'Tutti runs workflows of many agents.'}]", "100% TASK_STATE_COMPLETED"]

@@ -68,7 +68,7 @@ async def card(url):
     async with httpx.AsyncClient() as http:
         card = await A2ACardResolver(http, url).get_agent_card()
         assert card.name == "Tutti" and card.capabilities.streaming and not card.capabilities.push_notifications
-        assert [skill.id for skill in card.skills] == ["two", "work"], card.skills
+        assert [skill.id for skill in card.skills] == ["two", "work", "tutti.plan"], card.skills
         work = card.skills[1]
         assert (work.name, work.description) == ("Work", "Does as it is told")
         assert "workflow" in work.tags

@@ -64,6 +64,17 @@ pub enum WorkflowSource {
         /// Its version.
         version: Option<String>,
     },
+    /// What is wanted, in plain words: a planner makes the workflow.
+    Query(String),
+}
+
+impl WorkflowSource {
+    /// What a text stands for: the text of a workflow file if it looks like one, else a request in plain words.
+    #[must_use]
+    pub fn said(text: String) -> Self {
+        let looks = text.trim_start().starts_with('{') || text.lines().any(|line| line.starts_with("steps:"));
+        if looks { Self::Text(text) } else { Self::Query(text) }
+    }
 }
 
 /// What may be said about a run beside its workflow and its inputs.
@@ -89,6 +100,9 @@ pub struct StartOptions {
     pub trace_parent: Option<String>,
     /// Who starts it; empty if that is not known.
     pub by: String,
+    /// New plans that may follow if the run fails, one after the other; at most
+    /// [`MAX_REPLANS`](crate::limits::MAX_REPLANS).
+    pub replan: u32,
 }
 
 /// What becomes of a start whose key a run bears already. The names and meanings are those of Temporal.

@@ -124,4 +124,10 @@ pub struct PlanDescription {
     pub mermaid: String,
     /// As a Graphviz graph.
     pub dot: String,
+    /// The text of the workflow's file.
+    pub workflow: String,
+    /// Who made the workflow; empty if the caller gave it.
+    pub planned_by: String,
+    /// What happened when it was made, for people.
+    pub notes: Vec<String>,
 }
