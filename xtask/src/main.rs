@@ -59,7 +59,8 @@ fn main() -> ExitCode {
         }
         ("figures", rest) => {
             let rest: Vec<String> = std::iter::once("figures".to_owned()).chain(rest.iter().cloned()).collect();
-            release(&["-p", "tutti-bench"], &rest)
+            let is_quick = rest.iter().any(|word| word == "--quick");
+            release(&["-p", "tutti-bench"], &rest).and_then(|()| if is_quick { Ok(()) } else { figures_of_tests() })
         }
         ("chaos", rest) => chaos(rest),
         ("upgrade", rest) => process::workspace_root().and_then(|root| upgrade::run(&root, rest)),
@@ -85,6 +86,18 @@ fn main() -> ExitCode {
 fn write_docs(root: &std::path::Path) -> process::Result<()> {
     let test = ["test", "--quiet", "-p", "tutti-server", "--test", "it", "--", "docs::generated"];
     process::run(process::cargo(root).args(test).env("TUTTI_WRITE_DOCS", "1"))
+}
+
+/// Figures that need a real A2A agent or a whole server stand in tests: reuse of connections, logs that bear their trace.
+fn figures_of_tests() -> process::Result<()> {
+    let root = process::workspace_root()?;
+    let tests =
+        [("tutti-adapters-grpc", "connections_are_reused"), ("tutti-server", "the_log_is_in_the_trace_of_the_run")];
+    for (package, test) in tests {
+        println!("{test}:");
+        process::run(process::cargo(&root).args(["test", "--quiet", "-p", package, "--test", "it", "--", test]))?;
+    }
+    Ok(())
 }
 
 fn build_server() -> process::Result<()> {

@@ -1,6 +1,7 @@
 //! Known schedules, run over the real engine at a twentieth of their length: what they take, and what they must.
 
 mod agent;
+mod levels;
 mod measure;
 mod schedules;
 
@@ -68,6 +69,7 @@ pub async fn check(mode: Mode) -> Result<(), String> {
         missed += settle(async || recovery(name, *executor, *limit, mode).await).await?;
     }
     missed += memory();
+    missed += levels::check()?;
     println!("phase breakdown: the report does not offer one yet");
     match missed {
         0 => Ok(()),

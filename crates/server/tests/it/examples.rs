@@ -272,3 +272,54 @@ fn resilient() {
     assert_eq!((&ran.report["state"], &ran.report["undos"]), (&json!("completed"), &json!([])));
     assert_eq!(ran.data["car"], "C-Graz");
 }
+
+/// Runs an example of stubs in the order that its plan promises, and gives what the plan says of time saved, in percent.
+#[track_caller]
+fn as_planned(example: &str, levels: &[&[&str]]) -> (Ran, f64) {
+    let ran = Ran::ended(example, &[], 0);
+    assert_eq!(ran.levels(), levels);
+    let plan = ran.place.tutti(&["plan", &file(example, "workflow.yaml"), "-o", "json"]).expect(0).json();
+    let steps = steps(&ran.report);
+    for (step, planned) in steps.iter().zip(plan["tasks"].as_array().unwrap()) {
+        assert_eq!(step["state"], "completed", "{step:#}");
+        assert!(planned["estimate_source"] == "workflow" && planned["past"]["runs"] == 1, "{planned:#}");
+    }
+    (ran, (plan["parallel_potential"].as_f64().unwrap() * 1000.0).round() / 10.0)
+}
+
+#[test]
+fn business_trip() {
+    let (ran, saved) = as_planned("business-trip", &[&["planner"], &["flights", "hotel", "car"]]);
+    assert_eq!(saved, 50.0);
+    assert_eq!(ran.data["bookings"]["flight"], json!({"number": "F-Tokyo", "date": "2026-03-02"}));
+    assert_eq!(ran.report["totals"]["peak_in_flight"], 3);
+}
+
+#[test]
+fn family_vacation() {
+    let levels: [&[&str]; 3] = [&["planner"], &["flight-1", "hotel-1"], &["flight-2", "hotel-2", "activities"]];
+    let (ran, saved) = as_planned("family-vacation", &levels);
+    assert_eq!(saved, 45.8);
+    assert_eq!(ran.data["legs"]["second"]["flight"]["number"], "F-Porto");
+    assert_eq!(ran.data["activities"], json!({"found": "3 places at the zoo", "near": "H-Lisbon"}));
+    assert_eq!(ran.report["totals"]["peak_in_flight"], 3);
+}
+
+#[test]
+fn order_processing() {
+    let levels: [&[&str]; 3] = [&["planner"], &["payment", "inventory"], &["shipping", "email", "sms"]];
+    let (ran, saved) = as_planned("order-processing", &levels);
+    assert_eq!(saved, 45.8);
+    assert_eq!((&ran.data["receipt"], &ran.data["label"]), (&json!("R-A-7"), &json!("L-A-7")));
+}
+
+#[test]
+fn customer_report() {
+    let (ran, saved) = as_planned("customer-report", &[&["task_1"], &["task_2"], &["task_3"]]);
+    assert_eq!(saved, 0.0);
+    assert_eq!(ran.data["results"]["task_3"]["report"], "How do our customers do? 3 customers, 27 on average");
+    // The workflow is what is made of the tasks.
+    let made = ran.place.tutti(&["plan", &file("customer-report", "tasks.yaml"), "-o", "workflow"]).expect(0).stdout;
+    let kept = std::fs::read_to_string(file("customer-report", "workflow.yaml")).unwrap();
+    assert_eq!(kept.split_once('\n').unwrap().1, made);
+}
