@@ -72,6 +72,9 @@ pub mod request {
     pub const PRIORITY: &str = "priority";
     /// When the caller will stop waiting: an RFC 3339 time, a string.
     pub const DEADLINE: &str = "deadline";
+    /// What was not good enough about the agent's last answer, or another agent's: an object with `attempt`, `score`, `failed` (a
+    /// list of `metric`, `score`, `threshold`) and `notes` (a list of texts). In the message's own metadata too.
+    pub const FEEDBACK: &str = "feedback";
     /// The same for every attempt of one step, so that an agent can do its effects once; a string.
     pub const OPERATION_ID: &str = "operation_id";
 }

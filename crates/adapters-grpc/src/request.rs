@@ -1,5 +1,6 @@
 //! The messages sent to an agent for one attempt.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use prost_types::value::Kind;
@@ -8,7 +9,7 @@ use tonic::Request;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
 use tutti_a2a::v1::{self, Role, part::Content};
 use tutti_a2a::{JSON_MEDIA_TYPE, VERSION, extension, json, metadata, request};
-use tutti_core::ports::agent::{AgentCall, AgentReply};
+use tutti_core::ports::agent::{AgentCall, AgentReply, Feedback};
 use tutti_core::value::Json;
 
 use crate::access::Header;
@@ -41,7 +42,7 @@ pub fn authorize<T>(request: &mut Request<T>, header: &Header) {
 
 /// The message that asks the agent to do the step.
 pub fn send(call: &AgentCall, now: SystemTime) -> v1::SendMessageRequest {
-    let message = v1::Message {
+    let mut message = v1::Message {
         message_id: call.key.message_id(),
         context_id: call.key.operation_id(),
         role: Role::User.into(),
@@ -59,7 +60,13 @@ pub fn send(call: &AgentCall, now: SystemTime) -> v1::SendMessageRequest {
     if let Some(deadline) = now.checked_add(call.timeout) {
         entries.push((request::DEADLINE, Timestamp::from(deadline).to_string()));
     }
-    let fields = entries.into_iter().map(|(key, text)| (key.to_owned(), string(text))).collect();
+    let mut fields: BTreeMap<_, _> = entries.into_iter().map(|(key, text)| (key.to_owned(), string(text))).collect();
+    if let Some(feedback) = call.feedback.as_deref().and_then(feedback) {
+        // Beside the request, and with the message, which stays in the task's history.
+        let entry = || (request::FEEDBACK.to_owned(), feedback.clone());
+        fields.extend([entry()]);
+        message.metadata = Some(Struct { fields: [entry()].into() });
+    }
     v1::SendMessageRequest { message: Some(message), metadata: Some(Struct { fields }), ..Default::default() }
 }
 
@@ -105,6 +112,12 @@ fn input_part(input: &Json) -> v1::Part {
     }
 }
 
+/// What was not good enough about the last answer, as a value of metadata.
+fn feedback(feedback: &Feedback) -> Option<Value> {
+    // Scores are finite and texts are short, so that there is nothing that a value cannot hold.
+    serde_json::to_value(feedback).ok().and_then(|value| json::to_proto(&value).ok())
+}
+
 fn string(text: String) -> Value {
     Value { kind: Some(Kind::StringValue(text)) }
 }
@@ -138,6 +151,7 @@ mod tests {
             idle_timeout: None,
             task: None,
             trace_parent: None,
+            feedback: None,
         }
     }
 

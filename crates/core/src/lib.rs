@@ -11,6 +11,7 @@ pub mod invariants;
 pub mod limits;
 pub mod plan;
 pub mod ports;
+pub mod quality;
 pub mod report;
 pub mod run;
 pub mod schedule;

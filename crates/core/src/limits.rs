@@ -41,6 +41,9 @@ pub const MAX_ARTIFACTS: usize = 1_000;
 /// Most quality scores that one answer may have.
 pub const MAX_METRICS: usize = 64;
 
+/// Largest weight of a quality metric.
+pub const MAX_WEIGHT: f64 = 1_000.0;
+
 /// Longest name of a quality score, in bytes.
 pub const MAX_METRIC_NAME: usize = 64;
 

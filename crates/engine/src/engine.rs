@@ -26,6 +26,7 @@ use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::query::RunQuery;
 use tutti_core::ports::records::RecordStore;
 use tutti_core::ports::store::{Creation, RunStore, StoreError};
+use tutti_core::quality::Settings;
 use tutti_core::run::{Origin, RECOVERY_FORMAT, Refusal, Rejection, format_of_run};
 use tutti_core::schedule::{Policy, StrategyDecision};
 use tutti_core::time::Timestamp;
@@ -65,7 +66,7 @@ pub struct Ports {
 }
 
 /// How an engine works.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// Lanes, each with a driver and a committer; runs are spread over them by slot.
     pub lanes: usize,
@@ -73,11 +74,13 @@ pub struct EngineOptions {
     pub max_in_flight: usize,
     /// Which runs are kept in memory; [`Engine::wake_runs`] brings the others in. `None`: every run stays until it ends.
     pub residency: Option<Residency>,
+    /// How answers are judged in runs whose workflow says nothing; recorded with each run unless it is the default.
+    pub quality: Settings,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { lanes: 1, max_in_flight: 10_000, residency: None }
+        Self { lanes: 1, max_in_flight: 10_000, residency: None, quality: Settings::default() }
     }
 }
 
@@ -99,6 +102,8 @@ struct Inner {
     adopting: [Mutex<HashSet<RunId>>; ADOPTING],
     slots: Slots,
     plans: Plans,
+    /// How answers are judged, if not by default.
+    quality: Option<Box<Settings>>,
     /// How the lease is, and how many servers there are; `None` if the store is shared with nobody.
     standing: std::sync::Mutex<Option<(ServerId, u32, Lease)>>,
     common: Common,
@@ -296,6 +301,7 @@ impl Engine {
             adopting: std::array::from_fn(|_| Mutex::default()),
             slots: Slots::all(),
             plans: Plans::default(),
+            quality: Some(options.quality).filter(|quality| !quality.is_default()).map(Box::new),
             standing: std::sync::Mutex::default(),
             common: Common::default(),
             stalled: AtomicU64::default(),
@@ -358,7 +364,7 @@ impl Engine {
             data,
             policy: start.policy,
             strategy: start.strategy,
-            origin: start.origin,
+            origin: self.judged(start.origin),
             key_from: start.key_from,
             turn,
             forked,

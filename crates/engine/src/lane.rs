@@ -194,6 +194,7 @@ fn cancellation(key: AttemptKey, agent: AgentEndpoint, task: Option<String>) -> 
         idle_timeout: None,
         task,
         trace_parent: None,
+        feedback: None,
     }
 }
 

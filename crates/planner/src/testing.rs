@@ -134,7 +134,15 @@ pub fn run_by_core(plan: &Arc<Plan>, durations: &[Duration], width: u32) -> Dura
         for (_, index) in done as Vec<_> {
             let output = Payload::Inline(Json::empty_object());
             let key = state.attempt_key(index);
-            let input = Input::CompleteAttempt { key, output, artifacts: vec![], missing_inputs: vec![], report: None };
+            let input = Input::CompleteAttempt {
+                key,
+                output,
+                artifacts: vec![],
+                missing_inputs: vec![],
+                report: None,
+                grows: None,
+                findings: None,
+            };
             apply(&mut state, &input, now, &mut Applied::default()).unwrap();
         }
     }

@@ -16,7 +16,7 @@ use tutti_engine::{AgentService, AgentState, Engine, EngineError, Registry, Star
 use crate::agents::{AgentsFile, Fleet, Place};
 use crate::cli::{Global, TextOrJson, by};
 use crate::clock::SystemClock;
-use crate::config::ExecutionConfig;
+use crate::config::{ExecutionConfig, QualityConfig};
 use crate::exit::{Exit, Failure, Result};
 use crate::interrupts::Interrupts;
 use crate::live::{Live, Progress};
@@ -49,6 +49,7 @@ pub struct Conductor {
     place: Place,
     transport: Arc<GrpcTransport>,
     execution: ExecutionConfig,
+    quality: QualityConfig,
     registry: Registry,
     telemetry: Telemetry,
     interrupts: Interrupts,
@@ -79,12 +80,12 @@ impl Conductor {
         let interrupts = Interrupts::listen()?;
         let spec = global.store.clone();
         let transport = Arc::new(GrpcTransport::new(global.config.agents.transport()));
-        let execution = global.config.execution.clone();
+        let (execution, quality) = (global.config.execution.clone(), global.config.quality.clone());
         let telemetry = Telemetry::start(&global.config.telemetry, Page::None).map_err(Failure::usage)?;
         telemetry.observe_agents(transport.clone());
         let registry = Registry::new(global.config.agents.dispatch());
         telemetry.observe_dispatch(&registry);
-        Ok(Self { place: spec.place(), spec, store, transport, execution, registry, telemetry, interrupts })
+        Ok(Self { place: spec.place(), spec, store, transport, execution, quality, registry, telemetry, interrupts })
     }
 
     /// Starts the agents, drives the run to its end, reports, and stops the agents.
@@ -198,7 +199,7 @@ impl Conductor {
 
     fn engine(&self) -> Engine {
         let ports = self.store.ports(self.transport.clone(), &self.telemetry);
-        Engine::start(ports, self.registry.clone(), self.execution.engine())
+        Engine::start(ports, self.registry.clone(), self.execution.engine(&self.quality))
     }
 
     async fn let_go(&self, engine: &Engine) {

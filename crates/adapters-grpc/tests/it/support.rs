@@ -50,6 +50,7 @@ pub fn call(url: &str, input: &Value) -> AgentCall {
         idle_timeout: None,
         task: None,
         trace_parent: None,
+        feedback: None,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::workflow::Priority;
 
 pub use self::access::{AccessError, AgentAccess, AgentTls, ClientIdentity, Credentials, SecretRef};
 pub use self::limits::{CallLimits, Rate};
-pub use self::report::{AgentReport, Usage, is_metric, is_score};
+pub use self::report::{AgentReport, Feedback, Usage, is_metric, is_score, round_score};
 
 /// Calls agents over some protocol.
 ///
@@ -109,6 +109,8 @@ pub struct AgentCall {
     pub task: Option<String>,
     /// W3C trace context to pass on.
     pub trace_parent: Option<String>,
+    /// What was not good enough about the last answer.
+    pub feedback: Option<Box<Feedback>>,
 }
 
 /// An answer to what an agent asked.
@@ -285,6 +287,8 @@ pub enum AgentErrorKind {
     OutputFieldMissing,
     /// What came back breaks the protocol or a limit.
     InvalidAnswer,
+    /// The answer is not good enough.
+    QualityBelow,
     /// The run would hold more than a run may hold.
     TooLarge,
     /// A required field of the step's input has no value.
@@ -332,6 +336,7 @@ impl AgentErrorKind {
             | Self::EmptyAnswer
             | Self::OutputFieldMissing
             | Self::InvalidAnswer
+            | Self::QualityBelow
             | Self::NoAgent
             | Self::StepsFailed
             | Self::Unknown => Retry::Again,

@@ -119,5 +119,13 @@ impl Drive {
 
 pub fn completed(key: AttemptKey, output: &str, artifacts: Vec<ArtifactRecorded>, missing: Vec<String>) -> Input {
     let output = Payload::Inline(Json::parse(output.to_owned()).unwrap());
-    Input::CompleteAttempt { key, output, artifacts, missing_inputs: missing, report: None, grows: None }
+    Input::CompleteAttempt {
+        key,
+        output,
+        artifacts,
+        missing_inputs: missing,
+        report: None,
+        grows: None,
+        findings: None,
+    }
 }

@@ -128,6 +128,7 @@ kinds! {
     64 => StepChecked,
     65 => StepOmitted,
     66 => WaitClosed,
+    70 => QualityAssessed,
     75 => BudgetWarned,
     76 => BudgetSpent,
     77 => BudgetRaised,
@@ -151,19 +152,18 @@ pub const ORCHESTRATION_FORMAT: u16 = 6;
 /// Oldest format whose readers understand a run of this workflow and origin: every member of them that no reader may pass over.
 #[must_use]
 pub fn format_of_run(workflow: &Workflow, origin: &Origin) -> u16 {
-    if workflow.orchestrates() {
-        ORCHESTRATION_FORMAT
-    } else if workflow.recovers() {
-        RECOVERY_FORMAT
-    } else if workflow.priority.is_normal() {
-        format_of_origin(origin)
-    } else {
-        QUEUE_FORMAT
-    }
+    let of_workflow = match workflow {
+        _ if workflow.orchestrates() => ORCHESTRATION_FORMAT,
+        _ if workflow.recovers() => RECOVERY_FORMAT,
+        _ if !workflow.priority.is_normal() => QUEUE_FORMAT,
+        _ => 1,
+    };
+    of_workflow.max(format_of_origin(origin))
 }
 
 const fn format_of_origin(origin: &Origin) -> u16 {
     match origin {
+        Origin { quality: Some(_), .. } => ORCHESTRATION_FORMAT,
         Origin { priority, .. } if !priority.is_normal() => QUEUE_FORMAT,
         Origin { timeout: Some(_), .. } => 3,
         _ => 1,
@@ -195,6 +195,7 @@ const fn format_of(event: &Event) -> u16 {
         | Event::RunReopened(_)
         | Event::SignalReceived(_)
         | Event::AttemptResumed(_) => 2,
+        Event::QualityAssessed(_) => ORCHESTRATION_FORMAT,
         Event::AttemptFailed(failed) if failed.uncounted => RECOVERY_FORMAT,
         Event::UndoStarted(_)
         | Event::RunRewound(_)

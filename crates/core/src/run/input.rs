@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::Amounts;
 use crate::ids::{AgentId, AttemptKey, RequestId, StepPath};
 use crate::ports::agent::{AgentError, AgentReport, Need};
+use crate::quality::Findings;
 use crate::value::{Json, Payload};
 
 use crate::plan::PlanPatch;
@@ -69,6 +70,8 @@ pub enum Input {
         report: Option<Box<AgentReport>>,
         /// Steps that the output adds to the plan.
         grows: Option<Box<PlanPatch>>,
+        /// What was found out about its quality.
+        findings: Option<Box<Findings>>,
     },
     /// The attempt failed.
     FailAttempt {

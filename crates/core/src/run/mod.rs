@@ -24,16 +24,16 @@ pub use codec::{
 };
 pub use event::{
     Afterwards, ArtifactRecorded, AttemptFailed, AttemptResumed, AttemptStarted, AttemptSuspended, BudgetRaised,
-    BudgetSpent, BudgetWarned, CheckpointCreated, Event, Failure, ForkedStep, Recorded, ResultDiscarded, RunAdmitted,
-    RunCancelled, RunCompleted, RunCreated, RunFailed, RunForked, RunPaused, RunQuarantined, RunReopened, RunResumed,
-    RunRewound, RunStuck, RunTerminated, SignalReceived, StepCompleted, StepDecided, StepFailed, StepHeld,
-    StepRecovered, TaskAssigned, UndoStarted, Undone, WaitOverdue,
+    BudgetSpent, BudgetWarned, CheckpointCreated, Event, Failure, ForkedStep, KeptAnswer, QualityAssessed,
+    QualityVerdict, Recorded, ResultDiscarded, RunAdmitted, RunCancelled, RunCompleted, RunCreated, RunFailed,
+    RunForked, RunPaused, RunQuarantined, RunReopened, RunResumed, RunRewound, RunStuck, RunTerminated, SignalReceived,
+    StepCompleted, StepDecided, StepFailed, StepHeld, StepRecovered, TaskAssigned, UndoStarted, Undone, WaitOverdue,
 };
 pub use evolve::{evolve, fold};
 pub use input::{Command, Fault, Input, Order, Point, Refusal, Rejection, Verdict, Work};
 pub(crate) use labels::without_asking;
 pub use labels::{OWN_LABELS, asking, forked_from};
 pub use origin::Origin;
-pub use state::{Held, OpenAttempt, Phase, RunState, StepState, Undo};
+pub use state::{Held, Judged, OpenAttempt, Phase, RunState, StepState, Undo};
 pub(crate) use status::words;
 pub use status::{RunStatus, StepStatus};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{LabelName, RunKey, SessionId};
+use crate::quality::Settings;
 use crate::time::Span;
 use crate::value::Digest;
 use crate::workflow::Priority;
@@ -33,6 +34,9 @@ pub struct Origin {
     /// Instead of the timeout that the workflow names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
+    /// How answers are judged where the workflow says nothing, if not as by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Box<Settings>>,
     /// The W3C trace context that its caller was in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_parent: Option<String>,

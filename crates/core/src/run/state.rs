@@ -1,19 +1,20 @@
 //! A run as it stands: the sum of its events.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Afterwards, Failure, RunCreated};
+use super::event::{Afterwards, Failure, KeptAnswer, QualityVerdict, RunCreated};
 use super::status::{RunStatus, StepStatus};
 use crate::budget::Spending;
 use crate::ids::{AgentId, AttemptKey, Capability, RequestId, RunId, StepPath};
 use crate::plan::{ByStep, Plan, PlanPatch, StepIndex};
-use crate::ports::agent::Need;
+use crate::ports::agent::{Feedback, Need};
 use crate::ports::query::RunSummary;
 use crate::ports::store::Wake;
+use crate::quality::{Assessment, Rule, Settings, said};
 use crate::schedule::{Frontier, Policy};
 use crate::time::{Span, Timestamp};
 use crate::trace::RunTrace;
@@ -79,6 +80,9 @@ pub(super) struct Facts {
     pub(super) grown: Option<Box<Grown>>,
     /// What a run with a budget has spent.
     pub(super) spending: Option<Box<Spending>>,
+    /// How the last answers of steps were judged, if they were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) quality: BTreeMap<StepIndex, Judged>,
 }
 
 /// How the plan of a run has grown and changed.
@@ -184,12 +188,28 @@ pub enum Phase {
 }
 
 /// Why a step is held for a person's decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Held {
     /// What happened to its last attempt.
     pub error: Failure,
     /// The attempt, if it may have been carried out; nothing else is known of it.
     pub unknown: Option<OpenAttempt>,
+    /// Its answer, if a person decides whether it is good enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Box<KeptAnswer>>,
+}
+
+/// How the last answer of a step was judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Whose answer it is.
+    pub agent: AgentId,
+    /// The attempt that brought it.
+    pub attempt: u32,
+    /// What it came to.
+    pub verdict: QualityVerdict,
+    /// What is known of it.
+    pub assessment: Assessment,
 }
 
 /// An attempt under way.
@@ -315,6 +335,43 @@ impl RunState {
     #[must_use]
     pub fn steps(&self) -> &[StepState] {
         self.facts.steps.own()
+    }
+
+    /// How the last answer of a step was judged; nothing if it was not.
+    #[must_use]
+    pub fn judged(&self, index: StepIndex) -> Option<&Judged> {
+        self.facts.quality.get(&index)
+    }
+
+    /// What the next attempt of a step is told about the answer of the last one: it was not good enough.
+    #[must_use]
+    pub fn feedback(&self, index: StepIndex) -> Option<Feedback> {
+        let judged = self.judged(index).filter(|judged| judged.verdict == QualityVerdict::Below)?;
+        let Assessment { score, failed, notes, .. } = judged.assessment.clone();
+        Some(Feedback { attempt: judged.attempt, score, failed, notes })
+    }
+
+    /// The agent that is asked again before others: its last answer was not good enough, and it is told why.
+    #[must_use]
+    pub fn asked_again(&self, index: StepIndex) -> Option<&AgentId> {
+        let judged = self.judged(index).filter(|judged| judged.verdict == QualityVerdict::Below)?;
+        let step = self.step(index);
+        (judged.attempt == step.attempts && step.tried.is_empty()).then_some(&judged.agent)
+    }
+
+    /// What the answers of a step must be like; nothing if they are taken as they are. What undoes a step is not judged.
+    #[must_use]
+    pub fn quality_rule(&self, index: StepIndex) -> Option<Rule> {
+        let settings = self.facts.created.origin.quality.as_deref().unwrap_or_else(|| Settings::common());
+        let is_own = self.plan.undone_by(index).is_none();
+        is_own.then(|| Rule::of(settings, self.plan.workflow(), self.plan.step(index))).flatten()
+    }
+
+    /// True if the run's workflow says something of the quality of a step's answers.
+    #[must_use]
+    pub fn says_quality(&self, index: StepIndex) -> bool {
+        let step = self.plan.step(index);
+        said(self.plan.workflow(), step) && matches!(step.kind(), StepKind::Call(_))
     }
 
     /// The output of a completed step.

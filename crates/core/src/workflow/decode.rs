@@ -218,6 +218,7 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
     let share = fields.optional("share").unwrap_or_default();
     let budget = fields.member("budget");
     let dependency_rules = fields.map("dependency_rules");
+    let quality = fields.optional("quality").map(Box::new);
     let steps = fields.member("steps");
     if steps.is_none() {
         fields.problems.push(Problem::error("steps", "is missing"));
@@ -246,6 +247,7 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
             share,
             budget,
             dependency_rules,
+            quality,
             steps,
         },
         complete,
@@ -312,6 +314,7 @@ fn decode_step_at(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option
     let estimated_duration = fields.optional("estimated_duration");
     let resources = fields.optional("resources");
     let reserve = fields.member("reserve");
+    let quality = fields.optional("quality").map(Box::new);
     let critical = fields.optional("critical").unwrap_or_default();
     let checkpoint = fields.optional("checkpoint");
     let at = fields.at.clone();
@@ -361,6 +364,7 @@ fn decode_step_at(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option
         estimated_duration,
         resources,
         reserve,
+        quality,
         critical,
         checkpoint,
     })

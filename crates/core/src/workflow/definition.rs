@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::budget::{Budget, Reserve};
 use super::grow::{Ask, Map, Repeat, SubWorkflow};
 use super::mapping::{InputMapping, OutputField, OutputMapping, present};
+use super::quality::Quality;
 use super::recovery::{Compensation, OnError, RetryPolicy, default_timeout};
 use super::resources::Resources;
 use super::wait::{Approval, AwaitedSignal, StepKind};
@@ -75,6 +76,9 @@ pub struct Workflow {
     /// listed here for it. A step's type is its `type`, or else its capability.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dependency_rules: BTreeMap<String, Vec<String>>,
+    /// What the answers of all steps must be like. Default: what the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Box<Quality>>,
     /// The steps, in the order in which they are shown and in which equals are started.
     #[schemars(length(min = 1, max = limits::MAX_STEPS))]
     pub steps: Vec<Step>,
@@ -182,6 +186,9 @@ pub struct Step {
     /// most in the run so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserve: Option<Reserve>,
+    /// What the step's answers must be like. Default: what the workflow says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Box<Quality>>,
     /// `true`: a checkpoint is recorded before the step starts.
     #[serde(default)]
     pub critical: bool,
@@ -200,7 +207,8 @@ impl Step {
     /// True if it says something that readers before format 6 do not know.
     #[must_use]
     fn orchestrates(&self) -> bool {
-        self.when.is_some() || self.grows || self.container().is_some() || self.resources.is_some()
+        let says = self.quality.is_some() || self.resources.is_some() || self.when.is_some();
+        says || self.grows || self.container().is_some()
     }
 
     /// What the step does.
@@ -338,7 +346,7 @@ impl Workflow {
     /// True if it says something that readers before format 6 do not know.
     #[must_use]
     pub fn orchestrates(&self) -> bool {
-        self.budget.is_some() || self.steps.iter().any(Step::orchestrates)
+        self.budget.is_some() || self.quality.is_some() || self.steps.iter().any(Step::orchestrates)
     }
 
     /// The title, or the id if there is none.

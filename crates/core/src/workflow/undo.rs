@@ -36,6 +36,7 @@ fn undo(step: &Step) -> Option<Step> {
         compensate: None,
         when: None,
         grows: false,
+        quality: None,
         critical: false,
         reserve: None,
         checkpoint: None,

@@ -11,6 +11,7 @@ use super::graph::examine;
 use super::inputs::SESSION;
 use super::mapping::OutputField;
 use super::problem::Problem;
+use super::quality::{OnBelow, Quality};
 use super::recovery::{Compensation, RetryPolicy};
 use super::resources::bad_resources;
 use super::topology::{StepIndex, Topology};
@@ -75,6 +76,10 @@ fn check_workflow(workflow: &Workflow, problems: &mut Vec<Problem>) {
     if let Some(reason) = bad_span(workflow.timeout) {
         problems.push(Problem::error("timeout", reason));
     }
+    if let Some(quality) = &workflow.quality {
+        let wrong = quality.problems().into_iter();
+        problems.extend(wrong.map(|(field, reason)| Problem::error(format!("quality.{field}"), reason)));
+    }
     if !workflow.data.is_object() {
         problems.push(Problem::error("data", "must be an object"));
     }
@@ -106,6 +111,9 @@ fn check_step(index: usize, step: &Step, problems: &mut Vec<Problem>) {
     }
     check_retry("", &step.retry, &mut report);
     check_kind(step, &mut report);
+    if let Some(quality) = &step.quality {
+        check_quality(step, quality, &mut report);
+    }
     if let Some(how) = &step.compensate {
         check_compensation(how, &mut report);
     }
@@ -190,6 +198,19 @@ fn check_kind(step: &Step, report: &mut impl FnMut(&str, String)) {
         if let Some(Err(reason)) = approval.form.as_ref().map(check_form) {
             report("approval.form", reason);
         }
+    }
+}
+
+/// What answers must be like is for steps that are answered, and what must not be done twice is not asked for twice.
+fn check_quality(step: &Step, quality: &Quality, report: &mut impl FnMut(&str, String)) {
+    for (field, reason) in quality.problems() {
+        report(&format!("quality.{field}"), reason);
+    }
+    if step.approval.is_some() || step.signal.is_some() || step.sleep.is_some() || step.wait_until.is_some() {
+        report("quality", format!("is for steps that are answered by agents; this one is of kind {}", step.does()));
+    }
+    if step.retry.is_unsafe && matches!(quality.on_below, Some(OnBelow::Retry | OnBelow::NextAgent)) {
+        report("quality.on_below", "asks again what must not be done twice; use ask, accept or fail".to_owned());
     }
 }
 

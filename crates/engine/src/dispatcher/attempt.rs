@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tutti_core::ids::{AttemptKey, Namespace};
 use tutti_core::limits::{MAX_ARTIFACTS, MAX_VALUE_BYTES};
 use tutti_core::plan::{Plan, PlanPatch, StepIndex, assemble_input, missing_output};
 use tutti_core::ports::agent::{
     AgentCall, AgentEndpoint, AgentError, AgentErrorKind, AgentReply, AgentReport, AgentTransport, Answer, Artifact,
-    Need, UpdateSink,
+    Feedback, Need, UpdateSink,
 };
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::ports::store::StoreError;
+use tutti_core::quality::{Findings, Rule};
 use tutti_core::report::parse_rfc3339;
 use tutti_core::run::ArtifactRecorded;
 use tutti_core::time::{Span, Timestamp};
@@ -24,6 +26,7 @@ use super::hold::{self, Member};
 use super::scope::{Around, Scopes, around};
 
 use super::consult::Consultants;
+use super::judge;
 
 /// Time beyond an attempt's own timeout in which a transport must have returned.
 const GRACE: Duration = Duration::from_secs(2);
@@ -39,7 +42,6 @@ pub(crate) struct AttemptContext {
     pub(crate) transport: Arc<dyn AgentTransport>,
     pub(crate) payloads: Arc<dyn PayloadStore>,
     /// Whom the engine asks on its own behalf.
-    #[expect(dead_code, reason = "what follows an answer asks")]
     pub(crate) consultants: Consultants,
     pub(crate) scopes: Scopes,
 }
@@ -75,6 +77,10 @@ pub struct AttemptSpec {
     pub checks: bool,
     /// What became of the steps that it holds, once they have ended.
     pub members: Vec<Member>,
+    /// What its answer must be like, where the workflow says so.
+    pub quality: Option<Box<Rule>>,
+    /// What was not good enough about the answer of the attempt before.
+    pub feedback: Option<Box<Feedback>>,
 }
 
 /// Whether the message of an attempt may be with the agent already.
@@ -103,6 +109,8 @@ pub enum AttemptEnd {
         report: Option<Box<AgentReport>>,
         /// Steps that it adds to the plan.
         grows: Option<Box<PlanPatch>>,
+        /// What was found out about its quality.
+        findings: Option<Box<Findings>>,
     },
     /// The condition of the step was looked at.
     Checked {
@@ -189,23 +197,27 @@ async fn attempt(context: &AttemptContext, spec: &AttemptSpec, updates: &dyn Upd
         idle_timeout: step.idle_timeout.map(|span| span.0),
         task: spec.task.clone(),
         trace_parent: Some(spec.trace.context(attempt_span(&spec.key))),
+        feedback: spec.feedback.clone(),
     };
+    let deadline = Instant::now() + call.timeout;
     let answer = match tokio::time::timeout(call.timeout + GRACE, ask(context, &call, spec, updates)).await {
         Ok(answer) => answer?,
         Err(_) => Err(AgentError::new(AgentErrorKind::Timeout, format!("no answer within {}", Span(spec.timeout)))),
     };
     match answer {
-        Ok(Answer::Completed { output, artifacts, report }) => {
+        Ok(Answer::Completed { output, artifacts, mut report }) => {
             let checked =
-                check_output(spec, &output).and_then(|()| report.as_ref().map_or(Ok(()), |report| report.check()));
+                check_output(spec, &output).and_then(|()| report.as_mut().map_or(Ok(()), |report| report.check()));
             if let Err(error) = checked {
                 let usage = report.map(|report| Box::new(report.usage)).filter(|usage| !usage.is_empty());
                 return Err(AgentError { usage, ..error }.into());
             }
             let grows = growth(step, &output)?;
+            let (findings, used) = judge::findings(context, spec, &call, &output, deadline).await;
+            let report = judge::with_usage(report, used);
             let output = store_value(context, &spec.key, &output).await?;
             let artifacts = store_artifacts(context, &spec.key, artifacts).await?;
-            Ok(AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows })
+            Ok(AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows, findings })
         }
         Ok(Answer::Suspended { need, message }) => {
             Ok(AttemptEnd::Suspended { need, message, until: None, shown: None })

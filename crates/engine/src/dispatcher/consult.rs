@@ -232,6 +232,7 @@ impl<'c> Place<'c> {
             idle_timeout: None,
             task: None,
             trace_parent: question.trace_parent.clone(),
+            feedback: None,
         };
         let answer = tokio::time::timeout(timeout + GRACE, call_agent(transport, &call, question.mode)).await;
         let late = || AgentError::new(AgentErrorKind::Timeout, format!("no answer within {}", Span(timeout)));
@@ -269,8 +270,8 @@ async fn call_agent(transport: &dyn AgentTransport, call: &AgentCall, mode: Call
 
 fn consulted(agent: AgentId, answer: Answer) -> Result<Consulted, AgentError> {
     match answer {
-        Answer::Completed { output, report, .. } if !output.is_empty() => {
-            report.as_ref().map_or(Ok(()), |report| report.check())?;
+        Answer::Completed { output, mut report, .. } if !output.is_empty() => {
+            report.as_mut().map_or(Ok(()), |report| report.check())?;
             Ok(Consulted { agent, output, report })
         }
         Answer::Completed { .. } => Err(AgentError::new(AgentErrorKind::EmptyAnswer, "the agent says nothing")),

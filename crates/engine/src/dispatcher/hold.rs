@@ -229,7 +229,14 @@ async fn complete(context: &AttemptContext, spec: &AttemptSpec, output: Json) ->
         return Err(AgentError::new(AgentErrorKind::OutputFieldMissing, message).into());
     }
     let output = store_value(context, &spec.key, &output).await?;
-    Ok(AttemptEnd::Completed { output, artifacts: Vec::new(), missing_inputs: Vec::new(), report: None, grows: None })
+    Ok(AttemptEnd::Completed {
+        output,
+        artifacts: Vec::new(),
+        missing_inputs: Vec::new(),
+        report: None,
+        grows: None,
+        findings: None,
+    })
 }
 
 fn evaluate<T, E: std::fmt::Display>(

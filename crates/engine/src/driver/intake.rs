@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tutti_core::ids::{AttemptKey, RunId};
 use tutti_core::plan::StepIndex;
+use tutti_core::ports::agent::Retry;
 use tutti_core::ports::store::{Creation, KeyClaim, NewRun, StoreError};
 use tutti_core::run::{Applied, Input, RunCreated, RunStatus, apply, create, format_of_run, min_reader};
 use tutti_core::time::Timestamp;
@@ -141,9 +142,16 @@ impl Driver {
         let Some(live) = self.runs.get_mut(&key.run) else { return };
         let Some(call) = live.calls.get_mut(&step).filter(|call| call.is(key)) else {
             // A result of an attempt that was stopped: it is recorded as discarded, if the run was rolled back.
-            if let AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows } = end {
-                let late =
-                    Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs, report, grows };
+            if let AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows, findings } = end {
+                let late = Input::CompleteAttempt {
+                    key: key.clone(),
+                    output,
+                    artifacts,
+                    missing_inputs,
+                    report,
+                    grows,
+                    findings,
+                };
                 live.queue.push_back((late, Asker::Nobody));
                 self.dirty.push(key.run);
             }
@@ -168,15 +176,20 @@ impl Driver {
         let input = match end {
             AttemptEnd::Expanded { first, count } => Input::ExpandStep { key: key.clone(), first, count },
             AttemptEnd::Checked { omitted } => Input::CheckStep { key: key.clone(), omitted },
-            AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows } => {
-                Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs, report, grows }
+            AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows, mut findings } => {
+                // What follows an answer that is not good enough may depend on who else can be asked.
+                if findings.is_some() || report.as_ref().is_some_and(|report| !report.quality.is_empty()) {
+                    let findings = findings.get_or_insert_default();
+                    findings.other_agent = has_another(&self.registry, &live.state, step, Retry::Elsewhere, now);
+                }
+                Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs, report, grows, findings }
             }
             AttemptEnd::Damaged(reason) => Input::QuarantineRun { reason },
             AttemptEnd::Suspended { need, message, until, shown } => {
                 Input::SuspendAttempt { key: key.clone(), need, message, until, shown }
             }
             AttemptEnd::Failed(error) => {
-                let other_agent = has_another(&self.registry, &live.state, step, &error, now);
+                let other_agent = has_another(&self.registry, &live.state, step, error.kind.retry(), now);
                 Input::FailAttempt { key: key.clone(), error, other_agent, chance: chance(random) }
             }
         };

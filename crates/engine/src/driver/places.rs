@@ -2,7 +2,7 @@
 
 use tutti_core::ids::AgentId;
 use tutti_core::plan::StepIndex;
-use tutti_core::ports::agent::{AgentError, Retry};
+use tutti_core::ports::agent::Retry;
 use tutti_core::run::RunState;
 use tutti_core::schedule::admit;
 use tutti_core::time::Timestamp;
@@ -35,9 +35,23 @@ impl Driver {
             // The attempt that was answered is with this agent, whatever became of it.
             Choice::Nobody => match live.state.open_attempt(step) {
                 Some(open) => Choice::Agent(self.registry.go_on(open.agent.clone(), want.capability)),
-                None => Choice::Nobody,
+                // Whoever is to be asked again is not there any more.
+                None => self.anybody(live, step, now),
             },
             chosen @ Choice::Agent(_) => chosen,
+        }
+    }
+
+    /// A place for a step at any agent now, if it wanted one that has already answered it.
+    fn anybody(&self, live: &Live, step: StepIndex, now: Timestamp) -> Choice {
+        let wants = live.state.asked_again(step).and_then(|_| fresh(&live.state, step));
+        match wants.map(|want| self.registry.choose(want, self.lane, live.state.run(), now)) {
+            Some(Choice::Later(ticket)) => {
+                self.registry.leave(ticket);
+                Choice::Nobody
+            }
+            Some(chosen) => chosen,
+            None => Choice::Nobody,
         }
     }
 
@@ -115,13 +129,13 @@ pub(super) fn has_another(
     registry: &Registry,
     state: &RunState,
     step: StepIndex,
-    error: &AgentError,
+    retry: Retry,
     now: Timestamp,
 ) -> bool {
     let Some(fresh) = fresh(state, step) else { return false };
     match registry.outlook(&fresh, now) {
         Some(Opening::Now | Opening::OnEnd) => true,
-        Some(Opening::At(_)) => error.kind.retry() == Retry::Elsewhere,
+        Some(Opening::At(_)) => retry == Retry::Elsewhere,
         None => false,
     }
 }
@@ -131,7 +145,10 @@ pub(crate) fn want(state: &RunState, step: StepIndex) -> Option<Want> {
     let fresh = fresh(state, step)?;
     Some(match state.open_attempt(step) {
         Some(open) => Want { pinned: Some(open.agent.clone()), asked: Vec::new(), ..fresh },
-        None => fresh,
+        None => match state.asked_again(step) {
+            Some(agent) => Want { pinned: Some(agent.clone()), ..fresh },
+            None => fresh,
+        },
     })
 }
 

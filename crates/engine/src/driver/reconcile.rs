@@ -127,6 +127,8 @@ impl Driver {
             outputs,
             checks: state.is_unchecked(step),
             members: if mode == CallMode::Answer { members(state, step) } else { Vec::new() },
+            quality: state.says_quality(step).then(|| state.quality_rule(step).map(Box::new)).flatten(),
+            feedback: state.feedback(step).map(Box::new),
         })));
     }
 

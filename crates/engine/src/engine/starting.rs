@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tutti_core::ids::RunId;
 use tutti_core::ports::filter::{Condition, RunFilter, Term};
-use tutti_core::run::{ForkedStep, QUEUE_FORMAT, RunForked, RunStatus};
+use tutti_core::run::{ForkedStep, Origin, QUEUE_FORMAT, RunForked, RunStatus};
 use tutti_core::schedule::turn;
 use tutti_core::time::Timestamp;
 use tutti_core::value::{Json, Payload};
@@ -40,6 +40,12 @@ impl Engine {
             return Err(EngineError::QueueFull { namespace, queued: queued - 1, retry_after: FULL });
         }
         Ok(Some(later.unwrap_or_else(|| turn(start.origin.priority, now))))
+    }
+
+    /// A run's origin with how its answers are judged, unless its caller said.
+    pub(super) fn judged(&self, origin: Origin) -> Origin {
+        let quality = origin.quality.or_else(|| self.0.quality.clone());
+        Origin { quality, ..origin }
     }
 
     /// Keeps a value of a run that is about to be created.

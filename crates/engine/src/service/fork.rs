@@ -68,6 +68,7 @@ pub async fn prepare_fork(
         labels: request.labels,
         priority: created.origin.priority,
         timeout: created.origin.timeout,
+        quality: created.origin.quality,
         ..Origin::default()
     };
     Ok(StartRun {

@@ -86,6 +86,7 @@ pub(super) fn prepare(
         session: options.session,
         timeout: options.timeout,
         trace_parent: options.trace_parent,
+        quality: None,
     };
     let (namespace, request) = (request.namespace, request.request);
     Ok(StartRun {

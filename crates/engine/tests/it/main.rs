@@ -8,6 +8,7 @@ mod fleet;
 mod fork;
 mod grow;
 mod places;
+mod quality;
 mod recovery;
 mod residency;
 mod running;

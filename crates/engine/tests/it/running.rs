@@ -106,7 +106,10 @@ async fn width_bounds_a_run_and_places_bound_the_engine() {
 
     let world = World::new(Scripted::new(slow));
     let wide = plan(&steps);
-    let engine = world.engine_on(world.ports(), EngineOptions { lanes: 1, max_in_flight: 9, residency: None });
+    let engine = world.engine_on(
+        world.ports(),
+        EngineOptions { lanes: 1, max_in_flight: 9, residency: None, ..EngineOptions::default() },
+    );
     let (one, two) = tokio::join!(run_to_end(&engine, &wide), run_to_end(&engine, &wide));
     assert_eq!(world.agents.peak.load(Ordering::SeqCst), 9);
     for run in [one.0, two.0] {

@@ -10,8 +10,8 @@ use tutti_adapters_memory::MemoryStore;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::{
-    AgentAccess, AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentReply, AgentTransport,
-    AgentUpdate, Answer, CallLimits, UpdateSink,
+    AgentAccess, AgentCall, AgentDescription, AgentEndpoint, AgentError, AgentErrorKind, AgentReply, AgentReport,
+    AgentTransport, AgentUpdate, Answer, CallLimits, Feedback, UpdateSink,
 };
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::observer::NoObserver;
@@ -50,6 +50,8 @@ type Script = Box<dyn Fn(&AgentCall, usize) -> Step + Send + Sync>;
 /// What an agent does with a call.
 pub enum Step {
     Answer(&'static str),
+    /// An answer with a score for completeness.
+    Scored(f64),
     Fail(AgentErrorKind),
     Busy(Duration),
     After(Duration, &'static str),
@@ -63,6 +65,8 @@ pub struct Scripted {
     script: Script,
     pub calls: Mutex<Vec<String>>,
     pub inputs: Mutex<HashMap<String, String>>,
+    /// What agents were told of earlier answers, by call.
+    pub feedback: Mutex<Vec<(String, Feedback)>>,
     pub reattached: Mutex<Vec<String>>,
     pub cancelled: Mutex<Vec<String>>,
     /// Tasks that are found again say nothing.
@@ -77,6 +81,7 @@ impl Scripted {
             script: Box::new(script),
             calls: Mutex::default(),
             inputs: Mutex::default(),
+            feedback: Mutex::default(),
             reattached: Mutex::default(),
             cancelled: Mutex::default(),
             silent: AtomicBool::new(false),
@@ -107,6 +112,9 @@ impl AgentTransport for Scripted {
             calls.iter().filter(|c| c.starts_with(&format!("{}#", call.key.path))).count()
         };
         self.inputs.lock().unwrap().insert(call.key.path.to_string(), call.input.as_str().to_owned());
+        if let Some(feedback) = call.feedback.as_deref() {
+            self.feedback.lock().unwrap().push((name(call), feedback.clone()));
+        }
         updates.update(AgentUpdate::Task(format!("task-{}", name(call))));
         let flying = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(flying, Ordering::SeqCst);
@@ -117,6 +125,11 @@ impl AgentTransport for Scripted {
         };
         let answer = match (self.script)(call, before) {
             Step::Answer(text) => Ok(completed(text)),
+            Step::Scored(score) => {
+                let report = AgentReport { quality: [("completeness".to_owned(), score)].into(), ..Default::default() };
+                let output = Json::parse(format!("{{\"score\":\"{score}\"}}")).unwrap();
+                Ok(Answer::Completed { output, artifacts: vec![], report: Some(Box::new(report)) })
+            }
             Step::After(span, text) => {
                 let _ = tokio::time::timeout(span, std::future::pending::<()>()).await;
                 Ok(completed(text))

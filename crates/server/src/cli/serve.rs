@@ -109,7 +109,7 @@ async fn host(
     let mut ports = store.ports(transport.clone(), telemetry);
     let (observer, ended) = Ended::before(ports.observer);
     ports.observer = observer;
-    let engine = Engine::start(ports, registry, config.execution.serving());
+    let engine = Engine::start(ports, registry, config.execution.serving(&config.quality));
     telemetry.observe_stalled(&engine);
     let house = house(store, config, telemetry);
     let mut membership = unless_stopped(interrupts, join(&engine, store, part.clone())).await?;

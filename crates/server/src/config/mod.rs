@@ -12,6 +12,7 @@ pub mod keys;
 mod limits;
 mod load;
 mod planner;
+mod quality;
 mod retention;
 mod sections;
 mod server;
@@ -27,6 +28,7 @@ pub use self::execution::{Explicit, Flags, max_concurrent, server_executor, sett
 pub use self::fleet::FleetConfig;
 pub use self::load::{Loaded, environment, load};
 pub use self::planner::PlannerConfig;
+pub use self::quality::QualityConfig;
 pub use self::retention::RetentionConfig;
 pub use self::sections::{AgentsConfig, ExecutionConfig, StoreConfig};
 pub use self::server::{ServerConfig, TlsConfig};
@@ -56,6 +58,8 @@ pub struct Config {
     pub execution: ExecutionConfig,
     /// How plans are made.
     pub planner: PlannerConfig,
+    /// How the answers of agents are judged.
+    pub quality: QualityConfig,
     /// Traces, metrics and logs.
     pub telemetry: TelemetryConfig,
 }

@@ -13,6 +13,7 @@ use tutti_core::ports::agent::SecretRef;
 use tutti_core::workflow::Executor;
 use tutti_engine::{BreakerPolicy, DispatchPolicy, EngineOptions, Residency, ServiceOptions, WatchdogOptions};
 
+use super::QualityConfig;
 use super::limits::CapabilityLimits;
 use crate::store::StoreSpec;
 
@@ -171,7 +172,7 @@ pub struct ExecutionConfig {
 
 impl Default for ExecutionConfig {
     fn default() -> Self {
-        let EngineOptions { lanes, max_in_flight, residency: _ } = EngineOptions::default();
+        let EngineOptions { lanes, max_in_flight, .. } = EngineOptions::default();
         let Residency { max_live, max_queued, rest } = Residency::default();
         let WatchdogOptions { interval, grace } = WatchdogOptions::default();
         Self {
@@ -192,18 +193,19 @@ impl Default for ExecutionConfig {
 
 impl ExecutionConfig {
     /// How the engine of a command drives the runs that it was given.
-    pub const fn engine(&self) -> EngineOptions {
-        EngineOptions { lanes: self.lanes, max_in_flight: self.max_in_flight, residency: None }
+    pub fn engine(&self, quality: &QualityConfig) -> EngineOptions {
+        let quality = quality.settings();
+        EngineOptions { lanes: self.lanes, max_in_flight: self.max_in_flight, residency: None, quality }
     }
 
     /// How the engine of a server drives runs.
-    pub const fn serving(&self) -> EngineOptions {
+    pub fn serving(&self, quality: &QualityConfig) -> EngineOptions {
         let residency = Residency {
             max_live: self.max_live_runs,
             max_queued: self.max_queued_runs,
             rest: Duration::from_secs(self.rest_seconds),
         };
-        EngineOptions { residency: Some(residency), ..self.engine() }
+        EngineOptions { residency: Some(residency), ..self.engine(quality) }
     }
 
     /// How closely a server watches that runs make progress.

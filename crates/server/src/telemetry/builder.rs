@@ -112,6 +112,7 @@ impl SpanBuilder {
             Event::StepExpanded(it) => self.suspend(&it.step, it.attempt, true, ("expanded", at)),
             Event::StepChecked(it) => ended.extend(self.end_attempt(&it.step, Outcome::Completed, at, None)),
             Event::StepOmitted(it) => self.end_step(&it.step, &Outcome::Completed, at, &mut ended),
+            Event::QualityAssessed(_) => note(&mut self.moments, ("quality assessed", at)),
             Event::WaitClosed(_) => note(&mut self.moments, ("wait closed", at)),
             Event::PlanRevised(_) => note(&mut self.moments, ("plan revised", at)),
             Event::AttemptResumed(it) => self.suspend(&it.step, it.attempt, false, ("resumed", at)),

@@ -143,6 +143,7 @@ fn call(agent: AgentEndpoint, input: &str) -> AgentCall {
         idle_timeout: None,
         task: None,
         trace_parent: None,
+        feedback: None,
     }
 }
 

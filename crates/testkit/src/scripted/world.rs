@@ -324,6 +324,7 @@ impl<'a> World<'a> {
                     missing_inputs: vec![],
                     report: None,
                     grows: None,
+                    findings: None,
                 }
             }
             Outcome::Failed(error) => AttemptEnd::Failed(error),

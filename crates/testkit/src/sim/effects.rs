@@ -269,7 +269,14 @@ impl World {
                 let artifacts = self.keep_artifacts(spec, output);
                 let report = usage(&spec.key.message_id());
                 let report = report.map(|usage| Box::new(AgentReport { usage, ..AgentReport::default() }));
-                AttemptEnd::Completed { output: payload, artifacts, missing_inputs: vec![], report, grows: None }
+                AttemptEnd::Completed {
+                    output: payload,
+                    artifacts,
+                    missing_inputs: vec![],
+                    report,
+                    grows: None,
+                    findings: None,
+                }
             }
             Outcome::Failed(error) => {
                 let usage = usage(&spec.key.message_id()).map(Box::new);

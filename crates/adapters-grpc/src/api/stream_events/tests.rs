@@ -80,6 +80,7 @@ impl Drive {
             missing_inputs: vec![],
             report: None,
             grows: None,
+            findings: None,
         })
     }
 
@@ -149,6 +150,7 @@ fn a_completed_step_ends_its_node_and_perhaps_its_level() {
         missing_inputs: vec![],
         report: None,
         grows: None,
+        findings: None,
     });
     assert_eq!(run.last(), ["complete a#1 1s", "node a -> b,c", "level 0/3 1 0 0", "Advanced a completed"]);
     run.complete("c");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AgentError, AgentErrorKind};
 use crate::limits::{MAX_METRIC_NAME, MAX_METRICS};
+use crate::quality::Missed;
 
 /// What an agent tells beside its answer. What it does not tell is not there: a missing score is no score of 0.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,21 @@ pub struct AgentReport {
     /// What the answer took.
     #[serde(default, skip_serializing_if = "Usage::is_empty")]
     pub usage: Usage,
+}
+
+/// What was not good enough about an earlier answer, for the agent that is asked again.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Feedback {
+    /// The attempt that brought the answer.
+    pub attempt: u32,
+    /// Its overall score, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// What was too low.
+    pub failed: Vec<Missed>,
+    /// What checks and judge said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What an answer took.
@@ -45,16 +61,17 @@ impl AgentReport {
         self.quality.is_empty() && self.usage.is_empty()
     }
 
-    /// Checks that every score is one: a number from 0 to 1, under a name, and not too many of them.
+    /// Checks that every score is one: a number from 0 to 1, under a name, and not too many of them; and rounds them, so that they
+    /// are written and read without a change.
     ///
     /// # Errors
     /// [`AgentErrorKind::InvalidAnswer`], with the metric and its score.
-    pub fn check(&self) -> Result<(), AgentError> {
+    pub fn check(&mut self) -> Result<(), AgentError> {
         let invalid = |why: String| Err(AgentError::new(AgentErrorKind::InvalidAnswer, why));
         if self.quality.len() > MAX_METRICS {
             return invalid(format!("{} quality scores came back; {MAX_METRICS} are allowed", self.quality.len()));
         }
-        for (metric, score) in &self.quality {
+        for (metric, score) in &mut self.quality {
             if !is_metric(metric) {
                 let metric: String = metric.chars().take(MAX_METRIC_NAME).collect();
                 return invalid(format!("\"{}\" is no name of a quality score", metric.escape_debug()));
@@ -62,6 +79,7 @@ impl AgentReport {
             if !is_score(*score) {
                 return invalid(format!("the quality score {metric} is {score}; a score is a number from 0 to 1"));
             }
+            *score = round_score(*score);
         }
         Ok(())
     }
@@ -89,6 +107,12 @@ impl Usage {
     pub const fn tokens(self) -> u64 {
         self.tokens_in.saturating_add(self.tokens_out)
     }
+}
+
+/// A score to six digits after the point: every such number is written and read without a change.
+#[must_use]
+pub fn round_score(score: f64) -> f64 {
+    (score * 1e6).round() / 1e6
 }
 
 /// True for a number from 0 to 1.

@@ -15,10 +15,12 @@ use super::origin::Origin;
 
 mod budget;
 mod growth;
+mod quality;
 mod recovery;
 
 pub use budget::{BudgetRaised, BudgetSpent, BudgetWarned};
 pub use growth::{PlanRevised, StepChecked, StepExpanded, StepOmitted, WaitClosed};
+pub use quality::{KeptAnswer, QualityAssessed, QualityVerdict};
 pub use recovery::{
     Afterwards, ForkedStep, ResultDiscarded, RunForked, RunRewound, RunStuck, StepDecided, StepHeld, StepRecovered,
     UndoStarted, Undone, WaitOverdue,
@@ -102,6 +104,8 @@ pub enum Event {
     PlanRevised(Box<PlanRevised>),
     /// An artifact came with a result.
     ArtifactRecorded(ArtifactRecorded),
+    /// An answer was judged.
+    QualityAssessed(Box<QualityAssessed>),
     /// A step is complete; its successors are released.
     StepCompleted(StepCompleted),
     /// A step failed for good.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::input::{Order, Verdict};
-use super::Failure;
+use super::{Failure, KeptAnswer};
 use crate::ids::{RunId, StepPath};
 use crate::time::Timestamp;
 use crate::value::Payload;
@@ -94,7 +94,7 @@ pub struct ForkedStep {
 }
 
 /// See [`Event::StepHeld`](super::Event::StepHeld).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepHeld {
     /// The step.
     pub step: StepPath,
@@ -105,6 +105,9 @@ pub struct StepHeld {
     /// True if the agent may have done what it was asked, and must not be asked twice.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outcome_unknown: bool,
+    /// Its answer, if a person decides whether it is good enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Box<KeptAnswer>>,
 }
 
 /// See [`Event::StepDecided`](super::Event::StepDecided).

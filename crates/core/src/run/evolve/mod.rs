@@ -72,6 +72,7 @@ pub fn evolve(state: &mut RunState, recorded: &Recorded, touched: &mut Vec<StepI
         | Event::SignalReceived(_)
         | Event::AttemptResumed(_)
         | Event::WaitOverdue(_)
+        | Event::QualityAssessed(_)
         | Event::AttemptFailed(_)) => step::evolve_attempt(state, event, at, touched),
         event @ (Event::StepExpanded(_)
         | Event::StepChecked(_)
@@ -163,6 +164,7 @@ pub(super) fn begin(plan: Arc<Plan>, created: RunCreated, at: Timestamp) -> RunS
         policy: None,
         grown: None,
         spending,
+        quality: std::collections::BTreeMap::new(),
     };
     RunState { plan, facts }
 }

@@ -1,7 +1,7 @@
 //! What events do to steps and their attempts.
 
 use super::super::event::{AttemptFailed, Event, Failure};
-use super::super::state::{Held, OpenAttempt, Phase, RunState};
+use super::super::state::{Held, Judged, OpenAttempt, Phase, RunState};
 use super::{close, growth, undo, with_open, with_step};
 use crate::plan::StepIndex;
 use crate::ports::agent::{AgentErrorKind, Need};
@@ -68,6 +68,14 @@ pub(super) fn evolve_attempt(state: &mut RunState, event: &Event, at: Timestamp,
             state.facts.answered -= 1;
             state.facts.suspended -= 1;
         }),
+        Event::QualityAssessed(assessed) => {
+            let open = state.plan.find(&assessed.step).and_then(|index| Some((index, state.open_attempt(index)?)));
+            if let Some((index, open)) = open {
+                let (agent, attempt, verdict) = (open.agent.clone(), assessed.attempt, assessed.verdict);
+                let judged = Judged { agent, attempt, verdict, assessment: assessed.assessment.clone() };
+                state.facts.quality.insert(index, judged);
+            }
+        }
         Event::AttemptFailed(failed) => attempt_failed(state, failed, touched),
         // Told apart before.
         _ => {}
@@ -85,7 +93,7 @@ pub(super) fn evolve_step(state: &mut RunState, event: &Event, seq: u64, touched
             };
             let step = &mut state.facts.steps[index];
             step.attempts = held.attempt;
-            step.phase = Phase::Held(Held { error: held.error.clone(), unknown });
+            step.phase = Phase::Held(Held { error: held.error.clone(), unknown, answer: held.answer.clone() });
             state.facts.held += 1;
         }),
         Event::StepDecided(decided) => with_step(state, &decided.step, touched, |state, index| {
@@ -221,7 +229,7 @@ pub(super) fn release(state: &mut RunState, index: StepIndex) {
     if let Some(lost) = step.lost.take() {
         let message = "an attempt of before was given up, and nobody knows whether it was carried out".to_owned();
         let error = Failure { kind: AgentErrorKind::Cancelled, message };
-        step.phase = Phase::Held(Held { error, unknown: Some(*lost) });
+        step.phase = Phase::Held(Held { error, unknown: Some(*lost), answer: None });
         state.facts.held += 1;
     } else {
         step.phase = Phase::Ready(None);

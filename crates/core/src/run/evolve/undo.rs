@@ -107,6 +107,8 @@ pub(super) fn stand_as_at(state: &mut RunState, seq: u64) {
     state.facts.remaining = plan.len() as u32 - state.facts.completed - gone;
     state.facts.failed = 0;
     state.facts.ends_by = None;
+    let kept: Vec<StepIndex> = state.facts.quality.keys().copied().filter(|index| stays(state, *index, seq)).collect();
+    state.facts.quality.retain(|index, _| kept.contains(index));
     let again: Vec<StepIndex> = plan.forward().filter(|index| !stays(state, *index, seq)).collect();
     for index in &again {
         let step = &mut state.facts.steps[*index];

@@ -1,14 +1,15 @@
 //! Attempts: begun, named by their agent, suspended, ended.
 
-use super::{budget, command, growth, retry, wait};
+use super::{budget, command, growth, quality, retry, wait};
 use crate::ids::{AgentId, AttemptKey, StepPath};
 use crate::limits::MAX_RUN_BYTES;
 use crate::plan::{PlanPatch, StepIndex};
 use crate::ports::agent::{AgentError, AgentErrorKind, AgentReport, Need};
+use crate::quality::Findings;
 use crate::run::choice::AgentChoice;
 use crate::run::event::{
-    ArtifactRecorded, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, ResultDiscarded,
-    StepCompleted, TaskAssigned, shorten,
+    ArtifactRecorded, AttemptResumed, AttemptStarted, AttemptSuspended, CheckpointCreated, Event, QualityVerdict,
+    ResultDiscarded, StepCompleted, TaskAssigned, shorten,
 };
 use crate::run::input::Rejection;
 use crate::run::state::{OpenAttempt, Phase, RunState};
@@ -24,6 +25,7 @@ pub(super) struct Told<'a> {
     pub(super) missing_inputs: &'a [String],
     pub(super) report: Option<&'a AgentReport>,
     pub(super) grows: Option<&'a PlanPatch>,
+    pub(super) findings: Option<&'a Findings>,
 }
 
 /// An admitted step is asked of an agent. A checkpoint stands before the first attempt of a critical step.
@@ -113,7 +115,7 @@ pub(super) fn complete(
     told: Told<'_>,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
-    let Told { output, artifacts, missing_inputs, report, grows } = told;
+    let Told { output, artifacts, missing_inputs, report, grows, .. } = told;
     let (index, _) = match under_way(state, key) {
         Err(Rejection::NotUnderWay(_)) if is_of_before(state, key) => {
             let (step, generation, attempt) = (key.path.clone(), key.generation, key.attempt);
@@ -139,7 +141,14 @@ pub(super) fn complete(
             return Ok(retry::after_failure(state, index, key.attempt, &error, false, 0.0, now));
         }
     };
-    let artifacts = artifacts.iter().cloned().map(Event::ArtifactRecorded);
+    let assessed = quality::assess(state, index, key.attempt, told);
+    if let Some(assessed) = &assessed
+        && assessed.verdict == QualityVerdict::Below
+    {
+        return Ok(quality::below(state, index, assessed, told, grown, now));
+    }
+    let assessed = assessed.map(|assessed| Event::QualityAssessed(Box::new(assessed)));
+    let artifacts = artifacts.iter().cloned().map(Event::ArtifactRecorded).chain(assessed);
     Ok(artifacts.chain(completed(state, index, output.clone(), missing_inputs.to_vec(), report)).chain(grown).collect())
 }
 
@@ -265,6 +274,7 @@ mod tests {
             missing_inputs: vec![],
             report: None,
             grows: None,
+            findings: None,
         });
         assert!(matches!(&events.unwrap()[1], Event::StepFailed(f) if f.error.kind == AgentErrorKind::TooLarge));
         assert_eq!(run.state.bytes(), 0);
@@ -283,9 +293,10 @@ mod tests {
             missing_inputs: vec![],
             report: Some(Box::new(report.clone())),
             grows: None,
+            findings: None,
         };
         let events = run.when(&told).unwrap();
-        assert!(matches!(&events[0], Event::StepCompleted(done) if done.report.as_deref() == Some(&report)));
+        assert!(matches!(&events[1], Event::StepCompleted(done) if done.report.as_deref() == Some(&report)));
         run.start("b", "x").unwrap();
         let events = run.complete("b").unwrap();
         assert!(!events[0].to_json().as_object().unwrap().contains_key("report"));

@@ -92,7 +92,7 @@ fn pause_work(state: &RunState, work: Work, order: Order) -> Result<Vec<Event>, 
     let error = Failure { kind: AgentErrorKind::Cancelled, message: "its agent was asked to stop".into() };
     let held = state.open_attempts().filter(is_unsafe).map(|(index, _)| {
         let (step, attempt) = (state.plan().path(index), state.step(index).attempts);
-        Event::StepHeld(StepHeld { step, attempt, error: error.clone(), outcome_unknown: true })
+        Event::StepHeld(StepHeld { step, attempt, error: error.clone(), outcome_unknown: true, answer: None })
     });
     Ok(held.chain([Event::RunPaused(RunPaused { order, work })]).collect())
 }

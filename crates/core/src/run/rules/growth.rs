@@ -408,6 +408,7 @@ pub(super) mod tests {
                 missing_inputs: vec![],
                 report: None,
                 grows: Some(patch),
+                findings: None,
             })
         };
         run.start("a", "x").unwrap();
@@ -444,6 +445,7 @@ pub(super) mod tests {
             missing_inputs: vec![],
             report: None,
             grows: None,
+            findings: None,
         });
         assert!(matches!(&events.unwrap()[..], [Event::ResultDiscarded(_)]));
     }

@@ -1,9 +1,10 @@
 //! Steps that are held until a person decides what becomes of them.
 
 use super::attempt::completed;
+use super::growth;
 use crate::ids::StepPath;
 use crate::plan::StepIndex;
-use crate::run::event::{AttemptFailed, Event, StepDecided, StepFailed};
+use crate::run::event::{AttemptFailed, Event, KeptAnswer, StepDecided, StepFailed};
 use crate::run::input::{Order, Rejection, Verdict};
 use crate::run::state::{Held, Phase, RunState};
 use crate::schedule::has_room;
@@ -25,7 +26,9 @@ pub(super) fn decide(
         Verdict::Fail if undoes => return bad("what undoes a step is tried again, left out, or done by hand"),
         Verdict::Ask if held.unknown.is_none() => return bad("its agent has answered"),
         Verdict::Ask if !has_room(state, index) => return bad("other steps are under way; ask when they have ended"),
-        Verdict::Done if !undoes && output.is_none() => return bad("a step that is done has an output"),
+        Verdict::Done if !undoes && output.is_none() && held.answer.is_none() => {
+            return bad("a step that is done has an output");
+        }
         _ => debug_assert!(state.verdicts(index).contains(&verdict), "what may be decided is told"),
     }
     let attempt = state.step(index).attempts;
@@ -34,7 +37,15 @@ pub(super) fn decide(
         |decided, output| [decided].into_iter().chain(completed(state, index, output, Vec::new(), None)).collect();
     let nothing = || Payload::Inline(Json::null());
     Ok(match verdict {
-        Verdict::Done => done(decided, output.cloned().unwrap_or_else(nothing)),
+        Verdict::Done => match (output, held.answer.as_deref()) {
+            // The answer is good enough after all.
+            (None, Some(KeptAnswer { output, missing_inputs, report, grows })) => {
+                let grown = grows.as_deref().map(|patch| growth::grow(state, index, patch)).transpose()?;
+                let done = completed(state, index, output.clone(), missing_inputs.clone(), report.as_deref());
+                [decided].into_iter().chain(done).chain(grown).collect()
+            }
+            (output, _) => done(decided, output.cloned().unwrap_or_else(nothing)),
+        },
         Verdict::Skip if !undoes => done(decided, nothing()),
         Verdict::Fail => {
             let error = held.error.clone();

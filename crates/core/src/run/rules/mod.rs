@@ -9,6 +9,7 @@ mod growth;
 mod hold;
 #[cfg(test)]
 mod model;
+mod quality;
 mod retry;
 mod run;
 mod settle;
@@ -34,9 +35,9 @@ pub(super) fn decide(state: &RunState, input: &Input, now: Timestamp) -> Result<
         Input::ExpireWait { step } => wait::expire(state, step, now),
         Input::ExpandStep { key, first, count } => growth::expand(state, key, *first, *count, now),
         Input::CheckStep { key, omitted } => growth::check(state, key, omitted.as_deref()),
-        Input::CompleteAttempt { key, output, artifacts, missing_inputs, report, grows } => {
-            let (report, grows) = (report.as_deref(), grows.as_deref());
-            let told = attempt::Told { output, artifacts, missing_inputs, report, grows };
+        Input::CompleteAttempt { key, output, artifacts, missing_inputs, report, grows, findings } => {
+            let (report, grows, findings) = (report.as_deref(), grows.as_deref(), findings.as_deref());
+            let told = attempt::Told { output, artifacts, missing_inputs, report, grows, findings };
             attempt::complete(state, key, told, now)
         }
         Input::FailAttempt { key, error, other_agent, chance } => {
@@ -167,6 +168,7 @@ pub(super) mod testing {
                 missing_inputs: vec![],
                 report: None,
                 grows: None,
+                findings: None,
             })
         }
 

@@ -146,6 +146,7 @@ impl Model {
             missing_inputs: vec![],
             report: None,
             grows: None,
+            findings: None,
         };
         self.run.when(&input).unwrap();
         self.done.push((step, output));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::budget;
 use crate::limits::MAX_UNCOUNTED_ATTEMPTS;
 use crate::plan::StepIndex;
-use crate::ports::agent::{AgentError, Retry};
+use crate::ports::agent::{AgentError, AgentErrorKind, Retry};
 use crate::run::event::{AttemptFailed, Event, Failure, StepFailed, StepHeld, StepRecovered};
 use crate::run::state::RunState;
 use crate::time::Timestamp;
@@ -28,7 +28,7 @@ pub(super) fn after_failure(
     let is_under_way = state.open_attempt(index).is_some();
     if state.is_asked_once(index) && is_under_way && error.leaves_open() {
         let error = Failure::from(error);
-        return vec![Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: true })];
+        return vec![Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: true, answer: None })];
     }
     let uncounted = state.step(index).uncounted;
     let rest = error.rest().filter(|_| uncounted < MAX_UNCOUNTED_ATTEMPTS);
@@ -40,6 +40,8 @@ pub(super) fn after_failure(
         Retry::Never => (None, false),
         Retry::Again | Retry::Elsewhere if other_agent => (Some(now), false),
         Retry::Elsewhere => (None, false),
+        // It has answered, and is told at once what was not good enough.
+        Retry::Again if error.kind == AgentErrorKind::QualityBelow => (Some(now), true),
         Retry::Again => {
             let wait = backoff(policy, state.step(index).rounds, chance);
             (Some(now.plus(wait.max(error.retry_after.unwrap_or_default()))), true)
@@ -64,15 +66,36 @@ pub(super) fn after_failure(
     events
 }
 
+/// The events after an attempt that is the last one, whatever the policy says.
+pub(super) fn for_good_at(
+    state: &RunState,
+    index: StepIndex,
+    attempt: u32,
+    error: &AgentError,
+    now: Timestamp,
+) -> Vec<Event> {
+    let (step, failure) = (state.plan().path(index), Failure::from(error));
+    let failed = AttemptFailed {
+        step,
+        attempt,
+        error: failure.clone(),
+        retry_at: None,
+        new_round: false,
+        uncounted: false,
+        usage: error.usage.clone(),
+    };
+    vec![Event::AttemptFailed(failed), for_good(state, index, attempt, failure, now)]
+}
+
 /// What follows when no attempt is left.
 fn for_good(state: &RunState, index: StepIndex, attempt: u32, error: Failure, now: Timestamp) -> Event {
     let step = state.plan().path(index);
     let undoes = state.plan().undone_by(index).is_some();
     let recovery = state.step(index).recoveries + 1;
     match state.on_error(index) {
-        _ if undoes => Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: false }),
+        _ if undoes => Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: false, answer: None }),
         _ if state.undoing().is_some() => Event::StepFailed(StepFailed { step, error }),
-        OnError::Escalate => Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: false }),
+        OnError::Escalate => Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: false, answer: None }),
         OnError::Retry if recovery <= state.plan().workflow().recoveries => {
             let at = now.plus(state.plan().step(index).retry.max_backoff.0);
             Event::StepRecovered(StepRecovered { step, recovery, at })

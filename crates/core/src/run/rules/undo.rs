@@ -243,6 +243,7 @@ mod tests {
             missing_inputs: vec![],
             report: None,
             grows: None,
+            findings: None,
         };
         assert!(matches!(run.when(&again), Err(Rejection::NotUnderWay(_))));
     }
@@ -340,6 +341,7 @@ mod tests {
             missing_inputs: vec![],
             report: None,
             grows: None,
+            findings: None,
         };
         assert_eq!(names(&run.when(&result).unwrap()), ["ResultDiscarded"]);
         let abandoned = Command::Rollback { to: Point::Seq(8), compensate: true };

@@ -291,6 +291,7 @@ fn of_step(state: &RunState, index: StepIndex, now: Timestamp) -> Vec<Input> {
             missing_inputs: vec![],
             report: None,
             grows: None,
+            findings: None,
         },
     ];
     // What is not its turn, nobody starts.
