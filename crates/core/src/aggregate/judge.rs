@@ -8,8 +8,8 @@ use crate::workflow::{Aggregate, OnFailure, OnPartial};
 pub enum Next {
     /// One result is made of those that succeeded.
     Combine,
-    /// Those that failed begin anew.
-    Retry,
+    /// Those that failed begin anew; why.
+    Retry(String),
     /// A person decides; why, for the person.
     Escalate(String),
     /// The policy's default is the result; why.
@@ -28,7 +28,7 @@ pub fn next(policy: &Aggregate, members: &[Member], retried: bool) -> Next {
     }
     let why = told(members, good, needed);
     match policy.on_partial {
-        OnPartial::Retry if good > 0 && !retried => return Next::Retry,
+        OnPartial::Retry if !retried => return Next::Retry(why),
         OnPartial::Escalate if good > 0 => return Next::Escalate(why),
         _ => {}
     }
@@ -79,9 +79,9 @@ mod tests {
         let Next::Fail(why) = next(&proceed, &members(1, 7), false) else { panic!() };
         assert!(why.starts_with("1 of 8 succeeded, 2 must; a1: timeout;") && why.ends_with("and 2 more"), "{why}");
         let retry = policy(OnPartial::Retry, OnFailure::Escalate, two);
-        assert_eq!(next(&retry, &members(1, 2), false), Next::Retry);
+        assert!(matches!(next(&retry, &members(1, 2), false), Next::Retry(_)));
         assert!(matches!(next(&retry, &members(1, 2), true), Next::Escalate(_)));
-        assert!(matches!(next(&retry, &members(0, 3), false), Next::Escalate(_)), "nobody succeeded");
+        assert!(matches!(next(&retry, &members(0, 3), false), Next::Retry(_)), "perhaps all were away for a moment");
         let escalate = policy(OnPartial::Escalate, OnFailure::Default, None);
         assert!(matches!(next(&escalate, &members(2, 1), false), Next::Escalate(_)), "all are the minimum");
         assert!(matches!(next(&escalate, &members(0, 1), false), Next::Default(_)));

@@ -136,6 +136,23 @@ pub fn combine(policy: &Aggregate, task: &str, members: &[Member]) -> Result<Com
     Ok(Combined::Done(Box::new(made)))
 }
 
+/// The policy's default in the place of a result; `why` tells why there is none.
+#[must_use]
+pub fn defaulted(policy: &Aggregate, members: &[Member], why: String) -> Aggregated {
+    let failed = members.iter().filter(|member| member.output.is_none());
+    Aggregated {
+        aggregated_result: policy.default.clone().unwrap_or_else(Json::null),
+        sources: Vec::new(),
+        quality_score: None,
+        partial: true,
+        failed_agents: failed.map(|member| member.name.clone()).collect(),
+        strategy: policy.strategy,
+        reason: why,
+        flagged_for_review: false,
+        votes: Vec::new(),
+    }
+}
+
 /// All results, each under its name with `_result`. A name that is there already gets a number.
 fn merged(good: &[&Member]) -> Result<Json, JsonError> {
     let mut all = std::collections::BTreeMap::new();

@@ -297,6 +297,8 @@ pub enum AgentErrorKind {
     NoAgent,
     /// Too few of the steps that the step holds succeeded, or what it does with them could not be done.
     StepsFailed,
+    /// Too few of the steps that the step holds succeeded, and a person is to decide.
+    Undecided,
     /// The condition of the step, or of its loop, cannot be worked out from the data.
     BadCondition,
     /// The run's budget is spent.
@@ -341,7 +343,12 @@ impl AgentErrorKind {
             | Self::StepsFailed
             | Self::Unknown => Retry::Again,
             Self::Rejected | Self::Unauthorized | Self::Unsupported => Retry::Elsewhere,
-            Self::InvalidInput | Self::InputMissing | Self::TooLarge | Self::BadCondition | Self::BudgetSpent => {
+            Self::InvalidInput
+            | Self::InputMissing
+            | Self::TooLarge
+            | Self::BadCondition
+            | Self::Undecided
+            | Self::BudgetSpent => {
                 Retry::Never
             }
         }

@@ -92,6 +92,9 @@ pub(super) struct Grown {
     pub(super) times: Vec<Times>,
     /// Changes, with the numbers of their events and the growths that there were.
     pub(super) patches: Vec<(u64, PlanPatch)>,
+    /// Scores of results of which one is made, as their agents told them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) scores: BTreeMap<StepIndex, f64>,
 }
 
 /// Steps that a step holds.
@@ -464,6 +467,12 @@ impl RunState {
         let Some(grown) = &self.facts.grown else { return false };
         let mut held = self.plan.held_by(container).peekable();
         held.peek().is_some() && held.all(|growth| grown.times[growth.number as usize].remaining == 0)
+    }
+
+    /// How good the result of a step is, 0 to 1, if its agent told and one is made of it and others.
+    #[must_use]
+    pub fn score(&self, index: StepIndex) -> Option<f64> {
+        self.facts.grown.as_ref()?.scores.get(&index).copied()
     }
 
     /// What is being undone.

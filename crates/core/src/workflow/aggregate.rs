@@ -1,13 +1,12 @@
 //! How the results of several agents become one, as data.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::mapping::{InputMapping, present};
+use super::mapping::present;
 use super::recovery::default_timeout;
 use crate::ids::{AgentId, Capability};
 use crate::limits;
@@ -37,10 +36,10 @@ pub struct Aggregate {
     /// How long the members may take together. Who is not done by then has failed. Default: 1m.
     #[serde(default = "default_wait")]
     pub deadline: Span,
-    /// What happens if some members succeeded, but fewer than `minimum`. Default: `proceed`.
+    /// What happens if fewer members than `minimum` succeeded. Default: `proceed`.
     #[serde(default)]
     pub on_partial: OnPartial,
-    /// What happens if no member succeeded, or if `on_partial` leaves fewer than `minimum`. Default: `fail`.
+    /// What happens if `on_partial` leaves it at fewer than `minimum`, or if no member succeeded. Default: `fail`.
     #[serde(default)]
     pub on_failure: OnFailure,
     /// The result under `on_failure: default`.
@@ -104,7 +103,8 @@ pub enum OnPartial {
     /// Nothing more is tried: `on_failure` says what follows.
     #[default]
     Proceed,
-    /// Those that failed begin anew, once. If there are fewer than the minimum still, `on_failure` says what follows.
+    /// Those that failed begin anew, once, after the step's `retry.backoff`. If there are fewer than the minimum still,
+    /// `on_failure` says what follows.
     Retry,
     /// A person decides.
     Escalate,
@@ -123,8 +123,7 @@ pub enum OnFailure {
     Default,
 }
 
-/// The agent that writes one result of several. It is given `task`, `instructions`, `results` and `failed_agents`, beside the
-/// fields of `input`.
+/// The agent that writes one result of several. It is given `task`, `instructions`, `results` and `failed_agents`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Synthesis {
@@ -139,9 +138,6 @@ pub struct Synthesis {
     /// What it is told to make of the results.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub instructions: String,
-    /// More that it is given: field ← path in the run's data, or a fixed value.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub input: BTreeMap<String, InputMapping>,
     /// How long it may take. Default: 30s.
     #[serde(default = "default_timeout")]
     pub timeout: Span,

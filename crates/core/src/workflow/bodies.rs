@@ -29,6 +29,7 @@ pub(super) fn check_body(workflow: &Workflow, around: Around, index: usize, step
     } else if step.grows && around.depth > 0 {
         report("grows", "is for steps of the workflow itself".into());
     }
+    check_aggregate(step, &mut report);
     let Some(container) = step.container() else { return };
     if around.depth >= MAX_NESTING {
         return report(container_field(container), format!("is nested deeper than {MAX_NESTING} times"));
@@ -97,6 +98,26 @@ fn check_numbers(step: &Step, report: &mut impl FnMut(&str, String)) {
     }
     if step.ask.is_some() && step.capability.is_none() {
         report("ask", "is for steps that ask an agent".into());
+    }
+}
+
+fn check_aggregate(step: &Step, report: &mut impl FnMut(&str, String)) {
+    let Some(aggregate) = &step.aggregate else { return };
+    if step.ask.is_none() && step.map.is_none() && step.steps.is_empty() {
+        return report("aggregate", "is for steps with `ask`, `map` or `steps`".into());
+    }
+    let last =
+        |inner: &&Step| !step.steps.iter().any(|other| other.depends_on.iter().flatten().any(|id| *id == inner.id));
+    let members = match &step.ask {
+        Some(ask) => Some(ask.agents as usize),
+        None if step.steps.is_empty() => None,
+        None => Some(step.steps.iter().filter(last).count()),
+    };
+    for (field, reason) in aggregate.problems(members) {
+        report(&format!("aggregate.{field}"), reason);
+    }
+    if step.aggregates().is_some() && step.map.as_ref().is_some_and(|map| map.minimum.is_some()) {
+        report("map.minimum", "stands in `aggregate`, where there is one".into());
     }
 }
 

@@ -294,6 +294,7 @@ fn decode_step_at(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option
     let inner = fields.member("steps");
     let (workflow, when) = (fields.optional("workflow"), fields.optional("when"));
     let (map, repeat, ask) = (fields.optional("map"), fields.optional("repeat"), fields.optional("ask"));
+    let aggregate = fields.optional("aggregate");
     let grows = fields.optional("grows").unwrap_or_default();
     let (approval, signal) = (fields.optional("approval"), fields.optional("signal"));
     let (sleep, wait_until) = (fields.optional("sleep"), fields.optional("wait_until"));
@@ -345,6 +346,7 @@ fn decode_step_at(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option
         map,
         repeat,
         ask,
+        aggregate,
         grows,
         task_type,
         action,

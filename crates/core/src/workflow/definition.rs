@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::aggregate::Aggregate;
 use super::budget::{Budget, Reserve};
 use super::grow::{Ask, Map, Repeat, SubWorkflow};
 use super::mapping::{InputMapping, OutputField, OutputMapping, present};
@@ -126,6 +127,9 @@ pub struct Step {
     /// The step is asked of several agents at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask: Option<Ask>,
+    /// How the results of the steps that it holds become one, and how many of them it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregate: Option<Box<Aggregate>>,
     /// `true`: the output's member `steps` holds steps that are added to the run. Needs `executor: dynamic`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grows: bool,

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::aggregate::Minimum;
+use super::aggregate::{Aggregate, Minimum, OnPartial};
 use super::definition::{Step, Workflow};
 use super::mapping::InputMapping;
 use super::recovery::RetryPolicy;
@@ -121,6 +121,18 @@ impl Step {
         }
     }
 
+    /// How the results of what it holds become one, if it is this step that puts them together: where one is done for every item
+    /// of a list and asks several agents, the results of those become one for each item.
+    #[must_use]
+    pub fn aggregates(&self) -> Option<&Aggregate> {
+        let here = match self.container()? {
+            Container::Ask(_) | Container::Block => true,
+            Container::Map(_) => self.ask.is_none() && self.steps.is_empty(),
+            Container::Repeat(_) | Container::Workflow(_) => false,
+        };
+        self.aggregate.as_deref().filter(|_| here)
+    }
+
     /// Names of what the steps that it holds read beside the data that it reads itself.
     #[must_use]
     pub fn brings(&self) -> Vec<&str> {
@@ -172,9 +184,12 @@ impl Step {
             bare(vec![step])
         };
         match self.container()? {
-            Container::Map(_) => Some(inner(|step| step.map = None)),
+            Container::Map(_) => Some(inner(|step| {
+                step.map = None;
+                step.aggregate = step.aggregate.take().filter(|_| step.ask.is_some() || !step.steps.is_empty());
+            })),
             Container::Repeat(_) => Some(inner(|step| step.repeat = None)),
-            Container::Ask(_) => Some(inner(|step| step.ask = None)),
+            Container::Ask(_) => Some(inner(|step| (step.ask, step.aggregate) = (None, None))),
             Container::Block => {
                 Some(Workflow { dependency_rules: of.dependency_rules.clone(), ..bare(self.steps.clone()) })
             }
@@ -233,7 +248,11 @@ impl Step {
     #[must_use]
     pub fn own_retry(&self) -> RetryPolicy {
         let Some(_) = self.container() else { return self.retry };
-        RetryPolicy { max_attempts: 1, is_unsafe: false, ..RetryPolicy::default() }
+        // Those that failed begin anew with another attempt of the step that holds them.
+        match self.aggregates().map(|aggregate| aggregate.on_partial) {
+            Some(OnPartial::Retry) => RetryPolicy { max_attempts: 2, is_unsafe: false, ..self.retry },
+            _ => RetryPolicy { max_attempts: 1, is_unsafe: false, ..RetryPolicy::default() },
+        }
     }
 
     /// Its input as an object of its own, for a workflow that it calls: nothing else of the data is seen there.

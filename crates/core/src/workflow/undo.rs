@@ -43,6 +43,7 @@ fn undo(step: &Step) -> Option<Step> {
         parallel_safe: true,
         estimated_duration: None,
         resources: None,
+        aggregate: None,
         depends_on: None,
         task_type: None,
         ..step.clone()

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use tutti_core::ids::AgentId;
 use tutti_core::limits::MAX_RUN_STEPS;
 use tutti_core::plan::{Growth, Inside, Plan, StepIndex, captured, enter, missing_output, written};
-use tutti_core::ports::agent::{AgentError, AgentErrorKind};
+use tutti_core::ports::agent::{AgentError, AgentErrorKind, AgentReport};
 use tutti_core::run::{Failure, Phase, RunState};
 use tutti_core::value::{DataTree, Json, Payload};
 use tutti_core::workflow::{Container, Exhausted, Minimum, Repeat, Step};
 
 use super::CallMode;
+use super::aggregate::aggregate;
 use super::attempt::{AttemptContext, AttemptEnd, AttemptSpec, Fault, load_value, store_value};
 use super::scope::{Around, around};
 
@@ -23,6 +24,8 @@ pub struct Member {
     pub agent: Option<AgentId>,
     /// What became of it.
     pub end: MemberEnd,
+    /// How good its output is, if its agent told and one result is made of all.
+    pub quality: Option<f64>,
 }
 
 /// How a step ended that another one holds.
@@ -52,7 +55,7 @@ pub(crate) fn members(state: &RunState, container: StepIndex) -> Vec<Member> {
             Phase::Cancelled => MemberEnd::Failed("it had not ended in time".into()),
             _ => MemberEnd::Failed("a step before it failed".into()),
         };
-        Member { step, agent: known.tried.last().cloned(), end }
+        Member { step, agent: known.tried.last().cloned(), end, quality: state.score(step) }
     };
     held.map(member).collect()
 }
@@ -84,6 +87,9 @@ pub(super) async fn hold(context: &AttemptContext, spec: &AttemptSpec) -> Result
             Container::Block | Container::Workflow(_) => (0, 1),
         };
         return match u32::try_from(count) {
+            Ok(0) if step.aggregates().is_some() => {
+                collect(context, spec, &Found { members: &[], outputs: Vec::new() }).await
+            }
             Ok(0) => complete(context, spec, Json::parse("[]").unwrap_or_else(|_| Json::null())).await,
             Ok(count) if count as usize <= MAX_RUN_STEPS => Ok(AttemptEnd::Expanded { first, count }),
             _ => {
@@ -93,6 +99,9 @@ pub(super) async fn hold(context: &AttemptContext, spec: &AttemptSpec) -> Result
         };
     }
     let found = Found::load(context, spec).await?;
+    if step.aggregates().is_some() {
+        return collect(context, spec, &found).await;
+    }
     match container {
         Container::Map(map) => {
             found.enough(map.minimum.unwrap_or(Minimum::Percent(100)), &spec.plan)?;
@@ -115,6 +124,33 @@ pub(super) async fn hold(context: &AttemptContext, spec: &AttemptSpec) -> Result
             complete(context, spec, output).await
         }
     }
+}
+
+/// Makes one result of what the members came to.
+async fn collect(context: &AttemptContext, spec: &AttemptSpec, found: &Found<'_>) -> Result<AttemptEnd, Fault> {
+    let plan = &spec.plan;
+    let Some(policy) = plan.step(spec.step).aggregates() else { return Err(failed("nothing is made of them").into()) };
+    let asks = matches!(plan.step(spec.step).container(), Some(Container::Ask(_)));
+    let mut members = Vec::with_capacity(found.members.len());
+    for (member, output) in found.members.iter().zip(&found.outputs) {
+        // What others of a block read is theirs to tell of; what was not to be done did not fail.
+        if plan.successors(member.step).next().is_some() || matches!(member.end, MemberEnd::Omitted) {
+            continue;
+        }
+        let path = plan.path(member.step).to_string();
+        let own = || path.rsplit('/').next().unwrap_or(&path).to_owned();
+        members.push(tutti_core::aggregate::Member {
+            name: member.agent.as_ref().filter(|_| asks).map_or_else(own, ToString::to_string),
+            output: output.clone(),
+            quality: member.quality,
+            error: match &member.end {
+                MemberEnd::Failed(reason) => Some(reason.clone()),
+                _ => None,
+            },
+        });
+    }
+    let (output, report) = aggregate(context, spec, policy, &members).await?;
+    complete_with(context, spec, output, report).await
 }
 
 /// What became of the steps that a step holds, their outputs loaded.
@@ -223,6 +259,15 @@ fn list(outputs: &[Option<Json>]) -> Json {
 }
 
 async fn complete(context: &AttemptContext, spec: &AttemptSpec, output: Json) -> Result<AttemptEnd, Fault> {
+    complete_with(context, spec, output, None).await
+}
+
+async fn complete_with(
+    context: &AttemptContext,
+    spec: &AttemptSpec,
+    output: Json,
+    report: Option<Box<AgentReport>>,
+) -> Result<AttemptEnd, Fault> {
     let step: &Step = spec.plan.step(spec.step);
     if let Some(field) = missing_output(step, &output) {
         let message = format!("the output has no field \"{field}\", which the step's output mapping names");
@@ -233,7 +278,7 @@ async fn complete(context: &AttemptContext, spec: &AttemptSpec, output: Json) ->
         output,
         artifacts: Vec::new(),
         missing_inputs: Vec::new(),
-        report: None,
+        report,
         grows: None,
         findings: None,
     })

@@ -1,6 +1,7 @@
 //! Finds an agent for an attempt and carries the attempt out.
 
 mod agent;
+mod aggregate;
 mod attempt;
 mod breaker;
 mod consult;

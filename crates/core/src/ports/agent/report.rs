@@ -61,6 +61,13 @@ impl AgentReport {
         self.quality.is_empty() && self.usage.is_empty()
     }
 
+    /// The mean of its scores; none without any.
+    #[must_use]
+    pub fn score(&self) -> Option<f64> {
+        let count = self.quality.len();
+        (count > 0).then(|| self.quality.values().sum::<f64>() / count as f64)
+    }
+
     /// Checks that every score is one: a number from 0 to 1, under a name, and not too many of them; and rounds them, so that they
     /// are written and read without a change.
     ///

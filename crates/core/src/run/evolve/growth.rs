@@ -5,7 +5,7 @@ use super::super::state::{Grown, Phase, RunState, StepState, Times};
 use super::step::{begin_anew, ended as has_ended, lose, release, release_successors};
 use super::{close, with_open, with_step};
 use crate::plan::{Growth, Plan, StepIndex};
-use crate::ports::agent::Need;
+use crate::ports::agent::{AgentReport, Need};
 use crate::schedule::{Policy, Width};
 use crate::value::{Json, Payload};
 use crate::workflow::Container;
@@ -88,6 +88,18 @@ fn lay_down(step: &mut StepState) {
     let before = std::mem::replace(step, StepState::new(Phase::Idle));
     (step.attempts, step.uncounted) = (before.attempts, before.attempts);
     (step.recoveries, step.lost) = (before.recoveries, before.lost);
+}
+
+/// Keeps what an agent told of a result, if one is made of it and others.
+pub(super) fn scored(state: &mut RunState, index: StepIndex, report: Option<&AgentReport>) {
+    let plan = state.plan.clone();
+    let Some(grown) = &mut state.facts.grown else { return };
+    if plan.holder(index).is_some_and(|holder| plan.step(holder).aggregates().is_some()) {
+        match report.and_then(AgentReport::score) {
+            Some(score) => grown.scores.insert(index, score),
+            None => grown.scores.remove(&index),
+        };
+    }
 }
 
 /// A step that is held has ended.

@@ -105,6 +105,7 @@ pub(super) fn evolve_step(state: &mut RunState, event: &Event, seq: u64, touched
             state.facts.steps[index].recoveries = recovered.recovery;
         }),
         Event::StepCompleted(completed) => with_step(state, &completed.step, touched, |state, index| {
+            growth::scored(state, index, completed.report.as_deref());
             complete(state, index, &completed.output, seq);
         }),
         Event::StepFailed(failed) => with_step(state, &failed.step, touched, |state, index| {

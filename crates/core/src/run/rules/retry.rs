@@ -95,6 +95,9 @@ fn for_good(state: &RunState, index: StepIndex, attempt: u32, error: Failure, no
     match state.on_error(index) {
         _ if undoes => Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: false, answer: None }),
         _ if state.undoing().is_some() => Event::StepFailed(StepFailed { step, error }),
+        _ if error.kind == AgentErrorKind::Undecided => {
+            Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: false, answer: None })
+        }
         OnError::Escalate => Event::StepHeld(StepHeld { step, attempt, error, outcome_unknown: false, answer: None }),
         OnError::Retry if recovery <= state.plan().workflow().recoveries => {
             let at = now.plus(state.plan().step(index).retry.max_backoff.0);

@@ -15,7 +15,8 @@ use crate::workflow::{Approval, Overdue, StepKind};
 pub(super) fn due(state: &RunState, index: StepIndex, until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     let began = state.open_attempt(index).map_or(now, |open| open.started_at);
     match state.plan().step(index).kind() {
-        StepKind::Call(_) | StepKind::Holds => None,
+        StepKind::Call(_) => None,
+        StepKind::Holds => state.plan().step(index).aggregates().map(|aggregate| now.plus(aggregate.deadline.0)),
         StepKind::Approval(approval) => approval.due.map(|due| now.plus(due.0)),
         StepKind::Signal(signal) => signal.due.map(|due| now.plus(due.0)),
         StepKind::Sleep(span) => Some(began.plus(span.0)),
