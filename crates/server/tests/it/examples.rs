@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::Place;
+use crate::support::{Place, root};
 
 /// An example that ran to its end.
 struct Ran {
@@ -322,4 +322,48 @@ fn customer_report() {
     let made = ran.place.tutti(&["plan", &file("customer-report", "tasks.yaml"), "-o", "workflow"]).expect(0).stdout;
     let kept = std::fs::read_to_string(file("customer-report", "workflow.yaml")).unwrap();
     assert_eq!(kept.split_once('\n').unwrap().1, made);
+}
+
+#[test]
+fn research() {
+    let ran = Ran::completed("research", &[]);
+    let names: Vec<&String> = ran.data["sources"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["market_result", "society_result", "technology_result"]);
+    assert_eq!(ran.data["missing_sources"], json!(["law"]));
+    assert_eq!((&ran.data["fact"]["year"], &ran.data["fact_is_doubtful"]), (&json!(2025), &json!(false)));
+    // Whom of the two that agree the value is taken from follows from whom the registry names first.
+    assert!([json!(20.9), json!(21.2)].contains(&ran.data["fact"]["share"]), "{}", ran.data["fact"]);
+    assert_eq!(ran.data["headline"], json!({"text": "One home in five heats with air"}));
+    assert_eq!(ran.data["headline_by"], json!(["bureau"]));
+    assert_eq!(
+        (&ran.data["report"]["text"], &ran.data["report_quality"]),
+        (&json!("A text on analysis, of four views"), &json!(0.9))
+    );
+
+    let share = &ran.step("share")["output"];
+    assert_eq!((&share["strategy"], &share["votes"][0]["dissenting"]), (&json!("consensus"), &json!(["archive"])));
+    let sources = &ran.step("sources")["output"];
+    assert_eq!((&sources["partial"], &sources["strategy"]), (&json!(true), &json!("merge_all")));
+    let report = &ran.step("report")["output"];
+    assert_eq!((&report["strategy"], &report["sources"][3]), (&json!("synthesis"), &json!("sociologist")));
+}
+
+#[test]
+fn research_that_lacks_too_much() {
+    let place = Place::new();
+    let read = |name: &str| std::fs::read_to_string(root().join("examples/research").join(name)).unwrap();
+    place.write("stubs.yaml", &read("stubs.yaml"));
+    place.write("agents.yaml", &read("agents.yaml"));
+    let run = |aggregate: &str, code: i32| {
+        let workflow = read("workflow.yaml").replace("{minimum: 3, deadline: 30s}", aggregate);
+        let workflow = place.write("workflow.yaml", &workflow);
+        place.tutti(&["run", &workflow, "-o", "json"]).expect(code).json()
+    };
+    let failed = run("{minimum: 4}", 1);
+    let told = failed["error"].as_str().unwrap();
+    assert!(told.contains("3 of 4 succeeded, 4 must; law: FAILED: the register is closed"), "{told}");
+    let fixed = run("{minimum: 100%, on_failure: default, default: {market_result: none}}", 0);
+    assert_eq!(fixed["steps"][0]["output"]["aggregated_result"], json!({"market_result": "none"}));
+    let held = run("{minimum: 4, on_partial: escalate}", 5);
+    assert_eq!((&held["state"], &held["steps"][0]["state"]), (&json!("waiting"), &json!("waiting")));
 }

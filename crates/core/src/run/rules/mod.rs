@@ -4,6 +4,8 @@ mod attempt;
 mod budget;
 mod command;
 #[cfg(test)]
+mod gathered;
+#[cfg(test)]
 mod grown;
 mod growth;
 mod hold;
