@@ -9,6 +9,7 @@ pub mod expression;
 pub mod ids;
 pub mod invariants;
 pub mod limits;
+pub mod orchestration;
 pub mod plan;
 pub mod ports;
 pub mod quality;

@@ -11,6 +11,7 @@ use super::execution::{
     OutputReport, StageReport, StepReport, Totals, UndoReport,
 };
 use super::moment::{ratio, rfc3339};
+use super::phases::{OrchestrationReport, PhaseBreakdown};
 use super::times::EarliestTimes;
 use super::view::{RunView, StepView};
 use crate::ids::AgentId;
@@ -59,6 +60,8 @@ impl ExecutionReport {
             successful,
             steps,
             totals,
+            orchestration: view.phases().map(OrchestrationReport::new),
+            phase_breakdown: PhaseBreakdown::of(view),
             assessment: String::new(),
         };
         report.assessment = assess(&report);

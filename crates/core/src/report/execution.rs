@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::attempt::Outcome;
 use super::moment::rfc3339;
 use super::spent::BudgetReport;
+use super::phases::{OrchestrationReport, PhaseBreakdown};
 use super::undo::WayBack;
 use crate::ids::{AgentId, RunId, StepId, WorkflowId};
 use crate::ports::agent::Usage;
@@ -67,6 +68,10 @@ pub struct ExecutionReport {
     pub failed: Vec<String>,
     /// True if the run ended with some of its steps complete, but not all.
     pub partial_completion: bool,
+    /// How it was orchestrated; none if nobody asked for a preset.
+    pub orchestration: Option<OrchestrationReport>,
+    /// What its time went into, once it has ended.
+    pub phase_breakdown: Option<PhaseBreakdown>,
     /// What to think of it, in a few sentences; safe to show.
     pub assessment: String,
 }

@@ -27,6 +27,7 @@ pub fn render_text(report: &ExecutionReport, width: usize) -> String {
     timeline(report, &mut page);
     groups(report, &mut page);
     artifacts(report, &mut page);
+    super::phases::orchestration(report, &mut page);
     totals(&report.totals, &mut page);
     spent(report, &mut page);
     failures(report, &mut page);

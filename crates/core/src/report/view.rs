@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{AttemptView, Checkpoint, Outcome, Track};
+use super::phases::PhaseLog;
 use super::undo::Undoing;
 use crate::ids::{AgentId, RunId, StepId, StepPath};
 use crate::plan::{ByStep, Growth, Plan, StepIndex};
@@ -29,6 +30,7 @@ pub struct RunView {
     last_at: Option<Timestamp>,
     checkpoints: Vec<Checkpoint>,
     note: Option<String>,
+    phases: Option<Box<PhaseLog>>,
     pub(super) undoing: Undoing,
     peak_in_flight: u32,
 }
@@ -77,6 +79,7 @@ impl RunView {
             last_at: None,
             checkpoints: Vec::new(),
             note: None,
+            phases: None,
             undoing: Undoing::default(),
             peak_in_flight: 0,
         }
@@ -103,6 +106,9 @@ impl RunView {
                     || matches!(recorded.event, Event::UndoStarted(_) | Event::RunPaused(_) | Event::RunRewound(_));
                 let open = takes.then(|| state.open_attempts().map(|(index, _)| index).collect::<Vec<_>>());
                 evolve(state, recorded, &mut Vec::new());
+                if let Some(phases) = &mut self.phases {
+                    phases.note(recorded);
+                }
                 if !Arc::ptr_eq(state.plan(), &self.plan) && has_changed(&self.plan, state.plan()) {
                     self.plan = state.plan().clone();
                     self.steps.fit(&self.plan);
@@ -116,6 +122,7 @@ impl RunView {
             }
             None if matches!(recorded.event, Event::RunCreated(_)) => {
                 self.state = fold(&self.plan, [recorded]);
+                self.phases = PhaseLog::begin(recorded).map(Box::new);
                 self.created_at = Some(at);
                 for index in self.plan.clone().indexes() {
                     self.note_ready(index, at);
@@ -215,6 +222,12 @@ impl RunView {
             Some((None, failure)) => Some(failure.to_string()),
             None => self.note.clone(),
         }
+    }
+
+    /// The phases that it went through, if it is orchestrated.
+    #[must_use]
+    pub fn phases(&self) -> Option<&PhaseLog> {
+        self.phases.as_deref()
     }
 
     /// A step as it stands.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{LabelName, RunKey, SessionId};
 use crate::quality::Settings;
+use crate::orchestration::Orchestration;
 use crate::time::Span;
 use crate::value::Digest;
 use crate::workflow::Priority;
@@ -37,6 +38,9 @@ pub struct Origin {
     /// How answers are judged where the workflow says nothing, if not as by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<Box<Settings>>,
+    /// How it is orchestrated, if anybody asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orchestration: Option<Box<Orchestration>>,
     /// The W3C trace context that its caller was in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_parent: Option<String>,

@@ -219,6 +219,9 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
     let budget = fields.member("budget");
     let dependency_rules = fields.map("dependency_rules");
     let quality = fields.optional("quality").map(Box::new);
+    let preset = fields.optional("preset");
+    let phases = fields.optional("phases").unwrap_or_default();
+    let domain = fields.optional("domain");
     let steps = fields.member("steps");
     if steps.is_none() {
         fields.problems.push(Problem::error("steps", "is missing"));
@@ -248,6 +251,9 @@ fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow
             budget,
             dependency_rules,
             quality,
+            preset,
+            phases,
+            domain,
             steps,
         },
         complete,

@@ -16,6 +16,7 @@ use super::wait::{Approval, AwaitedSignal, StepKind};
 use crate::expression::Expression;
 use crate::ids::{AgentId, Capability, StepId, WorkflowId};
 use crate::limits;
+use crate::orchestration;
 use crate::time::Span;
 use crate::value::{DataPath, Digest, Json};
 
@@ -80,6 +81,17 @@ pub struct Workflow {
     /// What the answers of all steps must be like. Default: what the configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<Box<Quality>>,
+    /// How a run is orchestrated: which of the seven phases are on. Default: what the submission says, the domain, or the
+    /// configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<orchestration::Preset>,
+    /// Phases that are on or off whatever the preset: `analysis`, `planning`, `streaming`, `quality`, `sessions`,
+    /// `error_handling`, `artifacts`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phases: BTreeMap<orchestration::Phase, bool>,
+    /// The domain of the configuration that runs belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
     /// The steps, in the order in which they are shown and in which equals are started.
     #[schemars(length(min = 1, max = limits::MAX_STEPS))]
     pub steps: Vec<Step>,
@@ -350,7 +362,10 @@ impl Workflow {
     /// True if it says something that readers before format 6 do not know.
     #[must_use]
     pub fn orchestrates(&self) -> bool {
-        self.budget.is_some() || self.quality.is_some() || self.steps.iter().any(Step::orchestrates)
+        self.budget.is_some()
+            || self.quality.is_some()
+            || !self.wishes().is_empty()
+            || self.steps.iter().any(Step::orchestrates)
     }
 
     /// The title, or the id if there is none.

@@ -85,6 +85,7 @@ pub(super) fn prepare(
         priority: options.priority.unwrap_or(weighed.workflow().priority),
         session: options.session,
         timeout: options.timeout,
+        orchestration: None,
         trace_parent: options.trace_parent,
         quality: None,
     };
