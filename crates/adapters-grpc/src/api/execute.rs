@@ -20,7 +20,7 @@ use super::caller::{caller, namespace, recorded};
 use super::convert::{artifact_out, executor_out, moment, state_out};
 use super::errors::{parsed, read, read_some, request_id, short, status, wrong};
 use super::outbox::{self, Answer, Closing, GoOn, HEARTBEAT, Outbox};
-use super::runs::trace_parent;
+use super::runs::{trace_parent, wishes};
 use super::stream_events::{ProgressKind, StreamEvent, StreamEvents};
 use super::{Inbound, data, watch};
 
@@ -66,6 +66,7 @@ fn start_request(namespace: Namespace, request: Request<v1::ExecuteStreamRequest
         session: read_some("session_id", &asked.session_id)?,
         trace_parent,
         by,
+        orchestration: wishes(asked.orchestration)?,
         ..StartOptions::default()
     };
     let (request, workflow) = (request_id(&asked.request_id)?, source(asked.query)?);
@@ -148,7 +149,7 @@ impl Telling {
     async fn tell(&mut self, recorded: &Recorded, outbox: &Outbox<v1::ExecuteStreamResponse>) -> Result<(), Status> {
         for (part, event) in (0..).zip(self.events.tell(recorded)) {
             let place = (recorded.seq, part);
-            if place >= self.from {
+            if place >= self.from && self.events.is_wanted(&event) {
                 let told = self.told(event).await?;
                 outbox.send(self.message(place, recorded.at, told), || GoOn::after(recorded.seq - 1)).await?;
             }
@@ -162,6 +163,12 @@ impl Telling {
 
     async fn told(&self, event: StreamEvent) -> Result<Told, Status> {
         Ok(match event {
+            StreamEvent::Phase { phase, note } => Told::Phase(v1::PhaseReached {
+                phase: phase.to_string(),
+                number: phase.index() as u32 + 1,
+                title: phase.title().to_owned(),
+                note,
+            }),
             StreamEvent::Planning { strategy, levels } => Told::Planning(self.planning(&strategy, levels)),
             StreamEvent::TaskStart { step, attempt, agent, capability } => Told::TaskStart(v1::TaskStart {
                 task_id: step.to_string(),

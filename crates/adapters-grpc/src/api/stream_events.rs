@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tutti_core::ids::{AgentId, StepId, StepPath};
+use tutti_core::orchestration::Phase;
 use tutti_core::plan::{Plan, StepIndex};
 use tutti_core::report::{Outcome, RunView, recovery_news};
 use tutti_core::run::{
@@ -16,6 +17,8 @@ use tutti_core::schedule::StrategyDecision;
 /// Something that a stream tells.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum StreamEvent {
+    /// A phase of a run that is orchestrated was reached.
+    Phase { phase: Phase, note: String },
     /// The run was planned and begins.
     Planning { strategy: StrategyDecision, levels: u32 },
     /// An agent is asked.
@@ -93,7 +96,40 @@ impl StreamEvents {
         if recorded.seq <= self.view.seq() {
             return Vec::new();
         }
+        let known = self.reached();
         self.view.apply(recorded);
+        let mut told = self.tell_event(recorded);
+        // After what is told of the event itself, and before what ends the stream.
+        let last = told.len() - usize::from(recorded.event.ends_run());
+        drop(told.splice(last..last, self.phases_since(&known)));
+        told
+    }
+
+    fn reached(&self) -> Vec<Phase> {
+        self.view.phases().map(|log| log.reached().map(|(phase, _)| phase).collect()).unwrap_or_default()
+    }
+
+    /// The phases that were reached since.
+    fn phases_since(&self, known: &[Phase]) -> Vec<StreamEvent> {
+        let Some(log) = self.view.phases() else { return Vec::new() };
+        let new = log.reached().map(|(phase, _)| phase).filter(|phase| !known.contains(phase));
+        new.map(|phase| StreamEvent::Phase { phase, note: log.told(phase) }).collect()
+    }
+
+    /// True if the run is told that much of: some phases are off.
+    pub(super) fn is_wanted(&self, event: &StreamEvent) -> bool {
+        let Some(log) = self.view.phases() else { return true };
+        match event {
+            StreamEvent::Artifact(_) => log.orchestration().has(Phase::Artifacts),
+            StreamEvent::Planning { .. }
+            | StreamEvent::Phase { .. }
+            | StreamEvent::Result
+            | StreamEvent::Failed { .. } => true,
+            _ => log.orchestration().has(Phase::Streaming),
+        }
+    }
+
+    fn tell_event(&mut self, recorded: &Recorded) -> Vec<StreamEvent> {
         match &recorded.event {
             Event::RunCreated(created) => {
                 let levels = self.levels.len() as u32;

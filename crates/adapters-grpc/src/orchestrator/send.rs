@@ -5,6 +5,7 @@ use tutti_a2a::error::Reason;
 use tutti_a2a::task::is_terminal;
 use tutti_a2a::{json, request as keys, v1};
 use tutti_core::ids::{Namespace, RequestId, RunId, WorkflowId};
+use tutti_core::orchestration::{Preset, Wishes};
 use tutti_core::ports::inbound::runs::{CommandRequest, StartOptions, StartRequest, WorkflowSource};
 use tutti_core::ports::inbound::workflows::ListWorkflows;
 use tutti_core::report::RunView;
@@ -25,6 +26,10 @@ const SKILL: [&str; 3] = ["skill_id", "tutti.workflow", keys::CAPABILITY];
 
 /// Where they name the step that an answer is for, if several ask.
 const STEP: &str = "tutti.step";
+
+/// Where they name the preset and the domain of the run.
+const PRESET: &str = "tutti.preset";
+const DOMAIN: &str = "tutti.domain";
 
 /// The skill of planning and running what a text asks for.
 pub(super) const PLAN_SKILL: &str = "tutti.plan";
@@ -60,6 +65,13 @@ impl Mail {
             let value = json::from_proto(metadata.fields.get(key)?).ok()?;
             value.as_str().map(str::to_owned)
         })
+    }
+
+    /// How the run is to be orchestrated.
+    fn wishes(&self) -> Result<Wishes, Status> {
+        let preset = self.text(PRESET).map(|preset| preset.parse::<Preset>()).transpose();
+        let preset = preset.map_err(|why| invalid(format!("metadata.{PRESET}"), why))?;
+        Ok(Wishes { preset, domain: self.text(DOMAIN), ..Wishes::default() })
     }
 }
 
@@ -128,6 +140,7 @@ impl OrchestratorAgent {
             session: mail.message.context_id.parse().ok(),
             trace_parent: sender.trace_parent.clone(),
             by: sender.by.clone(),
+            orchestration: mail.wishes()?,
             ..StartOptions::default()
         };
         let start = StartRequest {

@@ -78,6 +78,18 @@ impl Rules {
         Ok(Some(Settled { workflow, orchestration, session_timeout }))
     }
 
+    /// True if a planner agent is asked for the workflow of a request in plain words; the workflow itself, which is not there
+    /// yet, says nothing of it.
+    #[must_use]
+    pub fn delegates(&self, said: &Wishes) -> bool {
+        let name = said.domain.as_ref().or(self.wishes.domain.as_ref());
+        let domain = name.and_then(|name| self.domains.get(name)).map(Domain::wishes).unwrap_or_default();
+        let layers = [said, &domain, &self.wishes];
+        let preset = layers.iter().find_map(|layer| layer.preset).unwrap_or(Preset::Full);
+        let switched = layers.iter().find_map(|layer| layer.phases.get(&Phase::Planning).copied());
+        switched.unwrap_or_else(|| preset.has(Phase::Planning))
+    }
+
     fn domain(&self, name: &str) -> Result<&Domain, Vec<Problem>> {
         self.domains.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.domains.keys().map(String::as_str).collect();
@@ -120,7 +132,8 @@ fn synthesis(plan: &Plan, capability: &Capability) -> Option<Step> {
         return None;
     }
     let taken: BTreeSet<&str> = steps.iter().map(|step| step.id.as_str()).collect();
-    let id: StepId = ["result", "final_result", "synthesis"].into_iter().find(|id| !taken.contains(id))?.parse().ok()?;
+    let id: StepId =
+        ["result", "final_result", "synthesis"].into_iter().find(|id| !taken.contains(id))?.parse().ok()?;
     let paths = last.iter().flat_map(|step| step.output.values()).map(|mapping| mapping.to.to_string());
     let input: BTreeMap<String, serde_json::Value> = paths
         .map(|path| (path.replace(['.', '[', ']'], "_"), serde_json::json!({"from": path, "required": false})))
@@ -194,6 +207,15 @@ mod tests {
         assert!(Plan::new(full.workflow.clone()).is_ok());
         let alone = settle(&rules(), "", &preset(Preset::Full), false).unwrap().unwrap();
         assert_eq!(alone.workflow.steps.len(), 2, "nobody puts the results together: the data is the result");
+    }
+
+    #[test]
+    fn a_planner_agent_is_asked_unless_that_phase_is_off() {
+        assert!(rules().delegates(&Wishes::default()));
+        assert!(!rules().delegates(&preset(Preset::Lightweight)));
+        assert!(!rules().delegates(&Wishes { domain: Some("travel".into()), ..Wishes::default() }));
+        let off = Wishes { phases: [(Phase::Planning, false)].into(), ..preset(Preset::Full) };
+        assert!(!rules().delegates(&off));
     }
 
     #[test]

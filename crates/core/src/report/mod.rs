@@ -55,7 +55,7 @@ pub use moment::{human_bytes, human_seconds, parse_rfc3339, rfc3339};
 pub use monitor::{Monitor, PerformanceMetrics, step_outputs};
 pub use page::Page;
 pub use past::{Lesson, PastEstimate, PastRuns};
-pub use phases::{OrchestrationReport, PhaseBreakdown, PhaseLog, PhaseMark, PhaseReport};
+pub use phases::{OrchestrationReport, PhaseBreakdown, PhaseLog, PhaseMark, PhaseReport, render_phases};
 pub use printable::{columns, fit, pad, printable, wrap};
 pub use question::Question;
 pub use recovery::recovery_news;

@@ -247,6 +247,17 @@ impl PhaseBreakdown {
     }
 }
 
+/// The phases of a run in lines of at most `width` columns; empty for a run that is not orchestrated.
+#[must_use]
+pub fn render_phases(report: &ExecutionReport, width: usize) -> String {
+    if report.orchestration.is_none() {
+        return String::new();
+    }
+    let mut page = Page::new(width.max(40));
+    orchestration(report, &mut page);
+    page.into_text()
+}
+
 /// The phases as lines, for a run that is orchestrated; and what the time of its run went into.
 pub(super) fn orchestration(report: &ExecutionReport, page: &mut Page) {
     let Some(told) = &report.orchestration else { return };

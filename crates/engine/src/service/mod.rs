@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::limits::{DEFAULT_SESSION_TIMEOUT, EVENTS_PAGE};
+use tutti_core::orchestration::Rules;
 use tutti_core::plan::{Plan, run_data};
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::health::{Health, ServerHealth};
@@ -80,6 +81,8 @@ pub struct RunService {
     tombstones: Option<Arc<dyn Retention>>,
     /// Plans requests in plain words.
     planner: Option<Arc<dyn Planner>>,
+    /// How runs are orchestrated that say nothing of it.
+    orchestration: Arc<Rules>,
     /// The last strategy that was chosen, and when.
     decided: Arc<Mutex<Option<(Executor, Timestamp)>>>,
 }
@@ -88,13 +91,27 @@ impl RunService {
     /// The runs of this engine.
     #[must_use]
     pub fn new(engine: Engine, strategist: Strategist, options: ServiceOptions) -> Self {
-        Self { engine, strategist, options, tombstones: None, planner: None, decided: Arc::default() }
+        Self {
+            engine,
+            strategist,
+            options,
+            tombstones: None,
+            planner: None,
+            orchestration: Arc::default(),
+            decided: Arc::default(),
+        }
     }
 
     /// Who asks for a run that was removed is told so.
     #[must_use]
     pub fn with_tombstones(self, house: &RetentionService) -> Self {
         Self { tombstones: Some(house.retention.clone()), ..self }
+    }
+
+    /// Runs are orchestrated by these rules, where neither workflow nor submission say anything else.
+    #[must_use]
+    pub fn with_orchestration(self, rules: Rules) -> Self {
+        Self { orchestration: Arc::new(rules), ..self }
     }
 
     /// Requests in plain words are planned by this one; without it they are refused.

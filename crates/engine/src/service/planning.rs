@@ -32,6 +32,8 @@ pub struct Wanted {
     pub namespace: Namespace,
     /// In plain words.
     pub query: String,
+    /// True: no agent is asked.
+    pub alone: bool,
     /// The run that failed, and its data, if a new plan is wanted for what it did not do.
     pub failed: Option<(Box<RunView>, Json)>,
 }

@@ -61,7 +61,7 @@ impl RunService {
         let data = self.data_of(&view).await?;
         let query = format!("Do what is left of the workflow {} after its failure", summary.workflow);
         let failed = Some((Box::new(view), data));
-        let proposed = planner.propose(Wanted { namespace: namespace.clone(), query, failed }).await?;
+        let proposed = planner.propose(Wanted { namespace: namespace.clone(), query, alone: false, failed }).await?;
         let request = StartRequest {
             namespace,
             request: request_of(run),
@@ -69,7 +69,7 @@ impl RunService {
             inputs: String::new(),
             options: StartOptions { replan: left - 1, session, by: "tutti".to_owned(), ..StartOptions::default() },
         };
-        let origins = Origins { planned_by: Some(proposed.by), replan_of: Some(run) };
+        let origins = Origins { planned_by: Some(proposed.by), replan_of: Some(run), ..Origins::default() };
         let StartedRun { run: next, existed } = self.start_planned(request, origins).await?;
         Ok((!existed).then_some(next))
     }

@@ -78,11 +78,16 @@ impl RunService {
     ) -> Result<StartedRun, RequestError> {
         let hash = request_hash(&request);
         let policy = request.options.key.as_ref().map(|(_, policy)| *policy).unwrap_or_default();
+        let began = self.ports().clock.now();
+        let (text, planned_by) = self.workflow_text(&request).await?;
+        origins.took = self.ports().clock.now().since(began);
         let left = match &request.options.session {
-            Some(session) => self.left_in(&request.namespace, session).await?,
+            Some(session) => {
+                let timeout = self.session_timeout(&request.options.orchestration, &text);
+                self.left_in(&request.namespace, session, timeout).await?
+            }
             None => Vec::new(),
         };
-        let (text, planned_by) = self.workflow_text(&request).await?;
         origins.planned_by = origins.planned_by.or(planned_by);
         // Reading a large workflow takes its time, which is not that of others.
         let service = self.clone();

@@ -4,24 +4,45 @@
 //! namespace. Nothing else is shared, nobody else writes it, and it is kept nowhere but in the histories of those runs. A
 //! session is over when none of its runs started or ended for the session timeout: the next run begins with nothing.
 
+use std::time::Duration;
+
 use tutti_core::ids::{Namespace, SessionId};
 use tutti_core::limits::MAX_SESSION_RUNS;
+use tutti_core::orchestration::Wishes;
 use tutti_core::ports::filter::{Condition, RunFilter};
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::query::{ListRuns, RunSummary};
 use tutti_core::run::RunStatus;
 use tutti_core::time::Timestamp;
 use tutti_core::value::{DataPath, DataTree, Json};
+use tutti_core::workflow::parse;
 
 use super::RunService;
 use super::errors::of_store;
 
 impl RunService {
+    /// How long a session lasts in which nothing happens: what the domain of the run says, else the configuration.
+    pub(super) fn session_timeout(&self, said: &Wishes, workflow: &str) -> Duration {
+        let rules = &self.orchestration;
+        let timeout_of = || {
+            // Without domains nothing has to be read for it.
+            let own = if said.domain.is_none() && !rules.domains.is_empty() && workflow.contains("domain") {
+                parse(workflow).ok().and_then(|parsed| parsed.workflow.domain)
+            } else {
+                None
+            };
+            let name = said.domain.as_ref().or(own.as_ref()).or(rules.wishes.domain.as_ref())?;
+            Some(rules.domains.get(name)?.session_timeout?.0)
+        };
+        timeout_of().unwrap_or(self.options.session_timeout)
+    }
+
     /// What a session's completed runs left, in the order in which they ended.
     pub(super) async fn left_in(
         &self,
         namespace: &Namespace,
         session: &SessionId,
+        timeout: Duration,
     ) -> Result<Vec<(DataPath, Json)>, RequestError> {
         let query = ListRuns {
             namespace: namespace.clone(),
@@ -31,7 +52,7 @@ impl RunService {
         };
         let runs = self.ports().query.list(query).await.map_err(of_store)?.runs;
         let mut left = Vec::new();
-        for run in living(runs, self.ports().clock.now(), self.options.session_timeout) {
+        for run in living(runs, self.ports().clock.now(), timeout) {
             let view = self.view(&run).await?;
             let share = &view.plan().workflow().share;
             if share.is_empty() {
@@ -66,8 +87,6 @@ fn living(mut runs: Vec<RunSummary>, now: Timestamp, timeout: std::time::Duratio
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tutti_core::ids::RunId;
     use tutti_core::value::Digest;
 

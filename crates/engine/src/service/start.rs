@@ -1,7 +1,11 @@
 //! A run put together from what a caller gave.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::limits::{MAX_LABEL_VALUE, MAX_LABELS, MAX_REPLANS, MAX_TIMEOUT, MAX_WIDTH};
+use tutti_core::orchestration::{Orchestration, Phase, Settled, Wishes};
 use tutti_core::plan::Plan;
 use tutti_core::ports::inbound::runs::{StartOptions, StartRequest, WorkflowSource};
 use tutti_core::ports::inbound::{RequestError, Violation};
@@ -24,6 +28,8 @@ pub(super) struct Origins {
     pub(super) planned_by: Option<String>,
     /// The run whose failure it follows.
     pub(super) replan_of: Option<RunId>,
+    /// How long planning took.
+    pub(super) took: Duration,
 }
 
 impl RunService {
@@ -36,7 +42,8 @@ impl RunService {
                 Ok((registered_text(records, &request.namespace, id, version.as_deref()).await?, None))
             }
             WorkflowSource::Query(query) => {
-                let proposed = proposed(self.planner.as_deref(), &request.namespace, query).await?;
+                let alone = !self.orchestration.delegates(&request.options.orchestration);
+                let proposed = proposed(self.planner.as_deref(), &request.namespace, (query, alone)).await?;
                 Ok((proposed.text, Some(proposed.by)))
             }
         }
@@ -47,10 +54,10 @@ impl RunService {
 pub(super) async fn proposed(
     planner: Option<&dyn Planner>,
     namespace: &Namespace,
-    query: &str,
+    (query, alone): (&str, bool),
 ) -> Result<Proposed, RequestError> {
     let planner = planner.ok_or_else(|| RequestError::invalid("query", "nobody here plans requests in plain words"))?;
-    planner.propose(Wanted { namespace: namespace.clone(), query: query.to_owned(), failed: None }).await
+    planner.propose(Wanted { namespace: namespace.clone(), query: query.to_owned(), alone, failed: None }).await
 }
 
 /// Checks everything that was given, and puts the run together.
@@ -61,12 +68,17 @@ pub(super) fn prepare(
     left: Vec<(DataPath, Json)>,
     hash: Digest,
 ) -> Result<StartRun, RequestError> {
+    let began = service.ports().clock.now();
     let workflow = parse(text).map_err(|problems| of_workflow(&problems))?.workflow;
     let plan = Plan::new(workflow.clone()).map_err(|problems| of_workflow(&problems))?;
-    let data = with_session(data(&workflow, request.inputs)?, left);
-    let options = request.options;
+    let mut options = request.options;
     check(&options)?;
-    let mut settled = workflow;
+    let (plan, mut settled, mut orchestration) =
+        orchestrated(service, (plan, workflow), (&request.namespace, &options.orchestration))?;
+    let is_alone = orchestration.as_ref().is_some_and(|orchestration| !orchestration.has(Phase::Sessions));
+    options.session = options.session.filter(|_| !is_alone);
+    let left = if is_alone { Vec::new() } else { left };
+    let data = with_session(data(plan.workflow(), request.inputs)?, left);
     settled.executor = options.executor.unwrap_or(settled.executor);
     settled.max_concurrent_tasks = options.max_concurrent_tasks.unwrap_or(settled.max_concurrent_tasks);
     if let Some(threshold) = service.options.parallel_threshold.filter(|_| !says_threshold(text)) {
@@ -76,6 +88,11 @@ pub(super) fn prepare(
     let strategy = (service.strategist)(&weighed, weighed.workflow().executor);
     service.note(strategy.executor);
     let policy = executors::policy(weighed.workflow(), strategy.executor);
+    if let Some(orchestration) = &mut orchestration {
+        orchestration.planned_by.clone_from(&origins.planned_by);
+        orchestration.planning_micros = micros(origins.took);
+        orchestration.analysis_micros = micros(service.ports().clock.now().since(began));
+    }
     let planned = planned_labels(origins.planned_by.as_deref(), origins.replan_of, options.replan);
     let origin = Origin {
         by: options.by,
@@ -85,7 +102,7 @@ pub(super) fn prepare(
         priority: options.priority.unwrap_or(weighed.workflow().priority),
         session: options.session,
         timeout: options.timeout,
-        orchestration: None,
+        orchestration,
         trace_parent: options.trace_parent,
         quality: None,
     };
@@ -102,6 +119,27 @@ pub(super) fn prepare(
         start_at: options.start_at,
         fork: None,
     })
+}
+
+/// A run as it is orchestrated, if anybody asks for that: its plan, the workflow with its settings, and what is recorded.
+fn orchestrated(
+    service: &RunService,
+    (plan, workflow): (Arc<Plan>, Workflow),
+    (namespace, said): (&Namespace, &Wishes),
+) -> Result<(Arc<Plan>, Workflow, Option<Box<Orchestration>>), RequestError> {
+    let offers = service.engine.registry().offers(namespace);
+    let settled = service.orchestration.settle(&plan, said, |asked| offers.contains_key(asked));
+    let Some(settled) = settled.map_err(|problems| of_workflow(&problems))? else { return Ok((plan, workflow, None)) };
+    let Settled { workflow, orchestration, .. } = settled;
+    let plan = match orchestration.synthesis {
+        Some(_) => Plan::new(workflow.clone()).map_err(|problems| of_workflow(&problems))?,
+        None => plan,
+    };
+    Ok((plan, workflow, Some(Box::new(orchestration))))
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Whether a workflow file says itself from how many independent steps on it is parallel.
@@ -136,6 +174,9 @@ pub(super) fn request_hash(request: &StartRequest) -> Digest {
     }
     if let (Some(at), Some(said)) = (start_at, said.as_array_mut()) {
         said.push(at.as_micros().into());
+    }
+    if let (false, Some(said)) = (options.orchestration.is_empty(), said.as_array_mut()) {
+        said.push(serde_json::json!({ "orchestration": options.orchestration }));
     }
     if let (1.., Some(said)) = (options.replan, said.as_array_mut()) {
         said.push(serde_json::json!({ "replan": options.replan }));

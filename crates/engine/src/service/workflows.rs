@@ -264,7 +264,7 @@ impl Workflows for WorkflowService {
                 (registered_text(self.records(), namespace, id, version.as_deref()).await?, None)
             }
             WorkflowSource::Query(query) => {
-                let proposed = proposed(self.planner.as_deref(), namespace, query).await?;
+                let proposed = proposed(self.planner.as_deref(), namespace, (query, false)).await?;
                 (proposed.text.clone(), Some(proposed))
             }
         };

@@ -5,7 +5,7 @@ use tutti_core::ids::RunId;
 use tutti_core::ports::clock::Clock;
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::query::ListRuns;
-use tutti_core::report::{ExecutionReport, Monitor, rfc3339};
+use tutti_core::report::{ExecutionReport, Monitor, render_phases, rfc3339};
 use tutti_core::run::{RunState, RunStatus, forked_from};
 
 use super::budget::spent;
@@ -61,6 +61,10 @@ pub async fn execute(args: GetArgs, global: &Global) -> Result<Exit> {
         TextOrJson::Text => {
             answer(&tree::render(&view, SystemClock.now(), stdout_width(), Detail::Full))?;
             answer(&spent(&view))?;
+            let report = ExecutionReport::new(&view).filter(|report| report.orchestration.is_some());
+            if let Some(report) = report {
+                answer(&render_phases(&report, stdout_width()))?;
+            }
             if let Some((parent, seq)) = view.state().and_then(RunState::forked) {
                 answer(&format!("fork of {parent} at event {seq}\n"))?;
             }

@@ -21,6 +21,7 @@ mod lint;
 mod list;
 mod migrate;
 mod operate;
+mod orchestrate;
 mod plan;
 mod purge;
 mod recover;

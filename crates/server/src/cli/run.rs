@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
-use tutti_core::ids::{Namespace, RequestId};
+use tutti_core::ids::{Capability, Namespace, RequestId};
+use tutti_core::orchestration::{Orchestration, Settled, Wishes};
 use tutti_core::plan::Plan;
+use tutti_core::ports::clock::Clock;
 use tutti_core::ports::inbound::runs::StartOptions;
 use tutti_core::report::printable;
 use tutti_core::run::Origin;
@@ -15,6 +18,7 @@ use tutti_core::workflow::{Executor, Problem, Workflow, initial_data};
 use tutti_engine::{StartRun, executors, planned_labels};
 use tutti_planner::strategy::choose;
 
+use super::orchestrate::OrchestrateArgs;
 use super::submit::{Follows, Submission, replans, submit};
 use super::watch::PatienceArgs;
 use super::{ExecutorArg, Global, OnErrorArg, ShowArgs, by};
@@ -60,6 +64,8 @@ pub struct RunArgs {
     /// What a failed step means for the rest. Default: what the workflow says, then what the executor does.
     #[arg(long, value_enum)]
     on_error: Option<OnErrorArg>,
+    #[command(flatten)]
+    orchestrate: OrchestrateArgs,
     /// New plans that may follow if the run fails, one after the other, each for what is not done yet.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = replans())]
     replan: u32,
@@ -89,6 +95,7 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
                 executor: args.executor.map(Executor::from),
                 max_concurrent_tasks: args.max_concurrent,
                 by: by(),
+                orchestration: args.orchestrate.into(),
                 replan: args.replan,
                 ..StartOptions::default()
             },
@@ -96,9 +103,15 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
         let show = Show::of(&args.show, global.log.is_some());
         return submit(wanted, url, Some(show), args.patience).await;
     }
-    let (file, planned_by) = file(&args, &global).await?;
+    let began = SystemClock.now();
+    let said = Wishes::from(args.orchestrate.clone());
+    let mut args = args;
+    args.query.offline |= !global.config.orchestration.rules().delegates(&said);
+    let (mut file, planned_by) = file(&args, &global).await?;
+    let planned = SystemClock.now();
     let data = data(&file, &args.inputs)?;
     let agents = agents_for(args.show.agents.as_deref(), &global, &file)?;
+    let mut orchestration = orchestrate(said, &mut file, &agents, &global)?;
     let plan = Plan::new(file.workflow.clone()).map_err(|problems| refused(&file, &problems))?;
     let flags = Flags {
         executor: args.executor.map(Executor::from),
@@ -107,6 +120,12 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
     };
     let settled = settled(&file.workflow, file.explicit, &global.config.execution, flags);
     let strategy = strategy(&file, &plan, &settled).await?;
+    if let Some(orchestration) = &mut orchestration {
+        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        orchestration.planning_micros = planned_by.as_ref().map_or(0, |_| micros(planned.since(began)));
+        orchestration.analysis_micros = micros(SystemClock.now().since(planned));
+        orchestration.planned_by.clone_from(&planned_by);
+    }
     let start = StartRun {
         namespace: args.namespace,
         request: args.request_id.unwrap_or_else(|| SystemClock.request_id()),
@@ -114,7 +133,11 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
         data,
         policy: executors::policy(&settled, strategy.executor),
         strategy,
-        origin: Origin { labels: planned_labels(planned_by.as_deref(), None, 0), ..Origin::default() },
+        origin: Origin {
+            labels: planned_labels(planned_by.as_deref(), None, 0),
+            orchestration: orchestration.map(Box::new),
+            ..Origin::default()
+        },
         key_from: None,
         start_at: None,
         fork: None,
@@ -143,6 +166,26 @@ async fn file(args: &RunArgs, global: &Global) -> Result<(WorkflowFile, Option<S
         ));
     }
     Ok((draft.file, by))
+}
+
+/// How the run is orchestrated, if anybody asks for that; the workflow gets the settings that follow from it.
+fn orchestrate(
+    said: Wishes,
+    file: &mut WorkflowFile,
+    agents: &AgentsFile,
+    global: &Global,
+) -> Result<Option<Orchestration>> {
+    let plan = Plan::new(file.workflow.clone()).map_err(|problems| refused(file, &problems))?;
+    let rules = global.config.orchestration.rules();
+    let offers = |asked: &Capability| {
+        agents.agents.iter().filter_map(|agent| agent.capabilities.as_ref()).any(|offered| offered.contains(asked))
+    };
+    let settled = rules.settle(&plan, &said, offers).map_err(|problems| refused(file, &problems))?;
+    Ok(settled.map(|Settled { workflow, orchestration, .. }| {
+        file.explicit.executor |= workflow.executor != file.workflow.executor;
+        file.workflow = workflow;
+        orchestration
+    }))
 }
 
 /// The data of a run with these inputs.

@@ -236,7 +236,8 @@ async fn serve(
     });
     let planner = Arc::new(QueryPlanner::new(config, engine.registry().clone(), Some(Asker::of(engine)))?);
     let runs = RunService::new(engine.clone(), strategist, config.execution.service());
-    let runs = runs.with_tombstones(&house).with_planner(planner.clone());
+    let runs =
+        runs.with_tombstones(&house).with_planner(planner.clone()).with_orchestration(config.orchestration.rules());
     let runs = Arc::new(runs);
     let described = config.clone();
     let workflows = WorkflowService::new(engine, Arc::new(move |subject| describe(subject, &described)))

@@ -14,6 +14,7 @@ use tutti_core::report::{RunView, parse_rfc3339};
 use tutti_core::time::{Span, Timestamp};
 use tutti_core::workflow::{Executor, Priority, parse};
 
+use super::orchestrate::OrchestrateArgs;
 use super::watch::{PatienceArgs, Watched};
 use super::workflow::registered;
 use super::{ExecutorArg, Global, TextOrJson, by};
@@ -98,6 +99,8 @@ pub struct StartArgs {
     /// The session that the run belongs to: it finds what completed runs of the session shared.
     #[arg(long, value_name = "SESSION")]
     session: Option<SessionId>,
+    #[command(flatten)]
+    orchestrate: OrchestrateArgs,
     /// New plans that may follow if the run fails, one after the other, each for what is not done yet.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = replans())]
     replan: u32,
@@ -166,6 +169,7 @@ impl StartArgs {
             session: self.session,
             trace_parent: None,
             by: by(),
+            orchestration: self.orchestrate.into(),
             replan: self.replan,
         };
         (self.request_id, options)

@@ -21,7 +21,8 @@ pub struct Flags {
 /// Which settings the workflow file itself makes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Explicit {
-    executor: bool,
+    /// It names its executor.
+    pub executor: bool,
     parallel_threshold: bool,
 }
 

@@ -50,7 +50,10 @@ pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Resu
     if !problems.is_empty() {
         return Err(refused(&problems));
     }
-    let config: Config = builder.build().and_then(Layers::try_deserialize).map_err(|error| internal(&error))?;
+    let mut config: Config = builder.build().and_then(Layers::try_deserialize).map_err(|error| internal(&error))?;
+    if origins.contains_key("execution.mode") {
+        config.orchestration = config.orchestration.under(config.execution.mode);
+    }
     let Config { tls, auth, client, fleet, .. } = &config;
     let problems = [tls.problems(), auth.problems(tls), client.problems(), fleet.problems()].concat();
     if !problems.is_empty() {

@@ -11,6 +11,7 @@ mod fleet;
 pub mod keys;
 mod limits;
 mod load;
+mod orchestration;
 mod planner;
 mod quality;
 mod retention;
@@ -27,6 +28,7 @@ pub use self::client::ClientConfig;
 pub use self::execution::{Explicit, Flags, max_concurrent, server_executor, settled};
 pub use self::fleet::FleetConfig;
 pub use self::load::{Loaded, environment, load};
+pub use self::orchestration::OrchestrationConfig;
 pub use self::planner::PlannerConfig;
 pub use self::quality::QualityConfig;
 pub use self::retention::RetentionConfig;
@@ -56,6 +58,8 @@ pub struct Config {
     pub agents: AgentsConfig,
     /// How steps are run.
     pub execution: ExecutionConfig,
+    /// How runs are orchestrated.
+    pub orchestration: OrchestrationConfig,
     /// How plans are made.
     pub planner: PlannerConfig,
     /// How the answers of agents are judged.

@@ -74,7 +74,7 @@ impl Default for OrchestrationConfig {
 
 impl OrchestrationConfig {
     /// The same where the mode of execution is set.
-    pub const fn under(self, mode: Mode) -> Self {
+    pub fn under(self, mode: Mode) -> Self {
         let preset = match (self.preset, mode) {
             (PresetChoice::Auto, Mode::Basic) => PresetChoice::Lightweight,
             (PresetChoice::Auto, Mode::Enhanced | Mode::Parallel) => PresetChoice::Full,

@@ -79,7 +79,7 @@ async fn asked(
     offers.remove(&global.config.planner.capability);
     let asker = Asker::new(registry.clone(), transport, Arc::new(SystemClock));
     let planner = planner(args, global, registry, Some(asker).filter(|_| !args.offline))?;
-    let wanted = Wanted { namespace: namespace.clone(), query: query.to_owned(), failed: None };
+    let wanted = Wanted { namespace: namespace.clone(), query: query.to_owned(), alone: args.offline, failed: None };
     Ok((planner.propose(wanted).await?, offers))
 }
 

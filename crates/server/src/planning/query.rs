@@ -150,7 +150,7 @@ impl QueryPlanner {
 #[async_trait]
 impl Planner for QueryPlanner {
     async fn propose(&self, wanted: Wanted) -> std::result::Result<Proposed, RequestError> {
-        let Wanted { namespace, query, failed } = wanted;
+        let Wanted { namespace, query, alone, failed } = wanted;
         if query.len() > MAX_QUERY_BYTES || query.trim().is_empty() {
             return Err(RequestError::invalid("query", format!("must have 1 to {MAX_QUERY_BYTES} bytes")));
         }
@@ -167,6 +167,7 @@ impl Planner for QueryPlanner {
         let failure = request.failure.clone();
         let mut notes = Vec::new();
         if self.template.is_none()
+            && !alone
             && let Some(proposed) = self.by_agent(&namespace, request, &mut notes).await
         {
             return Ok(proposed);

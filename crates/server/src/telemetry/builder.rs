@@ -8,6 +8,7 @@ use serde::Serialize;
 use tutti_core::ids::{AgentId, AttemptKey, Capability, RunId, StepPath};
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::Usage;
+use tutti_core::report::PhaseLog;
 use tutti_core::run::{Event, Failure, Recorded, RunCreated, RunStatus};
 use tutti_core::time::Timestamp;
 use tutti_core::trace::{RunTrace, attempt_span, span_id};
@@ -34,6 +35,8 @@ pub struct SpanBuilder {
     worked_within: Option<(Timestamp, Timestamp)>,
     moments: Vec<(&'static str, Timestamp)>,
     has_ended: bool,
+    /// The phases, if the run is orchestrated.
+    phases: Option<Box<PhaseLog>>,
     open: Open,
 }
 
@@ -88,6 +91,7 @@ impl SpanBuilder {
             worked_within: None,
             moments: Vec::new(),
             has_ended: false,
+            phases: PhaseLog::begin(first).map(Box::new),
             open: Open { in_flight: 0, spans: 1 },
         };
         let planned = builder.planned(first.at);
@@ -100,6 +104,9 @@ impl SpanBuilder {
             return Vec::new();
         }
         self.seq = recorded.seq;
+        if let Some(phases) = &mut self.phases {
+            phases.note(recorded);
+        }
         let (at, mut ended) = (recorded.at, Vec::new());
         match &recorded.event {
             Event::AttemptStarted(started) => self.start(&started.step, started.attempt, &started.agent, at),
@@ -292,6 +299,7 @@ impl SpanBuilder {
         for path in open {
             self.end_step(&path, &Outcome::Cancelled, at, ended);
         }
+        self.end_phases(ended);
         self.has_ended = true;
         self.open = Open::default();
         let is_whole = state == RunStatus::Completed && self.generation == 0 && !self.worked.is_zero();
@@ -313,6 +321,19 @@ impl SpanBuilder {
         span.attributes.extend(efficiency.map(|share| (key::EFFICIENCY, Value::Share(share))));
         span.moments = std::mem::take(&mut self.moments);
         ended.push(span);
+    }
+
+    /// A span per phase that was reached; of a run that goes on after its end, again with that.
+    fn end_phases(&self, ended: &mut Vec<Span>) {
+        let Some(log) = &self.phases else { return };
+        for (phase, mark) in log.reached() {
+            let id = span_id(&format!("{}/{}/phase/{phase}", self.run(), self.generation));
+            let frame = Frame { id, parent: Some(self.run_span()), start: mark.from, end: mark.to };
+            let mut span = self.span(format!("phase {phase}"), About::Phase, frame, Outcome::Completed);
+            let preset = log.orchestration().preset;
+            span.attributes.extend([(key::PHASE, phase.as_str().into()), (key::PRESET, preset.as_str().into())]);
+            ended.push(span);
+        }
     }
 
     fn reopen(&mut self, generation: u32, at: Timestamp) {

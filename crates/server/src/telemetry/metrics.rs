@@ -206,7 +206,7 @@ impl Metrics {
                 let agent = KeyValue::new(key::AGENT, agent.to_string());
                 self.0.attempt_duration.record(seconds, &[agent, result()]);
             }
-            About::Plan | About::Commit => {}
+            About::Plan | About::Phase | About::Commit => {}
         }
     }
 

@@ -13,6 +13,8 @@ pub mod key {
     pub const EFFICIENCY: &str = "tutti.run.parallel_efficiency";
     pub const EXECUTOR: &str = "tutti.plan.executor";
     pub const REASON: &str = "tutti.plan.reason";
+    pub const PHASE: &str = "tutti.phase";
+    pub const PRESET: &str = "tutti.preset";
     pub const STEP: &str = "tutti.step.path";
     pub const CAPABILITY: &str = "tutti.step.capability";
     pub const ATTEMPT: &str = "tutti.attempt.number";
@@ -48,6 +50,8 @@ pub mod key {
         EFFICIENCY,
         EXECUTOR,
         REASON,
+        PHASE,
+        PRESET,
         STEP,
         CAPABILITY,
         ATTEMPT,

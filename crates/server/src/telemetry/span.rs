@@ -61,6 +61,8 @@ pub enum About {
         /// What it took, if its agent told.
         spent: Option<Box<Spent>>,
     },
+    /// A phase of a run that is orchestrated.
+    Phase,
     /// Making events durable.
     Commit,
 }

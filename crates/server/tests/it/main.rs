@@ -20,6 +20,7 @@ mod inspect;
 mod lint;
 mod namespaces;
 mod operate;
+mod orchestrate;
 mod people;
 mod plan;
 mod poison;

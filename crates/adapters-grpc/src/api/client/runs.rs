@@ -7,6 +7,7 @@ use tonic::metadata::MetadataValue;
 use tutti_api::v1;
 use tutti_core::budget::Amounts;
 use tutti_core::ids::{Namespace, RunId, WorkflowId};
+use tutti_core::orchestration::Wishes;
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbound::runs::{
     CommandRequest, ForkRequest, KeyConflict, KeyPolicy, KeyReuse, StartRequest, StartedRun, WorkflowSource,
@@ -290,6 +291,16 @@ fn traced<T>(start: StartRequest, message: impl FnOnce(v1::StartRunRequest) -> T
     Ok(request)
 }
 
+fn wishes_out(wishes: Wishes) -> Option<v1::Orchestration> {
+    let said = !wishes.is_empty();
+    let Wishes { preset, phases, domain } = wishes;
+    said.then(|| v1::Orchestration {
+        preset: preset.map(|preset| preset.to_string()).unwrap_or_default(),
+        phases: phases.into_iter().map(|(phase, on)| (phase.to_string(), on)).collect(),
+        domain: domain.unwrap_or_default(),
+    })
+}
+
 fn start_out(start: StartRequest) -> v1::StartRunRequest {
     use v1::start_run_request::Source;
     let options = start.options;
@@ -314,6 +325,7 @@ fn start_out(start: StartRequest) -> v1::StartRunRequest {
             WorkflowSource::Registered { id, version } => Source::Registered(reference(&id, version)),
             WorkflowSource::Query(query) => Source::Query(query),
         }),
+        orchestration: wishes_out(options.orchestration),
         replan: options.replan,
     }
 }

@@ -22,6 +22,7 @@ use tutti_core::value::{Json, Payload, PayloadRef};
 
 pub(super) use self::start::registered;
 pub(crate) use self::start::trace_parent;
+pub(super) use self::start::wishes;
 
 use super::caller::namespace;
 use super::convert::{counts_out, event_out, run_out, work};

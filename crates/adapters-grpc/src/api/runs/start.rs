@@ -8,6 +8,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 use tutti_api::v1;
 use tutti_core::ids::{LabelName, Namespace, RunId, RunKey, WorkflowId};
+use tutti_core::orchestration::{Phase, Preset, Wishes};
 use tutti_core::ports::inbound::access::Caller;
 use tutti_core::ports::inbound::runs::{
     ForkRequest, KeyConflict, KeyPolicy, KeyReuse, StartOptions, StartRequest, StartedRun, WorkflowSource,
@@ -122,10 +123,24 @@ fn start_request(
         session: some(asked.session_id).map(|session| read("session_id", &session)).transpose()?,
         trace_parent,
         by: recorded(caller, &asked.requested_by),
+        orchestration: wishes(asked.orchestration)?,
         replan: asked.replan,
     };
     let request = request_id(&asked.request_id)?;
     Ok(StartRequest { namespace, request, workflow, inputs: asked.inputs_json, options })
+}
+
+/// What is said about orchestration.
+pub(in super::super) fn wishes(asked: Option<v1::Orchestration>) -> Result<Wishes, Status> {
+    let Some(asked) = asked else { return Ok(Wishes::default()) };
+    let preset = some(asked.preset).map(|preset| preset.parse::<Preset>());
+    let preset = preset.transpose().map_err(|why| wrong("orchestration.preset", why))?;
+    let phase = |(name, on): (String, bool)| {
+        let phase = name.parse::<Phase>().map_err(|why| wrong("orchestration.phases", why))?;
+        Ok((phase, on))
+    };
+    let phases = asked.phases.into_iter().map(phase).collect::<Result<_, Status>>()?;
+    Ok(Wishes { preset, phases, domain: some(asked.domain) })
 }
 
 /// The fields that name a run by a key.

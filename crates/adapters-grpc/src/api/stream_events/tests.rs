@@ -221,3 +221,38 @@ fn an_event_that_was_told_is_not_told_again() {
     }
     assert_eq!(events.counts(), (1, 4));
 }
+
+#[test]
+fn phases_are_told_once_after_what_they_are_reached_by_and_what_is_off_is_not() {
+    use tutti_core::orchestration::Orchestration;
+    let mut drive = Drive::new(OnError::Continue);
+    drive.complete("a").start("b").fail("b", true).complete("b").complete("c").complete("d");
+    let told = |phases: Vec<Phase>| {
+        let mut history = drive.history.clone();
+        if let Event::RunCreated(created) = &mut history[0].event {
+            created.origin.orchestration = Some(Box::new(Orchestration { phases, ..Orchestration::default() }));
+        }
+        let mut events = StreamEvents::new(drive.plan.clone());
+        let mut told = Vec::new();
+        for recorded in &history {
+            let all = events.tell(recorded);
+            told.extend(all.into_iter().filter(|event| events.is_wanted(event)));
+        }
+        told
+    };
+    let phases = |told: &[StreamEvent]| -> Vec<Phase> {
+        told.iter()
+            .filter_map(|event| if let StreamEvent::Phase { phase, .. } = event { Some(*phase) } else { None })
+            .collect()
+    };
+    let full = told(Phase::ALL.to_vec());
+    let early = [Phase::Analysis, Phase::Streaming, Phase::Sessions];
+    assert_eq!(phases(&full[1..4]), early, "with the planning");
+    assert_eq!(phases(&full), [&early[..], &[Phase::ErrorHandling, Phase::Artifacts]].concat());
+    assert_eq!(full.last(), Some(&StreamEvent::Result), "what ends a stream is the last of it");
+    let quiet = told(vec![Phase::Sessions]);
+    assert!(
+        matches!(quiet[..], [StreamEvent::Planning { .. }, StreamEvent::Phase { .. }, StreamEvent::Result]),
+        "{quiet:?}"
+    );
+}

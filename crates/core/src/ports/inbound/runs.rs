@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::error::RequestError;
 use crate::ids::{LabelName, Namespace, RequestId, RunId, RunKey, SessionId, WorkflowId};
+use crate::orchestration::Wishes;
 use crate::run::{Command, Order, Point};
 use crate::time::{Span, Timestamp};
 use crate::value::{DataPath, Json};
@@ -100,6 +101,8 @@ pub struct StartOptions {
     pub trace_parent: Option<String>,
     /// Who starts it; empty if that is not known.
     pub by: String,
+    /// How it is orchestrated, before what the workflow says of that.
+    pub orchestration: Wishes,
     /// New plans that may follow if the run fails, one after the other; at most
     /// [`MAX_REPLANS`](crate::limits::MAX_REPLANS).
     pub replan: u32,

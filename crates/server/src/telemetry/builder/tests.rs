@@ -142,3 +142,21 @@ fn a_commit_is_part_of_the_run() {
     assert_eq!((span.parent, span.start, span.end), (Some(span_id(&run().to_string())), at(5), at(9)));
     assert_eq!(attribute(&span, key::COMMIT_RUNS), Some(&Value::Number(7)));
 }
+
+#[test]
+fn a_phase_that_was_reached_is_a_span_of_its_run() {
+    use tutti_core::orchestration::{Orchestration, Phase};
+    let mut history = History::new(None).start("a", 1).fail("a", 1).start("a", 2).complete("a", 2);
+    if let Event::RunCreated(created) = &mut history.0[0].event {
+        let phases = Phase::ALL.into_iter().filter(|phase| *phase != Phase::Sessions).collect();
+        created.origin.orchestration = Some(Box::new(Orchestration { phases, ..Orchestration::default() }));
+    }
+    let spans = spans(&history.and(Event::RunCompleted(RunCompleted {})));
+    let whole = find(&spans, "run demo");
+    let told: Vec<&str> = spans.iter().filter_map(|span| span.name.strip_prefix("phase ")).collect();
+    assert_eq!(told, ["analysis", "streaming", "error_handling", "artifacts"], "off, or without an occasion");
+    let failing = find(&spans, "phase error_handling");
+    assert_eq!((failing.parent, seconds(failing)), (Some(whole.id), (3, 3)));
+    assert_eq!(seconds(find(&spans, "phase streaming")), seconds(whole));
+    assert_eq!(attribute(failing, key::PRESET), Some(&"full".into()));
+}
