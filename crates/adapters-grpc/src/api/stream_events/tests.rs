@@ -226,7 +226,7 @@ fn an_event_that_was_told_is_not_told_again() {
 fn phases_are_told_once_after_what_they_are_reached_by_and_what_is_off_is_not() {
     use tutti_core::orchestration::Orchestration;
     let mut drive = Drive::new(OnError::Continue);
-    drive.complete("a").start("b").fail("b", true).complete("b").complete("c").complete("d");
+    drive.complete("a").fail("b", AgentErrorKind::Unavailable).complete("b").complete("c").complete("d");
     let told = |phases: Vec<Phase>| {
         let mut history = drive.history.clone();
         if let Event::RunCreated(created) = &mut history[0].event {
