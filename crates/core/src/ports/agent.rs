@@ -348,9 +348,7 @@ impl AgentErrorKind {
             | Self::TooLarge
             | Self::BadCondition
             | Self::Undecided
-            | Self::BudgetSpent => {
-                Retry::Never
-            }
+            | Self::BudgetSpent => Retry::Never,
         }
     }
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::attempt::Outcome;
 use super::moment::rfc3339;
-use super::spent::BudgetReport;
 use super::phases::{OrchestrationReport, PhaseBreakdown};
+use super::spent::BudgetReport;
 use super::undo::WayBack;
 use crate::ids::{AgentId, RunId, StepId, WorkflowId};
 use crate::ports::agent::Usage;

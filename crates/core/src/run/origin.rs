@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{LabelName, RunKey, SessionId};
-use crate::quality::Settings;
 use crate::orchestration::Orchestration;
+use crate::quality::Settings;
 use crate::time::Span;
 use crate::value::Digest;
 use crate::workflow::Priority;

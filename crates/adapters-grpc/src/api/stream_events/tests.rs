@@ -109,6 +109,7 @@ impl Drive {
 
 fn words(event: &StreamEvent) -> String {
     match event {
+        StreamEvent::Phase { phase, .. } => format!("phase {}", phase.as_str()),
         StreamEvent::Planning { levels, .. } => format!("planning {levels}"),
         StreamEvent::TaskStart { step, attempt, agent, capability } => {
             format!("start {step}#{attempt} {agent} {capability}")

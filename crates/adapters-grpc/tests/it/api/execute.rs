@@ -34,6 +34,7 @@ async fn all(world: &World, request: ExecuteStreamRequest) -> Vec<ExecuteStreamR
 /// An event in a few words.
 fn words(message: &ExecuteStreamResponse) -> String {
     match message.event.as_ref().unwrap() {
+        Event::Phase(phase) => format!("phase {}", phase.phase),
         Event::Planning(plan) => format!("planning {} {}", plan.workflow, plan.total_levels),
         Event::TaskStart(task) => format!("start {}", task.task_id),
         Event::Progress(progress) => {

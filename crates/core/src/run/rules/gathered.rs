@@ -81,6 +81,7 @@ fn scores_are_kept_where_one_result_is_made_of_several() {
         missing_inputs: Vec::new(),
         report: Some(Box::new(report)),
         grows: None,
+        findings: None,
     };
     run.when(&done).unwrap();
     let score = run.state.score(run.index("a@1")).unwrap();

@@ -171,7 +171,15 @@ fn what_is_undone_waits_for_steps_that_are_held_and_does_not_grow() {
     let Command::Patch { patch } = patch("{add: [{id: z, capability: c}]}") else { unreachable!() };
     let (key, output) = (run.key("a"), Payload::Inline(Json::empty_object()));
     let (artifacts, missing_inputs) = (vec![], vec![]);
-    let input = Input::CompleteAttempt { key, output, artifacts, missing_inputs, report: None, grows: Some(patch) };
+    let input = Input::CompleteAttempt {
+        key,
+        output,
+        artifacts,
+        missing_inputs,
+        report: None,
+        grows: Some(patch),
+        findings: None,
+    };
     run.when(&input).unwrap();
     assert_eq!((run.state.plan().len(), run.admitted()), (1, vec!["a~undo".into()]));
 }

@@ -31,6 +31,7 @@ fn complete(run: &mut Given, step: &str, cost: &str, tokens: u64) -> Vec<Event> 
         missing_inputs: vec![],
         report,
         grows: None,
+        findings: None,
     };
     run.when(&input).unwrap()
 }
@@ -250,6 +251,7 @@ fn what_a_step_holds_is_bounded_by_the_same_budget() {
             missing_inputs: vec![],
             report: None,
             grows: None,
+            findings: None,
         };
         last = run.when(&told).unwrap();
     }
@@ -375,6 +377,7 @@ fn step(run: &mut Given, ledger: &mut Ledger, act: &Act) {
                 missing_inputs: vec![],
                 report,
                 grows: None,
+                findings: None,
             })
             .unwrap();
         }
