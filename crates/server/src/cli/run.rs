@@ -66,8 +66,8 @@ pub struct RunArgs {
     on_error: Option<OnErrorArg>,
     #[command(flatten)]
     orchestrate: OrchestrateArgs,
-    /// New plans that may follow if the run fails, one after the other, each for what is not done yet.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = replans())]
+    /// At a server: new plans that may follow if the run fails, one after the other, each for what is not done yet.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = replans(), requires = "server")]
     replan: u32,
     /// A UUID of the caller's: the same one starts one run, however often the command is repeated.
     #[arg(long, value_name = "UUID")]

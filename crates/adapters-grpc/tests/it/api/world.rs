@@ -113,8 +113,15 @@ impl World {
         };
         let engine = Engine::start(ports, registry.clone(), EngineOptions::default());
         let describer = Arc::new(|subject: tutti_engine::PlanSubject| {
-            let text = format!("the plan of {}", subject.workflow.id);
-            Ok(PlanDescription { json: "{}".to_owned(), text, mermaid: "flowchart".into(), dot: "digraph".into() })
+            let workflow = subject.workflow;
+            let text = format!("the plan of {}", workflow.id);
+            Ok(PlanDescription {
+                json: "{}".to_owned(),
+                text,
+                mermaid: "flowchart".into(),
+                dot: "digraph".into(),
+                ..PlanDescription::default()
+            })
         });
         let workflows = Arc::new(WorkflowService::new(&engine, describer));
         let check = Arc::new(|_: &str| Ok(()));
