@@ -187,6 +187,11 @@ impl Tree<'_> {
             let kind = artifact.media_type.as_deref().unwrap_or("no media type");
             self.line(below, &format!("artifact  {}  {} bytes  {kind}", artifact.name, artifact.content.len));
         }
+        if let Some(judged) = step.judged {
+            let score = judged.assessment.score.map_or_else(|| "no score".to_owned(), |score| score.to_string());
+            let words = format!("quality  {}  {score}  {}", judged.verdict.as_str(), judged.assessment.shortfall());
+            self.line(below, words.trim_end());
+        }
         if !step.missing_inputs.is_empty() {
             self.line(below, &format!("ran without  {}", step.missing_inputs.join(", ")));
         }

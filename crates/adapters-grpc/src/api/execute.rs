@@ -178,13 +178,15 @@ impl Telling {
             }),
             StreamEvent::Progress { step, kind, message } => Told::Progress(self.progress(step, kind, message)),
             StreamEvent::Artifact(artifact) => Told::Artifact(self.artifact(&artifact).await?),
-            StreamEvent::TaskComplete { step, attempt, agent, duration } => Told::TaskComplete(v1::TaskComplete {
-                task_id: step.to_string(),
-                duration_seconds: duration.as_secs_f64(),
-                quality_score: None,
-                agent: agent.map(|agent| agent.to_string()).unwrap_or_default(),
-                attempt,
-            }),
+            StreamEvent::TaskComplete { step, attempt, agent, duration, quality } => {
+                Told::TaskComplete(v1::TaskComplete {
+                    task_id: step.to_string(),
+                    duration_seconds: duration.as_secs_f64(),
+                    quality_score: quality,
+                    agent: agent.map(|agent| agent.to_string()).unwrap_or_default(),
+                    attempt,
+                })
+            }
             StreamEvent::TaskFailed { step, error, attempts } => {
                 Told::TaskFailed(v1::TaskFailed { task_id: step.to_string(), error: error.to_string(), attempts })
             }

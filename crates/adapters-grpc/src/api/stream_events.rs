@@ -28,7 +28,7 @@ pub(super) enum StreamEvent {
     /// An artifact came with a result.
     Artifact(ArtifactRecorded),
     /// A step is done.
-    TaskComplete { step: StepPath, attempt: u32, agent: Option<AgentId>, duration: Duration },
+    TaskComplete { step: StepPath, attempt: u32, agent: Option<AgentId>, duration: Duration, quality: Option<f64> },
     /// A step failed for good.
     TaskFailed { step: StepPath, error: Failure, attempts: u32 },
     /// A node is done, and releases others.
@@ -204,12 +204,13 @@ impl StreamEvents {
         let agent = done.attempts.iter().rfind(|tried| tried.outcome == Outcome::Completed);
         let agent = agent.and_then(|tried| tried.agent.clone());
         let duration = done.duration().unwrap_or_default();
+        let quality = self.view.state().and_then(|state| state.judged(index)?.assessment.score);
         let plan = self.view.plan();
         let successors = plan.topology().successors(index).iter().map(|next| self.view.step(*next));
         let released = successors.filter(|next| next.ready_at.is_some() && next.status == StepStatus::Pending);
         let released = released.map(|next| next.id().clone()).collect();
         let mut told = vec![
-            StreamEvent::TaskComplete { step: step.clone(), attempt, agent, duration },
+            StreamEvent::TaskComplete { step: step.clone(), attempt, agent, duration, quality },
             StreamEvent::NodeComplete { step: step.clone(), released },
         ];
         told.extend(self.end(index));

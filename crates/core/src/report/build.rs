@@ -8,7 +8,7 @@ use super::assess::assess;
 use super::attempt::{AttemptView, Outcome};
 use super::execution::{
     AgentReport, ArtifactReport, AttemptReport, CheckpointReport, CriticalPathReport, ExecutionReport, LevelReport,
-    OutputReport, StageReport, StepReport, Totals, UndoReport,
+    OutputReport, QualityTotals, StageReport, StepQuality, StepReport, Totals, UndoReport,
 };
 use super::moment::{ratio, rfc3339};
 use super::phases::{OrchestrationReport, PhaseBreakdown};
@@ -16,7 +16,7 @@ use super::times::EarliestTimes;
 use super::view::{RunView, StepView};
 use crate::ids::AgentId;
 use crate::plan::Plan;
-use crate::run::{Failure, Recorded, RunStatus, StepStatus, Verdict};
+use crate::run::{Failure, Judged, QualityVerdict, Recorded, RunStatus, StepStatus, Verdict};
 use crate::time::Timestamp;
 
 impl ExecutionReport {
@@ -104,6 +104,9 @@ fn step_report(view: &RunView, step: &StepView<'_>, created_at: Timestamp) -> St
             .collect(),
         missing_inputs: step.missing_inputs.to_vec(),
         usage: step.usage(),
+        quality: step
+            .judged
+            .map(|judged| StepQuality { verdict: judged.verdict, assessment: judged.assessment.clone() }),
         verdicts: verdicts(view, step),
         attempt_log: step.attempts.iter().map(|attempt| attempt_report(attempt, created_at)).collect(),
     }
@@ -191,7 +194,30 @@ fn totals(view: &RunView) -> Totals {
         },
         usage: view.usage(),
         agents: agents(view),
+        quality: quality(view),
     }
+}
+
+fn quality(view: &RunView) -> Option<QualityTotals> {
+    let all: Vec<&Judged> = view.steps().filter_map(|step| step.judged).collect();
+    let of =
+        |verdicts: &[QualityVerdict]| all.iter().filter(|judged| verdicts.contains(&judged.verdict)).count() as u32;
+    let mean = |scores: &[f64]| ratio(scores.iter().sum(), scores.len() as f64);
+    let mut metrics: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (metric, score) in all.iter().flat_map(|judged| &judged.assessment.scores) {
+        metrics.entry(metric.clone()).or_default().push(*score);
+    }
+    let scores: Vec<f64> = all.iter().filter_map(|judged| judged.assessment.score).collect();
+    let ended = view.steps().filter(|step| matches!(step.status, StepStatus::Completed | StepStatus::Failed));
+    let unscored = of(&[QualityVerdict::Unscored]) as usize;
+    let quality = QualityTotals {
+        passed: of(&[QualityVerdict::Passed]),
+        failed: of(&[QualityVerdict::Accepted, QualityVerdict::Below]),
+        validation_rate: ratio((all.len() - unscored) as f64, ended.count() as f64),
+        average_score: mean(&scores),
+        averages: metrics.into_iter().filter_map(|(metric, scores)| Some((metric, mean(&scores)?))).collect(),
+    };
+    (!all.is_empty()).then_some(quality)
 }
 
 fn agents(view: &RunView) -> Vec<AgentReport> {

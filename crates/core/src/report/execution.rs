@@ -1,6 +1,8 @@
 //! The report on a run as data. Its field names are stable; a moment is RFC 3339 text in UTC with microseconds, a span
 //! is a number of seconds, and what is not known or not defined is null.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::attempt::Outcome;
@@ -10,7 +12,8 @@ use super::spent::BudgetReport;
 use super::undo::WayBack;
 use crate::ids::{AgentId, RunId, StepId, WorkflowId};
 use crate::ports::agent::Usage;
-use crate::run::{AgentChoice, RunStatus, StepStatus, Undone, Verdict};
+use crate::quality::Assessment;
+use crate::run::{AgentChoice, QualityVerdict, RunStatus, StepStatus, Undone, Verdict};
 use crate::schedule::StrategyReason;
 use crate::value::{Digest, Json, Payload, PayloadRef};
 use crate::workflow::Executor;
@@ -113,6 +116,9 @@ pub struct StepReport {
     pub missing_inputs: Vec<String>,
     /// What its agents reported that all its attempts took.
     pub usage: Option<Usage>,
+    /// How its last answer was judged, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<StepQuality>,
     /// What a person may decide about it; empty unless it is held.
     pub verdicts: Vec<Verdict>,
     /// Each attempt.
@@ -252,6 +258,34 @@ pub struct Totals {
     pub usage: Option<Usage>,
     /// What each agent did, by name.
     pub agents: Vec<AgentReport>,
+    /// How the answers were judged, if any was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality: Option<QualityTotals>,
+}
+
+/// How the last answer of a step was judged.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepQuality {
+    /// What it came to.
+    pub verdict: QualityVerdict,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub assessment: Assessment,
+}
+
+/// How the answers of a run's steps were judged: the last one of each.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QualityTotals {
+    /// Steps whose answer was good enough.
+    pub passed: u32,
+    /// Steps whose answer was not, whatever followed.
+    pub failed: u32,
+    /// Steps that were judged as a share of those that completed or failed.
+    pub validation_rate: Option<f64>,
+    /// The mean of the overall scores.
+    pub average_score: Option<f64>,
+    /// The mean of each metric's scores.
+    pub averages: BTreeMap<String, f64>,
 }
 
 /// A longest chain of dependent steps.

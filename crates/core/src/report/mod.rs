@@ -44,7 +44,7 @@ pub use difference::{
 pub use difference_text::render_difference;
 pub use execution::{
     AgentReport, ArtifactReport, AttemptReport, CheckpointReport, CriticalPathReport, ExecutionReport, LevelReport,
-    OutputReport, StageReport, StepReport, Totals, UndoReport,
+    OutputReport, QualityTotals, StageReport, StepQuality, StepReport, Totals, UndoReport,
 };
 pub use explain::{
     AgentOutlook, Aspect, ExplainedStep, Explanation, Finding, Hindrance, Known, Outlook, Owner, QueuePlace, Reason,

@@ -5,7 +5,8 @@ use super::spent::budget_news;
 use crate::ids::StepPath;
 use crate::run::Event;
 
-/// What an event of recovery, of a wait or of the budget says, and of which step (may hold untrusted text); `None` for all others.
+/// What an event of recovery, of a wait, of quality or of the budget says, and of which step (may hold untrusted text); `None` for
+/// all others.
 #[must_use]
 pub fn recovery_news(event: &Event) -> Option<(Option<&StepPath>, String)> {
     Some(match event {
@@ -42,6 +43,11 @@ pub fn recovery_news(event: &Event) -> Option<(Option<&StepPath>, String)> {
         }
         Event::StepRecovered(anew) => {
             (Some(&anew.step), format!("begins anew time={} at={}", anew.recovery, rfc3339(anew.at)))
+        }
+        Event::QualityAssessed(assessed) => {
+            let score = assessed.assessment.score.map_or_else(|| "-".to_owned(), |score| score.to_string());
+            let (verdict, why) = (assessed.verdict.as_str(), assessed.assessment.shortfall());
+            (Some(&assessed.step), format!("quality {verdict} try={} score={score} {why}", assessed.attempt))
         }
         event => return budget_news(event).map(|news| (None, news)),
     })

@@ -10,8 +10,8 @@ use crate::ids::{AgentId, RunId, StepId, StepPath};
 use crate::plan::{ByStep, Growth, Plan, StepIndex};
 use crate::ports::agent::{AgentReport, Need};
 use crate::run::{
-    ArtifactRecorded, Event, Failure, Order, Phase, Recorded, RunCreated, RunState, RunStatus, StepState, StepStatus,
-    UndoStarted, Verdict, evolve, fold,
+    ArtifactRecorded, Event, Failure, Judged, Order, Phase, Recorded, RunCreated, RunState, RunStatus, StepState,
+    StepStatus, UndoStarted, Verdict, evolve, fold,
 };
 use crate::time::Timestamp;
 use crate::value::Payload;
@@ -62,6 +62,8 @@ pub struct StepView<'v> {
     pub artifacts: &'v [ArtifactRecorded],
     /// Input fields that were left out because their path had no value.
     pub missing_inputs: &'v [String],
+    /// How its last answer was judged, if it was.
+    pub judged: Option<&'v Judged>,
 }
 
 impl RunView {
@@ -256,6 +258,7 @@ impl RunView {
             retry_at,
             artifacts: &track.artifacts,
             missing_inputs: &track.missing_inputs,
+            judged: self.state.as_ref().and_then(|state| state.judged(index)),
         }
     }
 
@@ -378,8 +381,10 @@ impl RunView {
             Event::StepHeld(held) => {
                 if let Some((_, track)) = self.track(&held.step) {
                     let attempt = track.attempt(held.attempt, at);
-                    if held.outcome_unknown {
-                        attempt.close(Outcome::Unknown, at);
+                    let outcome = if held.outcome_unknown { Outcome::Unknown } else { Outcome::Failed };
+                    // Of others the end was told before.
+                    if held.outcome_unknown || held.answer.is_some() {
+                        attempt.close(outcome, at);
                         attempt.error = Some(held.error.clone());
                     }
                 }

@@ -9,7 +9,7 @@ use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
 use tutti_adapters_grpc::PoolStats;
 use tutti_core::ports::agent::Usage;
 use tutti_core::ports::inbound::agents::BreakerState;
-use tutti_core::run::RunCreated;
+use tutti_core::run::{QualityAssessed, RunCreated};
 use tutti_engine::{AgentState, Engine, Registry, Removed};
 
 use super::builder::{Open, word};
@@ -39,6 +39,8 @@ struct Instruments {
     run_efficiency: Histogram<f64>,
     plans: Counter<u64>,
     steps_ended: Counter<u64>,
+    quality_assessed: Counter<u64>,
+    quality_score: Histogram<f64>,
     attempt_duration: Histogram<f64>,
     usage_cost: Counter<f64>,
     usage_tokens: Counter<u64>,
@@ -78,6 +80,8 @@ impl Metrics {
             run_efficiency: histogram(&meter, names::RUN_EFFICIENCY, &SHARES),
             plans: counter(&meter, names::PLANS),
             steps_ended: counter(&meter, names::STEPS_ENDED),
+            quality_assessed: counter(&meter, names::QUALITY_ASSESSED),
+            quality_score: histogram(&meter, names::QUALITY_SCORE, &SHARES),
             attempt_duration: histogram(&meter, names::ATTEMPT_DURATION, &SECONDS),
             usage_cost: {
                 let metric = names::USAGE_COST;
@@ -220,6 +224,15 @@ impl Metrics {
         for (word, tokens) in [("input", tokens_in), ("output", tokens_out)] {
             let [workflow, capability] = labels.clone();
             self.0.usage_tokens.add(tokens, &[workflow, capability, KeyValue::new(key::TOKEN_TYPE, word)]);
+        }
+    }
+
+    /// An answer was judged.
+    pub fn assessed(&self, assessed: &QualityAssessed) {
+        let verdict = [KeyValue::new(key::RESULT, assessed.verdict.as_str())];
+        self.0.quality_assessed.add(1, &verdict);
+        if let Some(score) = assessed.assessment.score {
+            self.0.quality_score.record(score, &verdict);
         }
     }
 

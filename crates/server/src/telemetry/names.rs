@@ -101,6 +101,8 @@ metrics! {
     RUN_EFFICIENCY = "tutti.run.parallel_efficiency", "1", "1 - first attempt to last step's end of a completed run / sum of its steps' durations";
     PLANS = "tutti.plan.decisions", "{run}", "Runs by the executor that they got, and why";
     STEPS_ENDED = "tutti.steps.ended", "{step}", "Steps that ended, by capability and result";
+    QUALITY_ASSESSED = "tutti.quality.assessed", "{answer}", "Answers that were judged, by verdict";
+    QUALITY_SCORE = "tutti.quality.score", "1", "Overall scores of answers that were judged, by verdict";
     ATTEMPT_DURATION = "tutti.attempt.duration", "s", "Attempts that ended, by agent and result: how long they took";
     USAGE_COST = "tutti.usage.cost", "{currency}", "What agents reported that attempts cost, by workflow and capability";
     USAGE_TOKENS = "tutti.usage.tokens", "{token}", "Tokens that agents reported, by workflow, capability and whether they were read or written";

@@ -211,6 +211,9 @@ impl Worker {
         let before = builder.open();
         let spans = builder.apply(event);
         self.metrics.open(before, builder.open());
+        if let (Event::QualityAssessed(assessed), false) = (&event.event, is_told) {
+            self.metrics.assessed(assessed);
+        }
         if is_told { Vec::new() } else { spans }
     }
 
