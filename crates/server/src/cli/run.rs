@@ -106,7 +106,7 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
     let began = SystemClock.now();
     let said = Wishes::from(args.orchestrate.clone());
     let mut args = args;
-    args.query.offline |= !global.config.orchestration.rules().delegates(&said);
+    args.query.alone = !global.config.orchestration.rules().delegates(&said);
     let (mut file, planned_by) = file(&args, &global).await?;
     let planned = SystemClock.now();
     let data = data(&file, &args.inputs)?;

@@ -28,6 +28,9 @@ pub struct QueryArgs {
     /// Ask no agent for the plan.
     #[arg(long, requires = "query")]
     pub offline: bool,
+    /// No planner agent is asked, but what agents offer counts.
+    #[arg(skip)]
+    pub alone: bool,
     /// Make the plan of this template: travel, data-pipeline, order-processing, research, or one of `planner.templates`.
     #[arg(long, value_name = "NAME", requires = "query")]
     pub template: Option<String>,
@@ -79,7 +82,12 @@ async fn asked(
     offers.remove(&global.config.planner.capability);
     let asker = Asker::new(registry.clone(), transport, Arc::new(SystemClock));
     let planner = planner(args, global, registry, Some(asker).filter(|_| !args.offline))?;
-    let wanted = Wanted { namespace: namespace.clone(), query: query.to_owned(), alone: args.offline, failed: None };
+    let wanted = Wanted {
+        namespace: namespace.clone(),
+        query: query.to_owned(),
+        alone: args.offline || args.alone,
+        failed: None,
+    };
     Ok((planner.propose(wanted).await?, offers))
 }
 

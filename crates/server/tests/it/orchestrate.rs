@@ -66,7 +66,7 @@ fn the_seven_phases_are_the_same_after_a_kill() {
     let place = Place::new();
     let file = trip(&place);
     let running = place.start(&["run", &file, "--preset", "full", "--progress", "quiet"]);
-    until("a task", || (about(&place.events(), "TaskAssigned", "flight").len() > 1).then_some(()));
+    until("the second attempt", || (about(&place.events(), "AttemptStarted", "flight").len() > 1).then_some(()));
     running.signal(Signal::KILL);
     running.end();
     let report = place.tutti(&["resume", "latest", "-o", "json"]).expect(0).json();
