@@ -326,7 +326,7 @@ fn customer_report() {
 
 #[test]
 fn research() {
-    let ran = Ran::completed("research", &[]);
+    let ran = Ran::ended("research", &[], 0);
     let names: Vec<&String> = ran.data["sources"].as_object().unwrap().keys().collect();
     assert_eq!(names, ["market_result", "society_result", "technology_result"]);
     assert_eq!(ran.data["missing_sources"], json!(["law"]));
