@@ -29,5 +29,5 @@ pub use room::Residency;
 pub use service::{
     AccessService, AgentService, Ask, Asker, CheckUrl, Describer, Ended, EndedRuns, PlanSubject, Planner, Proposed,
     Removed, RetentionService, RunService, ServiceOptions, Strategist, Wanted, WatchdogOptions, WorkflowService,
-    check_decision, learn, past_runs, planned_labels, prepare_fork,
+    check_decision, learn, past_runs, planned_labels, prepare_fork, prepare_patch, with_registered,
 };

@@ -355,6 +355,7 @@ fn check_offers(begin: &Begin, registry: &Registry, agents: &AgentsFile) -> Resu
     };
     let unable: Vec<String> = ahead
         .into_iter()
+        .flat_map(|step| step.within().into_iter().map(|(_, step)| step))
         .filter(|step| !able(step))
         .map(|step| match &step.agent {
             Some(agent) => format!("  step {}: agent \"{agent}\" with \"{}\"", step.id, step.does()),

@@ -22,6 +22,7 @@ mod remote;
 mod report;
 mod runs;
 mod store;
+mod sub_workflows;
 mod telemetry;
 mod tree;
 mod watching;

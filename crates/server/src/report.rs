@@ -124,13 +124,15 @@ impl Show {
         }
         match view.status() {
             RunStatus::Waiting => {
-                for (step, question) in view.steps().filter_map(|step| Some((step.id(), step.question()?.1))) {
+                for (step, question) in view.all_steps().filter_map(|step| Some((step.index, step.question()?.1)))
+                {
+                    let step = view.plan().path(step);
                     say(format!("step {step} waits: {}", tutti_core::report::printable(question)));
                 }
                 let asks_agent = |step: tutti_core::report::StepView<'_>| {
                     step.question().is_some() && step.step.capability.is_some()
                 };
-                if matches!(home, Home::Driven(_)) && view.steps().any(asks_agent) {
+                if matches!(home, Home::Driven(_)) && view.all_steps().any(asks_agent) {
                     say("its agent was left running");
                 }
                 let wants = |need: Need| view.questions().iter().any(|question| question.need == need);
@@ -156,7 +158,7 @@ impl Show {
 
 /// What a run means for the command that looked on. One that waits to be told what an agent has done waits for an operator.
 fn exit(view: &RunView) -> Exit {
-    let is_unknown = view.steps().chain(view.undos()).any(|step| step.status == StepStatus::OutcomeUnknown);
+    let is_unknown = view.all_steps().chain(view.undos()).any(|step| step.status == StepStatus::OutcomeUnknown);
     if view.status() == RunStatus::Waiting && is_unknown { Exit::Undecided } else { Exit::of_run(view.status()) }
 }
 

@@ -20,6 +20,9 @@ pub enum Detail {
 /// Most steps shown one by one.
 const STEPS: usize = 1_000;
 
+/// Most steps shown of those that one step holds.
+const HELD: usize = 20;
+
 /// The tree in lines of at most `width` columns.
 pub fn render(view: &RunView, now: Timestamp, width: usize, detail: Detail) -> String {
     let own = view.steps().take(STEPS).map(|step| step.id().as_str().len());
@@ -67,8 +70,12 @@ impl Tree<'_> {
         let version = if created.version.is_empty() { String::new() } else { format!(" v{}", created.version) };
         let steps = self.view.steps();
         let (all, done) = (steps.len(), steps.filter(|step| step.status == StepStatus::Completed).count());
+        let revision = match self.view.plan().revision() {
+            0 => String::new(),
+            revision => format!("  plan revision {revision}"),
+        };
         let head = format!(
-            "{} {status}  {}  {}{version}  {took}  {done}/{all} done",
+            "{} {status}  {}  {}{version}  {took}  {done}/{all} done{revision}",
             run_shape(status),
             created.run,
             created.workflow,
@@ -125,12 +132,28 @@ impl Tree<'_> {
         let (shape, status) = (step_shape(step.status), step.status.as_str());
         // Steps side by side stand two columns further in.
         let path = self.view.plan().path(step.index);
-        let name = pad(path.as_str(), self.names + 2 - columns(indent));
+        let name = pad(path.as_str(), (self.names + 2).saturating_sub(columns(indent)).max(8));
         let line = format!("{shape} {status:<10} {name}  {}", self.about(&step));
         self.line(&format!("{indent}{branch}"), line.trim_end());
+        let inside = format!("{indent}{} ", if last { " " } else { "│" });
         if self.detail == Detail::Full {
-            let below = format!("{indent}{}     ", if last { " " } else { "│" });
-            self.details(&below, &step);
+            self.details(&format!("{inside}    "), &step);
+        }
+        self.held(&inside, &step);
+    }
+
+    /// The steps that a step holds.
+    fn held(&mut self, inside: &str, holder: &StepView<'_>) {
+        let Some(counts) = self.view.held_counts(holder.index) else { return };
+        let view = self.view;
+        let shown = view.held_first(holder.index, HELD);
+        let more = counts.all as usize - shown.len();
+        let all = shown.len();
+        for (number, step) in shown.into_iter().enumerate() {
+            self.step(inside, number + 1 == all && more == 0, step);
+        }
+        if more > 0 {
+            self.line(&format!("{inside}└─ "), &format!("… and {} more steps", human_count(more)));
         }
     }
 
@@ -151,12 +174,16 @@ impl Tree<'_> {
             facts.push(format!("again in {}", seconds(self.now, at)));
         }
         if step.status == StepStatus::Pending && self.view.plan().undone_by(step.index).is_none() {
-            let needs = self.view.plan().topology().dependencies(step.index).iter().map(|on| self.view.step(*on));
+            let needs = self.view.plan().dependencies(step.index).map(|on| self.view.step(on));
             let needs: Vec<&str> =
                 needs.filter(|on| on.status != StepStatus::Completed).map(|on| on.id().as_str()).collect();
             if !needs.is_empty() {
                 facts.push(format!("needs {}", needs.join(", ")));
             }
+        }
+        if let Some(counts) = self.view.held_counts(step.index) {
+            let failed = if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
+            facts.push(format!("{}/{} done{failed}", counts.completed, counts.all));
         }
         if let Some(error) = step.error {
             facts.push(error.to_string());
@@ -213,6 +240,19 @@ impl Tree<'_> {
         self.text.push_str(fit(&line, self.width).trim_end());
         self.text.push('\n');
     }
+}
+
+/// A number with commas between its thousands.
+fn human_count(count: usize) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 fn seconds(from: Timestamp, to: Timestamp) -> String {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use prost_types::Timestamp as Moment;
 use tonic::Status;
 use tutti_api::v1;
-use tutti_core::ids::{LabelName, StepId, StepPath};
+use tutti_core::ids::{LabelName, StepPath};
 use tutti_core::ports::agent::Usage;
 use tutti_core::ports::inbound::views::RunChange;
 use tutti_core::ports::query::{RunCounts, RunSummary};
@@ -228,7 +228,7 @@ pub(super) fn artifact_out(artifact: &ArtifactRecorded) -> v1::Artifact {
 
 pub(super) fn artifact_in(artifact: v1::Artifact) -> Result<ArtifactRecorded, Unread> {
     Ok(ArtifactRecorded {
-        step: StepPath::from(&artifact.step.parse::<StepId>().map_err(|error| error.to_string())?),
+        step: artifact.step.parse::<StepPath>().map_err(|error| error.to_string())?,
         attempt: artifact.attempt,
         artifact: artifact.artifact_id,
         name: artifact.name,
@@ -248,8 +248,9 @@ pub(super) fn run_out(view: &RunView, now: Timestamp) -> Option<v1::Run> {
         estimated_remaining_seconds: monitor.estimated_completion_seconds,
         elapsed_seconds: monitor.elapsed_seconds,
         executor: executor_out(view.created()?.strategy.executor).into(),
-        steps: view.steps().map(|step| step_out(&step, state)).collect(),
-        undos: view.undos().map(|undo| step_out(&undo, state)).collect(),
+        steps: view.steps().map(|step| step_out(view, &step, state)).collect(),
+        undos: view.undos().map(|undo| step_out(view, &undo, state)).collect(),
+        plan_revision: view.plan().revision(),
         undone: undone_out(view.undone()).into(),
         forked_from: view.state()?.forked().map(|(run, seq)| v1::ForkedFrom { run_id: run.to_string(), seq }),
         start_at: view.start_at().map(moment),
@@ -258,9 +259,13 @@ pub(super) fn run_out(view: &RunView, now: Timestamp) -> Option<v1::Run> {
     })
 }
 
-fn step_out(step: &StepView<'_>, state: &RunState) -> v1::Step {
+/// Most steps that one step holds, in an answer.
+const HELD: usize = 100;
+
+fn step_out(view: &RunView, step: &StepView<'_>, state: &RunState) -> v1::Step {
+    let held = view.plan().holder(step.index).is_some();
     v1::Step {
-        id: step.id().to_string(),
+        id: if held { view.plan().path(step.index).to_string() } else { step.id().to_string() },
         state: step_state(step.status).into(),
         capability: step.step.does().to_owned(),
         agent: step.agent().map(ToString::to_string).unwrap_or_default(),
@@ -270,7 +275,24 @@ fn step_out(step: &StepView<'_>, state: &RunState) -> v1::Step {
         error: step.error.map(ToString::to_string).unwrap_or_default(),
         verdicts: state.verdicts(step.index).into_iter().map(|verdict| verdict_out(verdict).into()).collect(),
         usage: step.usage().map(usage_out),
+        held: held_out(view, step, state),
     }
+}
+
+/// What a step holds.
+fn held_out(view: &RunView, step: &StepView<'_>, state: &RunState) -> Option<v1::HeldSteps> {
+    let counts = view.held_counts(step.index)?;
+    // Of those that are held deeper, few: what matters comes first.
+    let most = if view.plan().holder(step.index).is_some() { HELD / 10 } else { HELD };
+    let steps: Vec<v1::Step> =
+        view.held_first(step.index, most).iter().map(|step| step_out(view, step, state)).collect();
+    Some(v1::HeldSteps {
+        all: counts.all,
+        completed: counts.completed,
+        failed: counts.failed,
+        under_way: counts.under_way,
+        steps,
+    })
 }
 
 fn usage_out(usage: Usage) -> v1::Usage {

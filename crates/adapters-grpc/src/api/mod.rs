@@ -17,6 +17,7 @@ mod explain;
 mod monitor;
 mod ordered;
 pub(crate) mod outbox;
+mod patch;
 mod recovery;
 mod retention;
 mod rules;

@@ -38,6 +38,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("/tutti.v1.RunService/RaiseBudget", OPERATOR),
     ("/tutti.v1.RunService/SignalRun", OPERATOR),
     ("/tutti.v1.RunService/StartRun", AUTHOR),
+    // It says what a run does, as whoever starts it.
+    ("/tutti.v1.RunService/PatchRun", AUTHOR),
     ("/tutti.v1.RunService/ForkRun", AUTHOR),
     ("/tutti.v1.RunService/StartAndWaitRun", AUTHOR),
     ("/tutti.v1.RecoveryService/ListCheckpoints", READER),

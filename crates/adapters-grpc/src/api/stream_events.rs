@@ -151,6 +151,18 @@ impl StreamEvents {
                 self.count();
                 vec![self.progress_of(&recorded.event)]
             }
+            Event::PlanRevised(_) => {
+                self.levels = self.view.plan().topology().levels();
+                self.count();
+                vec![self.progress_of(&recorded.event)]
+            }
+            Event::StepOmitted(omitted) => {
+                let mut told = vec![self.progress_of(&recorded.event)];
+                if let Some(index) = self.view.plan().find(&omitted.step) {
+                    told.extend(self.end(index));
+                }
+                told
+            }
             _ => vec![self.progress_of(&recorded.event)],
         }
     }
@@ -206,7 +218,7 @@ impl StreamEvents {
         let duration = done.duration().unwrap_or_default();
         let quality = self.view.state().and_then(|state| state.judged(index)?.assessment.score);
         let plan = self.view.plan();
-        let successors = plan.topology().successors(index).iter().map(|next| self.view.step(*next));
+        let successors = plan.successors(index).map(|next| self.view.step(next));
         let released = successors.filter(|next| next.ready_at.is_some() && next.status == StepStatus::Pending);
         let released = released.map(|next| next.id().clone()).collect();
         let mut told = vec![
@@ -242,6 +254,10 @@ impl StreamEvents {
     /// Notes the end of a step, and of those that will not run because of it; tells the levels that are over by that.
     fn end(&mut self, index: StepIndex) -> Vec<StreamEvent> {
         let plan = self.view.plan().clone();
+        // Levels are those of the workflow's own steps.
+        if index as usize >= self.ended.len() {
+            return Vec::new();
+        }
         let mut over = Vec::new();
         let mut ends = vec![index];
         while let Some(index) = ends.pop() {

@@ -84,7 +84,7 @@ impl OrchestratorAgent {
                 let product = if room.take(product.len()) { product } else { product.into_link(run) };
                 result = Some(product.whole());
             }
-            for recorded in view.steps().flat_map(|step| step.artifacts) {
+            for recorded in view.all_steps().flat_map(|step| step.artifacts) {
                 let fits = usize::try_from(recorded.content.len).is_ok_and(|bytes| room.take(bytes));
                 let product =
                     if fits { self.product(namespace, run, recorded).await? } else { Product::link(run, recorded) };
@@ -106,7 +106,7 @@ impl OrchestratorAgent {
         let speaker = Speaker::of(run, labels);
         let id = labels::get(labels, labels::MESSAGE).unwrap_or_else(|| run.to_string());
         let mut history = vec![speaker.message(id, Role::User, vec![payload_part(run, &created.data)])];
-        let asked = view.steps().flat_map(|step| step.attempts).any(|attempt| attempt.suspended.is_some());
+        let asked = view.all_steps().flat_map(|step| step.attempts).any(|attempt| attempt.suspended.is_some());
         if !asked {
             return Ok(history);
         }
@@ -198,7 +198,7 @@ pub(super) fn run_states(wanted: TaskState) -> Option<Vec<RunStatus>> {
 
 /// The state of a run as a task. It waits for an authorization if any of its steps does.
 pub(super) fn state_of(view: &RunView) -> TaskState {
-    let needs = || view.steps().filter_map(|step| step.question()).map(|(need, _)| need);
+    let needs = || view.all_steps().filter_map(|step| step.question()).map(|(need, _)| need);
     let need = if needs().any(|need| need == Need::Auth) { Some(Need::Auth) } else { needs().next() };
     state(view.status(), need)
 }
@@ -253,15 +253,16 @@ fn numbers(summary: &RunSummary) -> serde_json::Map<String, Value> {
 
 /// The steps that wait for somebody.
 pub(super) fn waiting(view: &RunView) -> Vec<String> {
-    view.steps().filter(|step| step.question().is_some()).map(|step| step.id().to_string()).collect()
+    let asks = view.all_steps().filter(|step| step.question().is_some());
+    asks.map(|step| view.plan().path(step.index).to_string()).collect()
 }
 
 /// What is asked: the agent's own words, with the step if there are several.
 fn question(view: &RunView) -> String {
-    let asks: Vec<(StepView<'_>, &str)> = view.steps().filter_map(|step| Some((step, step.question()?.1))).collect();
+    let asks: Vec<(StepView<'_>, &str)> = view.all_steps().filter_map(|step| Some((step, step.question()?.1))).collect();
     match &asks[..] {
         [(_, text)] => (*text).to_owned(),
-        several => several.iter().map(|(step, text)| format!("{}: {text}", step.id())).collect::<Vec<_>>().join("\n"),
+        several => several.iter().map(|(step, text)| format!("{}: {text}", view.plan().path(step.index))).collect::<Vec<_>>().join("\n"),
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Worked out with the workflow; everybody who holds a plan speaks of steps in these words.
 #[doc(no_inline)]
-pub use crate::workflow::{Binding, DataFlow, StepIndex, Topology};
+pub use crate::workflow::{Binding, DataFlow, PlanPatch, StepIndex, Topology};
 pub use by_step::ByStep;
 pub use change::{DataSources, Unchangeable};
 pub use data::{
@@ -20,7 +20,7 @@ pub use data::{
     start_of_time, written,
 };
 pub use growth::Growth;
-pub use revise::{PlanPatch, Revised};
+pub use revise::Revised;
 
 use by_step::{GROWN, UNDO};
 use compiled::Compiled;

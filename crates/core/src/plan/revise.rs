@@ -2,35 +2,11 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::compiled::Compiled;
 use super::{Plan, StepIndex};
 use crate::ids::StepId;
 use crate::limits::{MAX_STEPS, MAX_WIDTH};
-use crate::value::{Json, member};
-use crate::workflow::{Problem, Step, unresolved, validate};
-
-/// What is changed of a plan: it is checked and taken as a whole.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PlanPatch {
-    /// The revision that it was made from: one that was made from an older one is refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<u32>,
-    /// Steps that are added.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub add: Vec<Step>,
-    /// Steps that take the place of those with the same ids, which have not begun.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub replace: Vec<Step>,
-    /// Steps that have not begun and are not done. Nothing may depend on them any more.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub remove: Vec<StepId>,
-    /// How many steps may be in flight from now on: 1 is one after another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_concurrent_tasks: Option<u32>,
-}
+use crate::workflow::{PlanPatch, Problem, Step, unresolved, validate};
 
 /// A plan after a change.
 #[derive(Debug, Clone)]
@@ -45,35 +21,6 @@ pub struct Revised {
     pub removed: Vec<StepIndex>,
     /// Those of other steps that depend on others now, by the rule for their type.
     pub moved: Vec<StepIndex>,
-}
-
-impl PlanPatch {
-    /// The change that the output of a step asks for: its members `steps` (added), `replace`, `remove` and
-    /// `max_concurrent_tasks`.
-    ///
-    /// # Errors
-    /// What is wrong with them.
-    pub fn of_output(output: &Json) -> Result<Self, String> {
-        fn part<T: serde::de::DeserializeOwned + Default>(output: &Json, name: &str) -> Result<T, String> {
-            match member(output, name) {
-                Some(value) => serde_json::from_str(value.as_str()).map_err(|error| format!("{name}: {error}")),
-                None => Ok(T::default()),
-            }
-        }
-        Ok(Self {
-            base: None,
-            add: part(output, "steps")?,
-            replace: part(output, "replace")?,
-            remove: part(output, "remove")?,
-            max_concurrent_tasks: part(output, "max_concurrent_tasks")?,
-        })
-    }
-
-    /// True if it changes nothing.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.add.is_empty() && self.replace.is_empty() && self.remove.is_empty() && self.max_concurrent_tasks.is_none()
-    }
 }
 
 impl Plan {

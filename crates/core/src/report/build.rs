@@ -19,13 +19,18 @@ use crate::plan::Plan;
 use crate::run::{Failure, Judged, QualityVerdict, Recorded, RunStatus, StepStatus, Verdict};
 use crate::time::Timestamp;
 
+/// Most steps in a report that other steps hold.
+const HELD: usize = 1_000;
+
 impl ExecutionReport {
     /// The report on a run as it stands; `None` before the run's creation was taken in.
     #[must_use]
     pub fn new(view: &RunView) -> Option<Self> {
         let created = view.created()?;
         let created_at = view.created_at()?;
-        let steps: Vec<StepReport> = view.steps().map(|step| step_report(view, &step, created_at)).collect();
+        let mut room = HELD;
+        let steps: Vec<StepReport> =
+            view.steps().map(|step| step_report(view, &step, created_at, &mut room)).collect();
         let totals = totals(view);
         let successful: Vec<_> = view.steps().filter(|s| s.output.is_some()).map(|s| s.id().clone()).collect();
         let failed = view.steps().filter(|s| s.status == StepStatus::Failed).map(|step| {
@@ -46,6 +51,7 @@ impl ExecutionReport {
             ended_at: view.ended_at().map(rfc3339),
             duration: view.ended_at().map(|at| at.since(created_at).as_secs_f64()),
             error: view.error(),
+            plan_revision: view.plan().revision(),
             undone: view.undone(),
             undos: undos(view, created_at),
             kept: view.kept().cloned().collect(),
@@ -75,7 +81,7 @@ impl ExecutionReport {
     }
 }
 
-fn step_report(view: &RunView, step: &StepView<'_>, created_at: Timestamp) -> StepReport {
+fn step_report(view: &RunView, step: &StepView<'_>, created_at: Timestamp, room: &mut usize) -> StepReport {
     let last_error = step.attempts.last().and_then(|attempt| attempt.error.as_ref());
     StepReport {
         id: step.id().clone(),
@@ -109,6 +115,7 @@ fn step_report(view: &RunView, step: &StepView<'_>, created_at: Timestamp) -> St
             .map(|judged| StepQuality { verdict: judged.verdict, assessment: judged.assessment.clone() }),
         verdicts: verdicts(view, step),
         attempt_log: step.attempts.iter().map(|attempt| attempt_report(attempt, created_at)).collect(),
+        held: view.held_report(step.index, created_at, room),
     }
 }
 
@@ -166,10 +173,13 @@ fn totals(view: &RunView) -> Totals {
     let count = |status| view.steps().filter(|step| step.status == status).count() as u32;
     let completed = count(StepStatus::Completed);
     let ended = view.steps().filter(|step| step.status.is_ended()).count();
-    let attempts: usize = view.steps().map(|step| step.attempts.len()).sum();
-    let tried = view.steps().filter(|step| !step.attempts.is_empty()).count();
+    let attempts: usize = view.all_steps().map(|step| step.attempts.len()).sum();
+    let tried = view.all_steps().filter(|step| !step.attempts.is_empty()).count();
     let durations: Vec<Duration> = view.steps().map(|step| step.duration().unwrap_or_default()).collect();
-    let sequential = durations.iter().fold(Duration::ZERO, |sum, span| sum.saturating_add(*span)).as_secs_f64();
+    // The time of a step that holds others is theirs.
+    let works = view.all_steps().filter(|step| view.plan().held_by(step.index).next().is_none());
+    let spans = works.filter_map(|step| step.duration());
+    let sequential = spans.fold(Duration::ZERO, Duration::saturating_add).as_secs_f64();
     let last_end = view.steps().filter_map(|step| step.ended_at).max().filter(|_| view.ended_at().is_some());
     let makespan = view.started_at().zip(last_end).map(|(start, end)| end.since(start).as_secs_f64());
     let times = EarliestTimes::new(view.plan().topology(), &durations);
@@ -222,7 +232,7 @@ fn quality(view: &RunView) -> Option<QualityTotals> {
 
 fn agents(view: &RunView) -> Vec<AgentReport> {
     let mut agents: BTreeMap<&AgentId, AgentReport> = BTreeMap::new();
-    for attempt in view.steps().flat_map(|step| step.attempts) {
+    for attempt in view.all_steps().flat_map(|step| step.attempts) {
         let Some(agent) = &attempt.agent else { continue };
         let report = agents.entry(agent).or_insert_with(|| AgentReport {
             agent: agent.clone(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::attempt::Outcome;
+use super::held::HeldReport;
 use super::moment::rfc3339;
 use super::phases::{OrchestrationReport, PhaseBreakdown};
 use super::spent::BudgetReport;
@@ -47,6 +48,9 @@ pub struct ExecutionReport {
     pub duration: Option<f64>,
     /// Why it failed, was cancelled or set aside (untrusted text).
     pub error: Option<String>,
+    /// How often the plan was changed while the run went on.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub plan_revision: u32,
     /// Every step, in the order of the workflow.
     pub steps: Vec<StepReport>,
     /// How the run was undone, if it failed and was.
@@ -123,6 +127,9 @@ pub struct StepReport {
     pub verdicts: Vec<Verdict>,
     /// Each attempt.
     pub attempt_log: Vec<AttemptReport>,
+    /// The steps that it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldReport>,
 }
 
 /// What undoes one step.
@@ -236,13 +243,13 @@ pub struct Totals {
     pub skipped: u32,
     /// Steps that the end of the run stopped.
     pub cancelled: u32,
-    /// Attempts of all steps.
+    /// Attempts of all steps, also of those that steps hold.
     pub attempts: u32,
     /// Attempts beyond the first of each step.
     pub retries: u32,
     /// Completed steps as a share of those that ended.
     pub success_rate: Option<f64>,
-    /// Sum of the durations of all steps: about the time that they take one after another.
+    /// Sum of the durations of all steps, for those that hold others of these: about the time that they take one after another.
     pub sequential_seconds: f64,
     /// From the start of the first attempt to the end of the last step, once the run has ended.
     pub makespan_seconds: Option<f64>,
@@ -344,6 +351,11 @@ pub struct StageReport {
     pub ended_at: Option<String>,
     /// From the one to the other.
     pub duration: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl From<&WayBack> for CheckpointReport {

@@ -13,11 +13,14 @@ mod difference_text;
 mod execution;
 mod explain;
 mod figures;
+mod growth;
+mod held;
 mod moment;
 mod monitor;
 mod page;
 mod past;
 mod phases;
+mod plan_diff;
 mod printable;
 mod question;
 mod recovery;
@@ -51,11 +54,13 @@ pub use explain::{
     render_explanation, steps_without_agent,
 };
 pub use figures::{Output, RunFigures, StepFigures, UsageFigures};
+pub use held::{HeldCounts, HeldReport, HeldStepReport};
 pub use moment::{human_bytes, human_seconds, parse_rfc3339, rfc3339};
 pub use monitor::{Monitor, PerformanceMetrics, step_outputs};
 pub use page::Page;
 pub use past::{Lesson, PastEstimate, PastRuns};
 pub use phases::{OrchestrationReport, PhaseBreakdown, PhaseLog, PhaseMark, PhaseReport, render_phases};
+pub use plan_diff::{Change, PlanDiff, ReplacedStep};
 pub use printable::{columns, fit, pad, printable, wrap};
 pub use question::Question;
 pub use recovery::recovery_news;

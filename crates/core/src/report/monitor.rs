@@ -71,8 +71,8 @@ impl Monitor {
         let completed = count(StepStatus::Completed);
         let ended = view.steps().filter(|step| step.status.is_ended()).count();
         let total = view.plan().len() as u32;
-        let attempts: usize = view.steps().map(|step| step.attempts.len()).sum();
-        let tried = view.steps().filter(|step| !step.attempts.is_empty()).count();
+        let attempts: usize = view.all_steps().map(|step| step.attempts.len()).sum();
+        let tried = view.all_steps().filter(|step| !step.attempts.is_empty()).count();
         let current: Vec<StepView<'_>> = view.steps().filter(is_current).collect();
         let first = current.iter().min_by_key(|step| step.started_at);
         let until = view.ended_at().unwrap_or(now);

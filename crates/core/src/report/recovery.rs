@@ -1,12 +1,14 @@
 //! What recovery, waits and budgets have to tell, in words for people.
+//! What recovery, waits and plans that change have to tell, in words for people.
 
+use super::growth::growth_news;
 use super::moment::rfc3339;
 use super::spent::budget_news;
 use crate::ids::StepPath;
 use crate::run::Event;
 
-/// What an event of recovery, of a wait, of quality or of the budget says, and of which step (may hold untrusted text); `None` for
-/// all others.
+/// What an event of recovery, of a wait, of quality, of the budget or of a plan that changes says, and of which step (may hold
+/// untrusted text); `None` for all others.
 #[must_use]
 pub fn recovery_news(event: &Event) -> Option<(Option<&StepPath>, String)> {
     Some(match event {
@@ -49,6 +51,6 @@ pub fn recovery_news(event: &Event) -> Option<(Option<&StepPath>, String)> {
             let (verdict, why) = (assessed.verdict.as_str(), assessed.assessment.shortfall());
             (Some(&assessed.step), format!("quality {verdict} try={} score={score} {why}", assessed.attempt))
         }
-        event => return budget_news(event).map(|news| (None, news)),
+        event => return growth_news(event),
     })
 }

@@ -1,7 +1,10 @@
 //! The report as text for a terminal. Every text in it is shown by [`printable`](super::printable).
 
+use std::borrow::Cow;
+
 use super::attempt::Outcome;
 use super::execution::{AttemptReport, ExecutionReport, StepReport, Totals};
+use super::held::HeldReport;
 use super::moment::{human_bytes, human_seconds};
 use super::page::Page;
 use super::printable::{columns, fit, pad};
@@ -46,6 +49,9 @@ fn head(report: &ExecutionReport, page: &mut Page) {
     let gain = report.potential_improvement.map(|g| format!(", {:.1} % to gain", g * 100.0)).unwrap_or_default();
     let executor = executor.as_str().unwrap_or_default();
     page.line(&format!("executor  {executor} ({}{gain})", reason(report.strategy_reason)));
+    if report.plan_revision > 0 {
+        page.line(&format!("plan      revision {}", report.plan_revision));
+    }
     if let Some(started) = report.started_at.as_ref().or(report.created_at.as_ref()) {
         page.line(&format!("started   {started}"));
     }
@@ -63,14 +69,70 @@ const fn reason(reason: StrategyReason) -> &'static str {
     }
 }
 
+/// A row of the table of steps.
+struct Row<'r> {
+    name: Cow<'r, str>,
+    state: StepStatus,
+    attempts: u32,
+    agent: &'r str,
+    /// Start, wait and duration in seconds.
+    times: [Option<f64>; 3],
+}
+
+/// A row, or how many are left out.
+enum Line<'r> {
+    Row(Row<'r>),
+    More(String),
+}
+
+/// The rows of the steps that a step holds, further in.
+fn held_rows<'r>(held: &'r HeldReport, depth: usize, lines: &mut Vec<Line<'r>>) {
+    let shown = held.steps.len().min(FEW);
+    for step in &held.steps[..shown] {
+        lines.push(Line::Row(Row {
+            name: Cow::Owned(format!("{}{}", "  ".repeat(depth), step.path)),
+            state: step.state,
+            attempts: step.attempts,
+            agent: step.agent.as_ref().map_or("-", |agent| agent.as_str()),
+            times: [step.offset_seconds, step.wait_seconds, step.duration],
+        }));
+        if let Some(held) = &step.held {
+            held_rows(held, depth + 1, lines);
+        }
+    }
+    let counts = &held.counts;
+    if counts.all as usize > shown {
+        let failed = if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
+        let (more, done) = (counts.all as usize - shown, counts.completed);
+        lines.push(Line::More(format!("{}… {more} more: of {} {done} done{failed}", "  ".repeat(depth), counts.all)));
+    }
+}
+
 fn table(report: &ExecutionReport, page: &mut Page) {
-    let steps = &report.steps[..report.steps.len().min(ROWS)];
+    let (mut lines, mut shown) = (Vec::new(), 0);
+    for step in &report.steps {
+        if lines.len() >= ROWS {
+            break;
+        }
+        shown += 1;
+        lines.push(Line::Row(Row {
+            name: Cow::Borrowed(id_of(step)),
+            state: step.state,
+            attempts: step.attempts,
+            agent: agent_of(step),
+            times: [step.offset_seconds, step.wait_seconds, step.duration],
+        }));
+        if let Some(held) = &step.held {
+            held_rows(held, 1, &mut lines);
+        }
+    }
+    let rows = || lines.iter().filter_map(|line| if let Line::Row(row) = line { Some(row) } else { None });
     // The names share what shape and state, tries, and three times leave.
-    let states = steps.iter().map(|step| step.state.as_str().len() + 1).max().unwrap_or(0).max(11);
+    let states = rows().map(|row| row.state.as_str().len() + 1).max().unwrap_or(0).max(11);
     let names = page.width().saturating_sub(2 + states + 6 + 3 * 10);
-    let widest = |name: fn(&StepReport) -> &str| steps.iter().map(|s| columns(name(s))).max().unwrap_or(0).max(5);
-    let agent_width = widest(agent_of).min(names * 2 / 5);
-    let id_width = widest(id_of).min((names - agent_width).saturating_sub(2));
+    let agent_width = rows().map(|row| columns(row.agent)).max().unwrap_or(0).max(5).min(names * 2 / 5);
+    let widest = rows().map(|row| columns(&row.name)).max().unwrap_or(0).max(5);
+    let id_width = widest.min((names - agent_width).saturating_sub(2));
     let title = format!(
         "  {:<states$}{} {:>5} {}{:>10}{:>10}{:>10}",
         "state",
@@ -83,21 +145,24 @@ fn table(report: &ExecutionReport, page: &mut Page) {
     );
     page.section("Steps");
     page.line(&title);
-    for step in steps {
-        let time = |seconds: Option<f64>| seconds.map_or_else(|| "-".into(), human_seconds);
-        page.line(&format!(
-            "{} {:<states$}{} {:>5} {}{:>10}{:>10}{:>10}",
-            step_shape(step.state),
-            step.state,
-            pad(id_of(step), id_width),
-            step.attempts,
-            pad(&format!(" {}", agent_of(step)), agent_width + 1),
-            time(step.offset_seconds),
-            time(step.wait_seconds),
-            time(step.duration),
-        ));
+    let time = |seconds: Option<f64>| seconds.map_or_else(|| "-".into(), human_seconds);
+    for line in &lines {
+        match line {
+            Line::Row(row) => page.line(&format!(
+                "{} {:<states$}{} {:>5} {}{:>10}{:>10}{:>10}",
+                step_shape(row.state),
+                row.state,
+                pad(&row.name, id_width),
+                row.attempts,
+                pad(&format!(" {}", row.agent), agent_width + 1),
+                time(row.times[0]),
+                time(row.times[1]),
+                time(row.times[2]),
+            )),
+            Line::More(more) => page.line(&format!("  {:<states$}{more}", "")),
+        }
     }
-    page.more(steps.len(), report.steps.len());
+    page.more(shown, report.steps.len());
 }
 
 fn id_of(step: &StepReport) -> &str {

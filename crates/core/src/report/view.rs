@@ -474,7 +474,8 @@ impl<'v> StepView<'v> {
     #[must_use]
     pub fn question(&self) -> Option<(Need, &'v str)> {
         let waiting = self.attempts.last().filter(|attempt| attempt.outcome == Outcome::Suspended)?;
-        waiting.suspended.as_ref().map(|(need, message)| (*need, message.as_str()))
+        let asked = waiting.suspended.as_ref().filter(|(need, _)| *need != Need::Steps);
+        asked.map(|(need, message)| (*need, message.as_str()))
     }
 }
 

@@ -34,6 +34,7 @@ pub use input::{Command, Fault, Input, Order, Point, Refusal, Rejection, Verdict
 pub(crate) use labels::without_asking;
 pub use labels::{OWN_LABELS, asking, forked_from};
 pub use origin::Origin;
+pub use rules::preview as preview_patch;
 pub use state::{Held, Judged, OpenAttempt, Phase, RunState, StepState, Undo};
 pub(crate) use status::words;
 pub use status::{RunStatus, StepStatus};

@@ -4,6 +4,7 @@ use super::definition::{Step, Workflow};
 use super::grow::{Container, SubWorkflow};
 use super::problem::Problem;
 use super::validate::validate_in;
+use crate::ids::WorkflowId;
 use crate::limits::{MAX_ASKED, MAX_ITERATIONS, MAX_NESTING, MAX_WIDTH};
 use crate::value::DataPath;
 
@@ -123,9 +124,14 @@ fn check_aggregate(step: &Step, report: &mut impl FnMut(&str, String)) {
 
 /// The names of workflows that are to be looked up in the registry, of all steps and of those that they hold.
 #[must_use]
-pub fn unresolved(workflow: &Workflow) -> Vec<crate::ids::WorkflowId> {
+pub fn unresolved(workflow: &Workflow) -> Vec<WorkflowId> {
+    names_in(&workflow.steps)
+}
+
+/// The names of workflows in some steps and in those that they hold, each once.
+pub(super) fn names_in<'s>(steps: impl IntoIterator<Item = &'s Step>) -> Vec<WorkflowId> {
     let mut found = Vec::new();
-    let mut open: Vec<&Step> = workflow.steps.iter().collect();
+    let mut open: Vec<&Step> = steps.into_iter().collect();
     while let Some(step) = open.pop() {
         open.extend(&step.steps);
         match &step.workflow {

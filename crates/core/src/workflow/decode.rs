@@ -61,7 +61,7 @@ fn follows_from(unread: &[Problem], all_steps_known: bool) -> impl Fn(&Problem) 
 }
 
 /// Adds places, sorts, and bounds what is told.
-fn finish(root: &Node, problems: &mut Vec<Problem>) {
+pub(super) fn finish(root: &Node, problems: &mut Vec<Problem>) {
     for problem in problems.iter_mut().filter(|p| p.position.is_none()) {
         problem.position = Some(locate(root, problem));
     }
@@ -106,7 +106,7 @@ pub(super) fn locate(root: &Node, problem: &Problem) -> Position {
 }
 
 /// The members of one object of the file, taken one by one; what nobody took is an unknown field.
-struct Fields<'n, 'p> {
+pub(super) struct Fields<'n, 'p> {
     members: &'n [Member],
     taken: Vec<&'static str>,
     at: Place,
@@ -115,9 +115,9 @@ struct Fields<'n, 'p> {
 
 /// Where the object stands, for messages.
 #[derive(Clone)]
-struct Place {
-    step: Option<(usize, String)>,
-    prefix: String,
+pub(super) struct Place {
+    pub(super) step: Option<(usize, String)>,
+    pub(super) prefix: String,
 }
 
 impl Place {
@@ -132,7 +132,7 @@ impl Place {
 }
 
 impl<'n, 'p> Fields<'n, 'p> {
-    fn new(node: &'n Node, at: Place, problems: &'p mut Vec<Problem>) -> Option<Self> {
+    pub(super) fn new(node: &'n Node, at: Place, problems: &'p mut Vec<Problem>) -> Option<Self> {
         match &node.kind {
             Kind::Map(members) => Some(Self { members, taken: Vec::new(), at, problems }),
             kind => {
@@ -142,13 +142,13 @@ impl<'n, 'p> Fields<'n, 'p> {
         }
     }
 
-    fn member(&mut self, name: &'static str) -> Option<&'n Member> {
+    pub(super) fn member(&mut self, name: &'static str) -> Option<&'n Member> {
         self.taken.push(name);
         self.members.iter().find(|m| m.name == name)
     }
 
     /// A field that may be left out.
-    fn optional<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
+    pub(super) fn optional<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
         let member = self.member(name)?;
         value(name, member, &self.at, self.problems)
     }
@@ -179,7 +179,7 @@ impl<'n, 'p> Fields<'n, 'p> {
         }
     }
 
-    fn finish(self) {
+    pub(super) fn finish(self) {
         for member in self.members.iter().filter(|m| !self.taken.contains(&m.name.as_str())) {
             let near = self.taken.iter().filter(|t| is_near(t, &member.name)).min();
             let hint = near.map_or_else(
@@ -268,7 +268,8 @@ fn version(member: &Member, at: &Place, problems: &mut Vec<Problem>) -> Option<S
     }
 }
 
-fn decode_steps(node: &Node, problems: &mut Vec<Problem>) -> (Vec<Step>, bool) {
+/// The steps of a list, and whether all of them could be read.
+pub(super) fn decode_steps(node: &Node, problems: &mut Vec<Problem>) -> (Vec<Step>, bool) {
     let Kind::List(items) = &node.kind else {
         let reason = format!("must be a list, not {}", describe(&node.kind));
         problems.push(Problem { position: Some(node.position), ..Problem::error("steps", reason) });

@@ -3,8 +3,12 @@
 //! What such a step does is taken off from the outside: `map` before `repeat` before `ask` before what is left. So the body of a
 //! step with `map` is the same step without it.
 
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::aggregate::{Aggregate, Minimum, OnPartial};
 use super::definition::{Step, Workflow};
@@ -80,13 +84,37 @@ pub struct Ask {
 
 /// A workflow as one step of another: by its name in the registry, or whole. The names are replaced by what they stand for when a
 /// run begins, so that a run does not change with the registry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum SubWorkflow {
     /// The registered workflow of this name.
     Name(WorkflowId),
     /// The workflow itself.
     Whole(Box<Workflow>),
+}
+
+/// By hand: what derive would make reads a workflow twice, and its values lose how they were written.
+impl<'de> Deserialize<'de> for SubWorkflow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = SubWorkflow;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a workflow, or a workflow")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<SubWorkflow, E> {
+                name.parse().map(SubWorkflow::Name).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SubWorkflow, A::Error> {
+                let workflow = Workflow::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(SubWorkflow::Whole(Box::new(workflow)))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// What a step that holds others does with them.
@@ -196,6 +224,24 @@ impl Step {
             Container::Workflow(SubWorkflow::Whole(workflow)) => Some((**workflow).clone()),
             Container::Workflow(SubWorkflow::Name(_)) => None,
         }
+    }
+
+    /// The step and every step of its definition, with what stands before their fields in its file.
+    #[must_use]
+    pub fn within(&self) -> Vec<(String, &Self)> {
+        let mut found = Vec::new();
+        let mut open = vec![(String::new(), self)];
+        while let Some((prefix, step)) = open.pop() {
+            let held = |word: &str, steps: &'_ [Self]| -> Vec<String> {
+                (0..steps.len()).map(|at| format!("{prefix}{word}[{at}].")).collect()
+            };
+            open.extend(held("steps", &step.steps).into_iter().zip(&step.steps));
+            if let Some(SubWorkflow::Whole(whole)) = &step.workflow {
+                open.extend(held("workflow.steps", &whole.steps).into_iter().zip(&whole.steps));
+            }
+            found.push((prefix, step));
+        }
+        found
     }
 
     /// The paths that the steps that it holds need from the data around it: what they read and do not bring with them.

@@ -6,7 +6,7 @@ use tutti_core::ids::RunId;
 use tutti_core::limits::STORE_ANSWER;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::{
-    CommandRequest, ForkRequest, KeyConflict, KeyPolicy, KeyReuse, Runs, StartRequest, StartedRun,
+    CommandRequest, ForkRequest, KeyConflict, KeyPolicy, KeyReuse, PatchRequest, PatchedRun, Runs, StartRequest, StartedRun,
 };
 use tutti_core::run::{Command, Event, Order, RunCreated, RunStatus, decode};
 use tutti_core::value::Digest;
@@ -15,6 +15,8 @@ use super::approvals::check_decision;
 use super::errors::{of_engine, of_store};
 use super::fork::prepare_fork;
 use super::start::{Origins, request_hash};
+use super::sub_workflows::read_whole;
+use super::workflows::blocking;
 use super::{RunService, start};
 use crate::engine::{EngineError, StartRun};
 use crate::rest::store_answer;
@@ -35,6 +37,10 @@ impl Runs for RunService {
         let start = prepare_fork(&*ports.query, &*ports.payloads, &parent, request).await?;
         let hash = start.origin.request_hash.unwrap_or_else(|| Digest::of(b""));
         in_time(self.start_by_key(start, policy, hash)).await
+    }
+
+    async fn patch(&self, request: PatchRequest) -> Result<PatchedRun, RequestError> {
+        self.patch_run(request).await
     }
 
     async fn command(&self, request: CommandRequest) -> Result<bool, RequestError> {
@@ -89,18 +95,15 @@ impl RunService {
             None => Vec::new(),
         };
         origins.planned_by = origins.planned_by.or(planned_by);
-        // Reading a large workflow takes its time, which is not that of others.
+        let workflow = read_whole(&*self.ports().records, &request.namespace, text.clone()).await?;
         let service = self.clone();
-        let start =
-            tokio::task::spawn_blocking(move || start::prepare(&service, request, (&text, &origins), left, hash))
-                .await
-                .map_err(|error| RequestError::Unavailable(format!("reading the workflow was given up: {error}")))??;
+        let start = blocking(move || start::prepare(&service, request, (workflow, &text, &origins), left, hash)).await?;
         in_time(self.start_by_key(start, policy, hash)).await
     }
 }
 
 /// Waits for what is to be written, and not without end: the engine goes on trying, and its caller may ask another server.
-async fn in_time<T>(writing: impl Future<Output = Result<T, RequestError>>) -> Result<T, RequestError> {
+pub(super) async fn in_time<T>(writing: impl Future<Output = Result<T, RequestError>>) -> Result<T, RequestError> {
     timeout(STORE_ANSWER, writing).await.unwrap_or_else(|_| {
         let reason = "the store does not answer; the same request asked again tells what became of it";
         Err(RequestError::Unavailable(reason.to_owned()))
@@ -155,7 +158,7 @@ impl RunService {
     }
 
     /// Has a command applied by the engine that has the run, which may be another one.
-    async fn command_anywhere(&self, run: RunId, command: Command, order: Order) -> Result<(), EngineError> {
+    pub(super) async fn command_anywhere(&self, run: RunId, command: Command, order: Order) -> Result<(), EngineError> {
         if !self.engine.has(run) {
             return self.engine.post(run, command, order).await;
         }

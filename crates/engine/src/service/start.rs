@@ -11,7 +11,7 @@ use tutti_core::ports::inbound::runs::{StartOptions, StartRequest, WorkflowSourc
 use tutti_core::ports::inbound::{RequestError, Violation};
 use tutti_core::run::{OWN_LABELS, Origin};
 use tutti_core::value::{DataPath, Digest, Json, members};
-use tutti_core::workflow::{Document, Problem, Workflow, initial_data, parse, with_session};
+use tutti_core::workflow::{Document, Problem, Workflow, initial_data, with_session};
 
 use super::RunService;
 use super::errors::of_workflow;
@@ -64,12 +64,11 @@ pub(super) async fn proposed(
 pub(super) fn prepare(
     service: &RunService,
     request: StartRequest,
-    (text, origins): (&str, &Origins),
+    (workflow, text, origins): (Workflow, &str, &Origins),
     left: Vec<(DataPath, Json)>,
     hash: Digest,
 ) -> Result<StartRun, RequestError> {
     let began = service.ports().clock.now();
-    let workflow = parse(text).map_err(|problems| of_workflow(&problems))?.workflow;
     let plan = Plan::new(workflow.clone()).map_err(|problems| of_workflow(&problems))?;
     let mut options = request.options;
     check(&options)?;

@@ -22,12 +22,13 @@ use tutti_core::ports::records::{ListRecords, Put, Record, RecordKey, RecordKind
 use tutti_core::report::PastRuns;
 use tutti_core::time::Timestamp;
 use tutti_core::value::Digest;
-use tutti_core::workflow::{Problem, Workflow, parse};
+use tutti_core::workflow::{Problem, Workflow, parse, sub_workflow_problems, unresolved};
 
 use super::errors::{of_store, of_workflow};
 use super::learning::past_runs;
 use super::planning::{Planner, Proposed};
 use super::start::{proposed, says_threshold};
+use super::sub_workflows::{gather, read, read_whole, with_registered};
 use crate::dispatcher::{Registry, Want};
 use crate::engine::Engine;
 
@@ -121,7 +122,7 @@ impl WorkflowService {
             let there = self.records().get(&key).await.map_err(of_store)?;
             let revision = there.as_ref().map_or(0, |record| record.revision);
             if let Some(record) = &there
-                && read::<Version>(record)?.number >= version.number
+                && record_of::<Version>(record)?.number >= version.number
             {
                 return Ok(());
             }
@@ -138,22 +139,20 @@ impl WorkflowService {
 impl Workflows for WorkflowService {
     async fn register(&self, request: RegisterWorkflow) -> Result<RegisteredWorkflow, RequestError> {
         let RegisterWorkflow { namespace, request: _, text, by } = request;
-        let read_text = text.clone();
-        let plan = blocking(move || {
-            let workflow = parse(&read_text).map_err(|problems| of_workflow(&problems))?.workflow;
-            Plan::new(workflow).map_err(|problems| of_workflow(&problems))
-        })
-        .await?;
-        let workflow = plan.workflow();
+        let workflow = read(text.clone()).await?;
+        let whole = with_registered(self.records(), &namespace, workflow.clone(), BTreeMap::new()).await?;
+        blocking(move || Plan::new(whole).map_err(|problems| of_workflow(&problems))).await?;
+        // What a version is does not change with those that it names.
+        let (definition, _) = workflow.to_canonical();
         let head = find(self.records(), RecordKind::Workflow, &namespace, workflow.id.as_str()).await?;
-        let number = head.as_ref().map(read::<Version>).transpose()?.map_or(0, |head| head.number) + 1;
+        let number = head.as_ref().map(record_of::<Version>).transpose()?.map_or(0, |head| head.number) + 1;
         let version = Version {
             id: workflow.id.clone(),
             version: workflow.version.clone(),
             name: workflow.name.clone(),
             description: workflow.description.clone(),
-            definition: plan.definition(),
-            steps: u32::try_from(plan.len()).unwrap_or(u32::MAX),
+            definition,
+            steps: u32::try_from(workflow.steps.len()).unwrap_or(u32::MAX),
             number,
             at: self.clock.now(),
             by,
@@ -174,16 +173,16 @@ impl Workflows for WorkflowService {
         }
         let (version, existed) = match put(RecordKind::WorkflowVersion, written(&version)).await? {
             Put::Stored(_) => (version, false),
-            Put::Conflict(Some(there)) => (read::<Version>(&there)?, true),
+            Put::Conflict(Some(there)) => (record_of::<Version>(&there)?, true),
             Put::Conflict(None) => return Err(RequestError::Unavailable("the version was removed meanwhile".into())),
         };
-        if existed && version.definition != plan.definition() {
+        if existed && version.definition != definition {
             let what = format!("version \"{}\" of workflow {}", version.version.escape_debug(), version.id);
-            return Err(RequestError::AlreadyExists { what, existing: version.definition, given: plan.definition() });
+            return Err(RequestError::AlreadyExists { what, existing: version.definition, given: definition });
         }
         self.head(&namespace, &version).await?;
         let latest = find(self.records(), RecordKind::Workflow, &namespace, version.id.as_str()).await?;
-        let latest = latest.as_ref().map(read::<Version>).transpose()?;
+        let latest = latest.as_ref().map(record_of::<Version>).transpose()?;
         Ok(told(version.clone(), latest.is_some_and(|head| head.number == version.number), existed))
     }
 
@@ -216,7 +215,7 @@ impl Workflows for WorkflowService {
         let next = records.last().filter(|_| more).map(|last| cursor::encode_name(&list, &last.key.name));
         let mut workflows = Vec::with_capacity(records.len());
         for record in &records {
-            let version: Version = read(record)?;
+            let version: Version = record_of(record)?;
             // Ids that only begin with the one that was asked for.
             if id.as_ref().is_some_and(|id| *id != version.id) {
                 continue;
@@ -229,17 +228,24 @@ impl Workflows for WorkflowService {
 
     async fn validate(&self, namespace: &Namespace, text: &str) -> Result<Vec<Problem>, RequestError> {
         let (namespace, text, registry) = (namespace.clone(), text.to_owned(), self.registry.clone());
+        let parsed = match blocking(move || Ok(parse(&text))).await? {
+            Ok(parsed) => parsed,
+            Err(problems) => return Ok(problems),
+        };
+        let names = unresolved(&parsed.workflow);
+        let known = gather(self.records(), &namespace, names, BTreeMap::new()).await?;
         let now = self.clock.now();
         blocking(move || {
-            let parsed = match parse(&text) {
-                Ok(parsed) => parsed,
-                Err(problems) => return Ok(problems),
-            };
             let mut problems = parsed.warnings;
+            problems.extend(sub_workflow_problems(&parsed.workflow, &known));
             for (index, step) in parsed.workflow.steps.iter().enumerate() {
-                let undo = step.compensate.as_ref().map(|how| ("compensate.capability", &how.capability, &how.agent));
-                let own = step.capability.as_ref().map(|capability| ("capability", capability, &step.agent));
-                for (field, capability, agent) in own.into_iter().chain(undo) {
+                let calls = step.within().into_iter().flat_map(|(inside, step)| {
+                    let undo = step.compensate.as_ref().map(|how| ("compensate.capability", &how.capability, &how.agent));
+                    let own = step.capability.as_ref().map(|capability| ("capability", capability, &step.agent));
+                    let calls = own.into_iter().chain(undo);
+                    calls.map(move |(field, capability, agent)| (format!("{inside}{field}"), capability, agent))
+                });
+                for (field, capability, agent) in calls {
                     let (namespace, pinned) = (namespace.clone(), agent.clone());
                     let want = Want { namespace, capability: capability.clone(), pinned, asked: Vec::new() };
                     if registry.outlook(&want, now).is_some() {
@@ -269,14 +275,10 @@ impl Workflows for WorkflowService {
             }
         };
         let (describer, threshold) = (self.describer.clone(), self.parallel_threshold);
-        let (workflow, text) = blocking(move || {
-            let mut workflow = parse(&text).map_err(|problems| of_workflow(&problems))?.workflow;
-            if let Some(threshold) = threshold.filter(|_| !says_threshold(&text)) {
-                workflow.parallel_threshold = threshold;
-            }
-            Ok((workflow, text))
-        })
-        .await?;
+        let mut workflow = read_whole(self.records(), namespace, text.clone()).await?;
+        if let Some(threshold) = threshold.filter(|_| !says_threshold(&text)) {
+            workflow.parallel_threshold = threshold;
+        }
         let past = past_runs(self.records(), namespace, &workflow.id).await.map_err(of_store)?;
         let subject = PlanSubject { workflow, past, offers: self.registry.offers(namespace), made: made.clone() };
         let described = blocking(move || describer(subject).map_err(|problems| of_workflow(&problems))).await?;
@@ -312,18 +314,18 @@ async fn registered(
 ) -> Result<(Version, bool), RequestError> {
     let Some(version) = version else {
         let head = find(records, RecordKind::Workflow, namespace, id.as_str()).await?;
-        return Ok((read(&head.ok_or_else(|| RequestError::NotFound(format!("workflow {id}")))?)?, true));
+        return Ok((record_of(&head.ok_or_else(|| RequestError::NotFound(format!("workflow {id}")))?)?, true));
     };
     let found = find(records, RecordKind::WorkflowVersion, namespace, &name_of(id, version)).await?;
     let missing = || RequestError::NotFound(format!("version \"{}\" of workflow {id}", version.escape_debug()));
-    let found = read(&found.ok_or_else(missing)?)?;
+    let found = record_of(&found.ok_or_else(missing)?)?;
     let latest = is_latest(records, namespace, &found).await?;
     Ok((found, latest))
 }
 
 async fn is_latest(records: &dyn RecordStore, namespace: &Namespace, version: &Version) -> Result<bool, RequestError> {
     let head = find(records, RecordKind::Workflow, namespace, version.id.as_str()).await?;
-    Ok(head.as_ref().map(read::<Version>).transpose()?.is_some_and(|head| head.number == version.number))
+    Ok(head.as_ref().map(record_of::<Version>).transpose()?.is_some_and(|head| head.number == version.number))
 }
 
 async fn find(
@@ -359,13 +361,13 @@ fn written<T: Serialize>(document: &T) -> Bytes {
     serde_json::to_vec(document).expect("a document of text and numbers").into()
 }
 
-fn read<T: for<'de> Deserialize<'de>>(record: &Record) -> Result<T, RequestError> {
+fn record_of<T: for<'de> Deserialize<'de>>(record: &Record) -> Result<T, RequestError> {
     serde_json::from_slice(&record.blob)
         .map_err(|error| RequestError::Damaged(format!("document {}: {error}", record.key.name)))
 }
 
 /// Reading a large workflow takes its time, which is not that of others.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RequestError> + Send + 'static,
 ) -> Result<T, RequestError> {
     let given_up = |error| RequestError::Unavailable(format!("reading the workflow was given up: {error}"));

@@ -187,11 +187,13 @@ impl AgentsFile {
         let mut problems = Vec::new();
         let own = |step: &'_ Step| step.capability.clone().map(|capability| ("", capability, step.agent.clone()));
         let undo = |step: &'_ Step| step.compensate.clone().map(|how| ("compensate.", how.capability, how.agent));
-        let calls = workflow
-            .steps
-            .iter()
-            .enumerate()
-            .flat_map(|(index, step)| own(step).into_iter().chain(undo(step)).map(move |call| (index, step, call)));
+        let calls = workflow.steps.iter().enumerate().flat_map(|(index, outer)| {
+            let of = |(inside, step): (String, &Step)| {
+                let calls = own(step).into_iter().chain(undo(step));
+                calls.map(|(prefix, capability, agent)| (format!("{inside}{prefix}"), capability, agent)).collect::<Vec<_>>()
+            };
+            outer.within().into_iter().flat_map(of).map(move |call| (index, outer, call)).collect::<Vec<_>>()
+        });
         for (index, step, (prefix, capability, agent)) in calls {
             let (field, reason) = match &agent {
                 Some(name) => match by_name.get(name.as_str()) {

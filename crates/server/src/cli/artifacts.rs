@@ -34,7 +34,7 @@ pub async fn execute(args: ArtifactsArgs, global: &Global) -> Result<Exit> {
 }
 
 fn all(view: &RunView) -> Vec<&ArtifactRecorded> {
-    view.steps().flat_map(|step| step.artifacts).collect()
+    view.all_steps().flat_map(|step| step.artifacts).collect()
 }
 
 /// The artifact of that name; of several the step must be named too.

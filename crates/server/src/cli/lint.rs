@@ -28,6 +28,7 @@ pub fn execute(args: &LintArgs, global: &Global) -> Result<Exit> {
         Err(problems) => problems,
         Ok(file) => {
             let mut problems = file.warnings.clone();
+            problems.extend(file.named_problems()?);
             let unmet = agents.iter().flat_map(|agents| agents.unmet(&file.workflow, &file.document));
             problems.extend(unmet.map(|mut problem| {
                 problem.severity = if args.strict { Severity::Error } else { Severity::Warning };

@@ -22,6 +22,7 @@ mod list;
 mod migrate;
 mod operate;
 mod orchestrate;
+mod patch;
 mod plan;
 mod purge;
 mod recover;
@@ -159,6 +160,8 @@ enum Verb {
     Checkpoints(checkpoints::CheckpointsArgs),
     /// Mark a point in a run, to which it can go back.
     Checkpoint(recover::CheckpointArgs),
+    /// Change the plan of a run that goes on: add, replace and remove steps, or run more or fewer of them at once.
+    Patch(patch::PatchArgs),
     /// Have a run go back to a point: what was done after it is undone, newest first, and the run goes on from there.
     Rollback(recover::RollbackArgs),
     /// Say what happened to a step that must not be done twice, and of which no answer is known.
@@ -500,6 +503,7 @@ impl Cli {
             Verb::Budget(args) => budget::execute(args, &global.configured()?).await,
             Verb::Checkpoints(args) => checkpoints::execute(args, &global.configured()?).await,
             Verb::Checkpoint(args) => recover::checkpoint(args, &global.configured()?).await,
+            Verb::Patch(args) => patch::execute(args, &global.configured()?).await,
             Verb::Rollback(args) => recover::rollback(args, &global.configured()?).await,
             Verb::Outcome(args) => recover::outcome(args, &global.configured()?).await,
             Verb::Skip(args) => recover::skip(args, &global.configured()?).await,

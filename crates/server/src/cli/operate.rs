@@ -168,7 +168,7 @@ pub fn confirm(question: &str) -> Result<()> {
 }
 
 /// Where the runs are changed.
-enum Target {
+pub(super) enum Target {
     /// At a server.
     Server(Box<ApiClient>, String, Namespace),
     /// In a store that no engine has.
@@ -178,7 +178,11 @@ enum Target {
 }
 
 impl Target {
-    async fn open(source: &Source, global: &Global) -> Result<Self> {
+    /// The server, or the store if no server is named.
+    ///
+    /// # Errors
+    /// A server or a store that cannot be used.
+    pub async fn open(source: &Source, global: &Global) -> Result<Self> {
         match &source.server {
             Some(url) => Ok(Self::Server(Box::new(remote::client(url)?), url.clone(), source.namespace.clone())),
             None => Ok(match global.store.open_for_commands().await? {
@@ -189,7 +193,10 @@ impl Target {
     }
 
     /// Has a command applied to a run, and says so.
-    async fn apply(&self, run: RunId, command: &Command, order: &Order) -> Result<()> {
+    ///
+    /// # Errors
+    /// What the run does not allow.
+    pub async fn apply(&self, run: RunId, command: &Command, order: &Order) -> Result<()> {
         let (command, order) = (command.clone(), order.clone());
         let done = done(&command);
         let before = match self {

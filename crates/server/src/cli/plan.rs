@@ -91,7 +91,7 @@ pub async fn execute(args: &PlanArgs, global: &Global) -> Result<Exit> {
         Some(ModeArg::Sophisticated) => PlanMode::Sophisticated,
         None => config.planner.mode(&config.execution),
     };
-    let file = &draft.file;
+    let file = &draft.file.with_named(global, &args.namespace).await?;
     let settled = settled(&file.workflow, file.explicit, &config.execution, Flags::default());
     let chosen = (settled.executor, load::system(&settled).await);
     let plan = Plan::new(settled).map_err(|problems| refused(file, &problems))?;

@@ -150,7 +150,7 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
 /// The workflow, and who planned it if it was made of a request.
 async fn file(args: &RunArgs, global: &Global) -> Result<(WorkflowFile, Option<String>)> {
     if let Some(file) = &args.file {
-        return Ok((WorkflowFile::read(file)?, None));
+        return Ok((WorkflowFile::read(file)?.with_named(global, &args.namespace).await?, None));
     }
     let query = args.query.query.as_deref().unwrap_or_default();
     let named = args.show.agents.as_deref().or(global.config.agents.file.as_deref());

@@ -286,7 +286,7 @@ async fn graph(workflow: &str, output: GraphForm, source: &Source, global: &Glob
     let plan = match (&wanted, &source.server) {
         // A file needs no store.
         (WorkflowSource::Text(_), None) => {
-            let file = WorkflowFile::read(Path::new(workflow))?;
+            let file = WorkflowFile::read(Path::new(workflow))?.with_named(global, &source.namespace).await?;
             let config = &global.config;
             let refused = |problems: Vec<Problem>| {
                 Failure::usage(format!("the workflow cannot run\n{}", lines(&file.path, &problems).trim_end()))

@@ -147,7 +147,9 @@ pub(super) fn frame(scene: &Scene<'_>, width: usize, height: usize) -> Vec<Line>
     let recent = recent(scene).filter(|_| height >= 7);
     let below = usize::from(pending.is_some()) + usize::from(recent.is_some());
     let room = height.saturating_sub(lines.len() + below);
-    let steps = scene.view.steps().chain(scene.view.undos());
+    // Those that hold others are seen by them.
+    let works = |step: &StepView<'_>| scene.view.plan().held_by(step.index).next().is_none();
+    let steps = scene.view.all_steps().filter(works).chain(scene.view.undos());
     let current: Vec<StepView<'_>> = steps.filter(|step| is_current(step.status)).collect();
     let shown = if current.len() <= room { current.len() } else { room.saturating_sub(1) };
     let name = |step: &StepView<'_>| scene.view.plan().path(step.index).as_str().len();

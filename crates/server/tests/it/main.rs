@@ -5,6 +5,7 @@ mod agents;
 mod backup;
 mod bad_input;
 mod budget;
+mod changing;
 mod clients;
 mod compare;
 mod completion;

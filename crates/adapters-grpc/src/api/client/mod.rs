@@ -36,7 +36,7 @@ pub struct ApiClient {
     channel: Channel,
     /// With the token, if one was given.
     pub(super) link: Link,
-    service: RunServiceClient<Link>,
+    pub(super) service: RunServiceClient<Link>,
     /// Whose runs are meant where a question names none.
     namespace: Namespace,
     /// Which run follows a definition: the server gives definitions by runs.

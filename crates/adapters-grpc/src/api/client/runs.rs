@@ -10,7 +10,8 @@ use tutti_core::ids::{Namespace, RunId, WorkflowId};
 use tutti_core::orchestration::Wishes;
 use tutti_core::ports::filter::RunFilter;
 use tutti_core::ports::inbound::runs::{
-    CommandRequest, ForkRequest, KeyConflict, KeyPolicy, KeyReuse, StartRequest, StartedRun, WorkflowSource,
+    CommandRequest, ForkRequest, KeyConflict, KeyPolicy, KeyReuse, PatchRequest, StartRequest, StartedRun,
+    WorkflowSource,
 };
 use tutti_core::ports::query::RunSummary;
 use tutti_core::run::{ArtifactRecorded, Command, Order, Point, Work};
@@ -48,11 +49,15 @@ pub(in crate::api) struct Asked {
 
 impl Asked {
     fn of(wanted: &CommandRequest) -> Result<Self, ApiError> {
-        let Order { by, reason, request } = wanted.order.clone();
+        Self::by(&wanted.namespace, wanted.run, wanted.order.clone())
+    }
+
+    pub(in crate::api) fn by(namespace: &Namespace, run: RunId, order: Order) -> Result<Self, ApiError> {
+        let Order { by, reason, request } = order;
         let request = request.ok_or_else(|| ApiError::Refused("request_id: is required".to_owned()))?;
         Ok(Self {
-            namespace: named(&wanted.namespace),
-            run_id: wanted.run.to_string(),
+            namespace: named(namespace),
+            run_id: run.to_string(),
             request_id: request.to_string(),
             reason,
             requested_by: by,
@@ -159,12 +164,16 @@ impl ApiClient {
                 ask!(signal_run, SignalRunRequest { step, answer_json });
                 false
             }
-            Command::Patch { patch: _ } => return Err(ApiError::from(tonic::Status::unimplemented("not yet"))),
             Command::RaiseBudget { add } => {
                 let Amounts { money: add_money_micros, tokens: add_tokens, calls: add_calls, time: add_time_micros } =
                     add;
                 ask!(raise_budget, RaiseBudgetRequest { add_money_micros, add_tokens, add_calls, add_time_micros });
                 false
+            }
+            Command::Patch { patch } => {
+                let patch = serde_json::to_string(&patch).map_err(unread)?;
+                let CommandRequest { namespace, run, order, .. } = wanted;
+                self.patch(PatchRequest { namespace, run, patch, order, dry_run: false }).await?.diff.is_none()
             }
             Command::Checkpoint { name } => self.checkpoint(asked, name).await.map(|()| false)?,
             Command::Rollback { to, compensate } => self.roll_back(asked, to, compensate).await.map(|()| false)?,

@@ -57,15 +57,15 @@ fn places<'v>(
     step: &str,
 ) -> Result<impl Iterator<Item = ((StepIndex, usize), &'v ArtifactRecorded)>, Status> {
     let only = if step.is_empty() { None } else { Some(find_step(view, step)?) };
-    let steps = view.steps().filter(move |step| only.is_none_or(|only| step.index == only));
+    let steps = view.all_steps().filter(move |step| only.is_none_or(|only| step.index == only));
     Ok(steps.flat_map(|step| {
         step.artifacts.iter().enumerate().map(move |(number, artifact)| ((step.index, number), artifact))
     }))
 }
 
-/// A step by its id.
-pub(super) fn find_step(view: &RunView, id: &str) -> Result<StepIndex, Status> {
-    let found = view.steps().find(|step| step.id().as_str() == id).map(|step| step.index);
+/// A step by its path.
+pub(super) fn find_step(view: &RunView, path: &str) -> Result<StepIndex, Status> {
+    let found = path.parse().ok().and_then(|path| view.plan().find(&path));
     found.ok_or_else(|| wrong("step", "is not a step of this run"))
 }
 

@@ -29,7 +29,7 @@ use super::convert::{counts_out, event_out, run_out, work};
 use super::errors::{page_size, parsed, run_id, some, status, wrong};
 use super::ordered::{Ordered, ordered};
 use super::outbox::{Answer, Closing};
-use super::{Inbound, data, watch};
+use super::{Inbound, data, patch, watch};
 
 /// The service of one server.
 pub(super) struct RunApi {
@@ -222,6 +222,10 @@ impl RunService for RunApi {
         let step = asked.step;
         self.command(ordered, Command::Signal { step, answer: Payload::Inline(answer) }).await?;
         Ok(Response::new(v1::SignalRunResponse {}))
+    }
+
+    async fn patch_run(&self, request: Request<v1::PatchRunRequest>) -> Result<Response<v1::PatchRunResponse>, Status> {
+        patch::patch(&*self.inbound.runs, request).await.map(Response::new)
     }
 
     async fn get_run_data(

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::error::RequestError;
 use crate::ids::{LabelName, Namespace, RequestId, RunId, RunKey, SessionId, WorkflowId};
 use crate::orchestration::Wishes;
+use crate::report::PlanDiff;
 use crate::run::{Command, Order, Point};
 use crate::time::{Span, Timestamp};
 use crate::value::{DataPath, Json};
@@ -36,6 +37,13 @@ pub trait Runs: Send + Sync {
     /// # Errors
     /// [`RequestError`]; [`RequestError::NotAllowed`] if the run's state does not allow it.
     async fn command(&self, request: CommandRequest) -> Result<bool, RequestError>;
+
+    /// Changes the plan of a run, or says what that would make of it.
+    ///
+    /// # Errors
+    /// [`RequestError`]; [`RequestError::Invalid`] names what is wrong with the change, [`RequestError::NotAllowed`] if the run
+    /// takes none, or the change was made from another revision.
+    async fn patch(&self, request: PatchRequest) -> Result<PatchedRun, RequestError>;
 }
 
 /// A run to be started.
@@ -182,4 +190,28 @@ pub struct CommandRequest {
     pub command: Command,
     /// Who wants it, why, and by which request.
     pub order: Order,
+}
+
+/// A change of the plan of a run.
+#[derive(Debug, Clone)]
+pub struct PatchRequest {
+    /// Whose.
+    pub namespace: Namespace,
+    /// The run.
+    pub run: RunId,
+    /// The change, YAML or JSON.
+    pub patch: String,
+    /// Who wants it, why, and by which request.
+    pub order: Order,
+    /// True: nothing is changed.
+    pub dry_run: bool,
+}
+
+/// A run whose plan was changed, or would be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PatchedRun {
+    /// The revision of the plan with the change.
+    pub revision: u32,
+    /// What the change makes of the plan; `None` if this request had been applied before.
+    pub diff: Option<PlanDiff>,
 }

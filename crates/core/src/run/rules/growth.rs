@@ -3,7 +3,7 @@
 use super::{attempt, retry, wait};
 use crate::ids::AttemptKey;
 use crate::limits::MAX_RUN_STEPS;
-use crate::plan::{PlanPatch, StepIndex};
+use crate::plan::{PlanPatch, Revised, StepIndex};
 use crate::ports::agent::{AgentError, AgentErrorKind, Need};
 use crate::run::event::{
     AttemptSuspended, Event, PlanRevised, StepChecked, StepExpanded, StepOmitted, WaitClosed, shorten,
@@ -65,29 +65,37 @@ pub(super) fn close(state: &RunState, index: StepIndex) -> Vec<Event> {
 
 /// Somebody changes the plan.
 pub(super) fn patch(state: &RunState, patch: &PlanPatch, order: Order) -> Result<Vec<Event>, Rejection> {
-    if !state.status().takes_results() {
-        return Err(Rejection::RunIs(state.status()));
-    }
-    if state.undoing().is_some() {
-        return Err(Rejection::Undoing);
-    }
-    let revision = amended(state, patch)?;
+    let revision = preview(state, patch)?.plan.revision();
     let revised = PlanRevised { revision, patch: patch.clone(), step: None, order: Some(order) };
     Ok(vec![Event::PlanRevised(Box::new(revised))])
 }
 
 /// The event of a step whose output adds steps to the plan.
 pub(super) fn grow(state: &RunState, index: StepIndex, patch: &PlanPatch) -> Result<Event, Rejection> {
-    let revision = amended(state, patch)?;
+    let revision = amended(state, patch)?.plan.revision();
     let step = Some(state.plan().path(index));
     Ok(Event::PlanRevised(Box::new(PlanRevised { revision, patch: patch.clone(), step, order: None })))
 }
 
-/// The revision that a change leads to, if the run takes it.
+/// The plan that a change leads to, if the run takes it from somebody.
+///
+/// # Errors
+/// Why it does not.
+pub fn preview(state: &RunState, patch: &PlanPatch) -> Result<Revised, Rejection> {
+    if !state.status().takes_results() {
+        return Err(Rejection::RunIs(state.status()));
+    }
+    if state.undoing().is_some() {
+        return Err(Rejection::Undoing);
+    }
+    amended(state, patch)
+}
+
+/// The plan that a change leads to, if the run takes it.
 ///
 /// # Errors
 /// Why it does not. The only reader of a run's growth.
-fn amended(state: &RunState, patch: &PlanPatch) -> Result<u32, Rejection> {
+fn amended(state: &RunState, patch: &PlanPatch) -> Result<Revised, Rejection> {
     let plan = state.plan();
     let bad = |field: String, reason: String| Err(Rejection::BadPatch { field, reason });
     let Growth::Amendable(most) = state.policy().growth else { return Err(Rejection::NotAmendable) };
@@ -126,7 +134,7 @@ fn amended(state: &RunState, patch: &PlanPatch) -> Result<u32, Rejection> {
         let path = plan.path(*index);
         return bad("add".into(), format!("step \"{path}\" has begun, and would depend on other steps by its type"));
     }
-    Ok(plan.revision() + 1)
+    Ok(change)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use super::input::{Input, Rejection};
 use super::state::RunState;
 use crate::time::Timestamp;
 
+pub use growth::preview;
 pub(super) use settle::settle;
 
 /// The events that an input leads to.
