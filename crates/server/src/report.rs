@@ -124,8 +124,7 @@ impl Show {
         }
         match view.status() {
             RunStatus::Waiting => {
-                for (step, question) in view.all_steps().filter_map(|step| Some((step.index, step.question()?.1)))
-                {
+                for (step, question) in view.all_steps().filter_map(|step| Some((step.index, step.question()?.1))) {
                     let step = view.plan().path(step);
                     say(format!("step {step} waits: {}", tutti_core::report::printable(question)));
                 }

@@ -53,7 +53,10 @@ impl WorkflowFile {
             }
             let Some(path) = ENDINGS.into_iter().map(path).find(|path| path.is_file()) else { continue };
             let found = parse(&text(&path)?).map_err(|problems| {
-                Failure::usage(format!("the workflow \"{name}\" cannot be used\n{}", lines(&path, &problems).trim_end()))
+                Failure::usage(format!(
+                    "the workflow \"{name}\" cannot be used\n{}",
+                    lines(&path, &problems).trim_end()
+                ))
             })?;
             open.extend(unresolved(&found.workflow));
             known.insert(name, found.workflow);

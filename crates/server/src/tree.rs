@@ -20,6 +20,9 @@ pub enum Detail {
 /// Most steps shown one by one.
 const STEPS: usize = 1_000;
 
+/// Most columns of a name.
+const NAME: usize = 32;
+
 /// Most steps shown of those that one step holds.
 const HELD: usize = 20;
 
@@ -27,7 +30,7 @@ const HELD: usize = 20;
 pub fn render(view: &RunView, now: Timestamp, width: usize, detail: Detail) -> String {
     let own = view.steps().take(STEPS).map(|step| step.id().as_str().len());
     let undos = view.undos().take(STEPS).map(|undo| view.plan().path(undo.index).as_str().len());
-    let names = own.chain(undos).max().unwrap_or(0).clamp(8, 32);
+    let names = own.chain(undos).max().unwrap_or(0).clamp(8, NAME);
     let mut tree = Tree { view, now, width, names, detail, text: String::new() };
     tree.head();
     let levels = view.plan().topology().levels();
@@ -132,7 +135,8 @@ impl Tree<'_> {
         let (shape, status) = (step_shape(step.status), step.status.as_str());
         // Steps side by side stand two columns further in.
         let path = self.view.plan().path(step.index);
-        let name = pad(path.as_str(), (self.names + 2).saturating_sub(columns(indent)).max(8));
+        let room = (self.names + 2).saturating_sub(columns(indent)).max(path.as_str().len().min(NAME));
+        let name = pad(path.as_str(), room);
         let line = format!("{shape} {status:<10} {name}  {}", self.about(&step));
         self.line(&format!("{indent}{branch}"), line.trim_end());
         let inside = format!("{indent}{} ", if last { " " } else { "│" });

@@ -33,8 +33,7 @@ impl ApiClient {
     pub async fn patch(&self, wanted: PatchRequest) -> Result<PatchedRun, ApiError> {
         let PatchRequest { namespace, run, patch, order, dry_run } = wanted;
         let Asked { namespace, run_id, request_id, reason, requested_by } = Asked::by(&namespace, run, order)?;
-        let request =
-            v1::PatchRunRequest { namespace, run_id, request_id, reason, requested_by, patch, dry_run };
+        let request = v1::PatchRunRequest { namespace, run_id, request_id, reason, requested_by, patch, dry_run };
         let answer = self.service.clone().patch_run(timed(request)).await?.into_inner();
         let diff = answer.diff.map(diff_in).transpose().map_err(unread)?;
         Ok(PatchedRun { revision: answer.revision, diff })
@@ -43,8 +42,7 @@ impl ApiClient {
 
 fn diff_out(diff: &PlanDiff) -> v1::PlanDiff {
     let ids = |ids: &[StepId]| ids.iter().map(ToString::to_string).collect();
-    let replaced =
-        |step: &ReplacedStep| v1::ReplacedStep { step: step.id.to_string(), fields: step.fields.clone() };
+    let replaced = |step: &ReplacedStep| v1::ReplacedStep { step: step.id.to_string(), fields: step.fields.clone() };
     v1::PlanDiff {
         base_revision: diff.base,
         revision: diff.revision,

@@ -259,10 +259,15 @@ pub(super) fn waiting(view: &RunView) -> Vec<String> {
 
 /// What is asked: the agent's own words, with the step if there are several.
 fn question(view: &RunView) -> String {
-    let asks: Vec<(StepView<'_>, &str)> = view.all_steps().filter_map(|step| Some((step, step.question()?.1))).collect();
+    let asks: Vec<(StepView<'_>, &str)> =
+        view.all_steps().filter_map(|step| Some((step, step.question()?.1))).collect();
     match &asks[..] {
         [(_, text)] => (*text).to_owned(),
-        several => several.iter().map(|(step, text)| format!("{}: {text}", view.plan().path(step.index))).collect::<Vec<_>>().join("\n"),
+        several => several
+            .iter()
+            .map(|(step, text)| format!("{}: {text}", view.plan().path(step.index)))
+            .collect::<Vec<_>>()
+            .join("\n"),
     }
 }
 

@@ -29,8 +29,7 @@ impl ExecutionReport {
         let created = view.created()?;
         let created_at = view.created_at()?;
         let mut room = HELD;
-        let steps: Vec<StepReport> =
-            view.steps().map(|step| step_report(view, &step, created_at, &mut room)).collect();
+        let steps: Vec<StepReport> = view.steps().map(|step| step_report(view, &step, created_at, &mut room)).collect();
         let totals = totals(view);
         let successful: Vec<_> = view.steps().filter(|s| s.output.is_some()).map(|s| s.id().clone()).collect();
         let failed = view.steps().filter(|s| s.status == StepStatus::Failed).map(|step| {

@@ -15,7 +15,8 @@ pub(super) fn growth_news(event: &Event) -> Option<(Option<&StepPath>, String)> 
         Event::WaitClosed(closed) => (Some(&closed.step), format!("try={} goes on with what is done", closed.attempt)),
         Event::PlanRevised(revised) => {
             let patch = &revised.patch;
-            let counts = [("added", patch.add.len()), ("replaced", patch.replace.len()), ("removed", patch.remove.len())];
+            let counts =
+                [("added", patch.add.len()), ("replaced", patch.replace.len()), ("removed", patch.remove.len())];
             let mut told = format!("plan revision={}", revised.revision);
             for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
                 told.push_str(&format!(" {what}={count}"));

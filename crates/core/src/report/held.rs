@@ -93,12 +93,7 @@ impl RunView {
     }
 
     /// What a step holds, told with at most so many steps in all; they are taken from `room`.
-    pub(super) fn held_report(
-        &self,
-        holder: StepIndex,
-        created_at: Timestamp,
-        room: &mut usize,
-    ) -> Option<HeldReport> {
+    pub(super) fn held_report(&self, holder: StepIndex, created_at: Timestamp, room: &mut usize) -> Option<HeldReport> {
         let counts = self.held_counts(holder)?;
         let shown = self.held_first(holder, MOST.min(*room));
         *room -= shown.len();

@@ -132,7 +132,8 @@ mod tests {
         let wrong = "add:\n- {id: a, capability: c}\n- {id: b, capabilty: c}\nreplace: 3\nwidth: 2\n";
         let told: Vec<String> = PlanPatch::parse(wrong).unwrap_err().iter().map(ToString::to_string).collect();
         let told = told.join("\n");
-        for part in ["3:11: error: step b: add[1].capabilty: is not a known field", "4:10: error: replace: must be a list"]
+        for part in
+            ["3:11: error: step b: add[1].capabilty: is not a known field", "4:10: error: replace: must be a list"]
         {
             assert!(told.contains(part), "{told}");
         }

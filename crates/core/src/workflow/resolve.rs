@@ -119,8 +119,10 @@ mod tests {
     #[test]
     fn names_are_replaced_at_any_depth() {
         let outer = workflow("a", "- {id: x, steps: [{id: y, workflow: b}]}\n- {id: z, workflow: b}\n");
-        let known =
-            known(&[workflow("b", "- {id: q, workflow: c}\n"), workflow("c", "- {id: r, capability: c, input: {x: {value: 1.50}}}\n")]);
+        let known = known(&[
+            workflow("b", "- {id: q, workflow: c}\n"),
+            workflow("c", "- {id: r, capability: c, input: {x: {value: 1.50}}}\n"),
+        ]);
         let whole = resolved(outer.clone(), &known).unwrap();
         assert!(unresolved(&whole).is_empty());
         let (_, stored) = whole.to_canonical();
@@ -142,9 +144,8 @@ mod tests {
     #[test]
     fn a_few_small_files_do_not_become_a_giant() {
         let name = |n: u32| format!("w{n}");
-        let twice = |n: u32| -> String {
-            (0..20).map(|i| format!("- {{id: s{i}, workflow: {}}}\n", name(n + 1))).collect()
-        };
+        let twice =
+            |n: u32| -> String { (0..20).map(|i| format!("- {{id: s{i}, workflow: {}}}\n", name(n + 1))).collect() };
         let mut all: Vec<Workflow> = (0..7).map(|n| workflow(&name(n), &twice(n))).collect();
         all.push(workflow("w7", "- {id: s, capability: c}\n"));
         assert!(resolved(all[0].clone(), &known(&all)).is_err());

@@ -75,10 +75,8 @@ impl RunService {
         let (patch, diff) = prepare_patch(&*self.ports().records, &namespace, &view, patch).await?;
         if !dry_run {
             let command = Command::Patch { patch: Box::new(patch) };
-            runs::in_time(async {
-                self.command_anywhere(run, command, order).await.map_err(super::errors::of_engine)
-            })
-            .await?;
+            runs::in_time(async { self.command_anywhere(run, command, order).await.map_err(super::errors::of_engine) })
+                .await?;
         }
         Ok(PatchedRun { revision: diff.revision, diff: Some(diff) })
     }

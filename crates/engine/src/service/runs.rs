@@ -6,7 +6,8 @@ use tutti_core::ids::RunId;
 use tutti_core::limits::STORE_ANSWER;
 use tutti_core::ports::inbound::RequestError;
 use tutti_core::ports::inbound::runs::{
-    CommandRequest, ForkRequest, KeyConflict, KeyPolicy, KeyReuse, PatchRequest, PatchedRun, Runs, StartRequest, StartedRun,
+    CommandRequest, ForkRequest, KeyConflict, KeyPolicy, KeyReuse, PatchRequest, PatchedRun, Runs, StartRequest,
+    StartedRun,
 };
 use tutti_core::run::{Command, Event, Order, RunCreated, RunStatus, decode};
 use tutti_core::value::Digest;

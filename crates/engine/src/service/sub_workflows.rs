@@ -79,7 +79,13 @@ pub(super) async fn gather(
             Ok(text) => {
                 let found = read(text).await.map_err(|error| {
                     let reason = format!("the registered workflow \"{name}\" cannot be used: {error}");
-                    of_workflow(&[Problem::found(tutti_core::workflow::Severity::Error, None, None, String::new(), reason)])
+                    of_workflow(&[Problem::found(
+                        tutti_core::workflow::Severity::Error,
+                        None,
+                        None,
+                        String::new(),
+                        reason,
+                    )])
                 })?;
                 open.extend(unresolved(&found));
                 known.insert(name, found);

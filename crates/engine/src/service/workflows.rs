@@ -240,7 +240,8 @@ impl Workflows for WorkflowService {
             problems.extend(sub_workflow_problems(&parsed.workflow, &known));
             for (index, step) in parsed.workflow.steps.iter().enumerate() {
                 let calls = step.within().into_iter().flat_map(|(inside, step)| {
-                    let undo = step.compensate.as_ref().map(|how| ("compensate.capability", &how.capability, &how.agent));
+                    let undo =
+                        step.compensate.as_ref().map(|how| ("compensate.capability", &how.capability, &how.agent));
                     let own = step.capability.as_ref().map(|capability| ("capability", capability, &step.agent));
                     let calls = own.into_iter().chain(undo);
                     calls.map(move |(field, capability, agent)| (format!("{inside}{field}"), capability, agent))

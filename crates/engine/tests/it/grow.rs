@@ -6,7 +6,8 @@ use std::time::Duration;
 use tutti_core::ids::{Namespace, RunId};
 use tutti_core::plan::PlanPatch;
 use tutti_core::ports::agent::AgentErrorKind::InvalidInput;
-use tutti_core::ports::inbound::runs::{CommandRequest, ForkRequest, Runs};
+use tutti_core::ports::inbound::RequestError;
+use tutti_core::ports::inbound::runs::{CommandRequest, ForkRequest, PatchRequest, Runs};
 use tutti_core::ports::inbound::values::Values;
 use tutti_core::run::{Command, Event, Order, Point, RunStatus};
 use tutti_engine::{Engine, RunService};
@@ -177,4 +178,54 @@ async fn an_item_that_failed_is_asked_again_as_a_new_message_when_a_person_wants
     until(&mut watch, |event| matches!(event, Event::RunCompleted(_))).await;
     let calls: BTreeSet<String> = calls_of(&world, "a[").into_iter().collect();
     assert_eq!(calls.len(), 3, "{calls:?}");
+}
+
+fn change(runs_on: RunId, number: u128, patch: String, dry_run: bool) -> PatchRequest {
+    let order = Order { request: Some(uuid::Uuid::from_u128(number)), ..Order::new("ana", "because") };
+    PatchRequest { namespace: Namespace::default(), run: runs_on, patch, order, dry_run }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_steps_are_added_to_a_run_that_goes_on() {
+    let world = World::new(Scripted::new(|call, _| match call.key.path.as_str() {
+        "slow" => Step::After(Duration::from_secs(1), r#"{"v":2}"#),
+        _ => Step::Answer(r#"{"v":1}"#),
+    }));
+    let runs = service(world.engine());
+    let text = "id: w\nexecutor: dynamic\nmax_concurrent_tasks: 64\nsteps:\n- {id: slow, capability: c, output: {v: slow}}";
+    let run = runs.start(request(1, text, "")).await.unwrap().run;
+    let steps: String =
+        (0..10_000).map(|i| format!("{{id: s{i}, capability: c, depends_on: [slow]}},")).collect();
+    let patch = format!("{{base: 0, add: [{steps}]}}");
+    let told = runs.patch(change(run, 2, patch.clone(), true)).await.unwrap();
+    assert_eq!((told.revision, told.diff.unwrap().added.len()), (1, 10_000));
+    assert!(world.history(run).await.iter().all(|recorded| !matches!(recorded.event, Event::PlanRevised(_))));
+    runs.patch(change(run, 2, patch.clone(), false)).await.unwrap();
+    let again = runs.patch(change(run, 2, patch, false)).await.unwrap();
+    assert_eq!((again.revision, again.diff), (1, None), "one request changes once");
+    followed(&runs, run, 1).await;
+    let history = world.history(run).await;
+    let done = history.iter().filter(|recorded| matches!(recorded.event, Event::StepCompleted(_))).count();
+    assert_eq!(done, 10_001);
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_that_is_wrong_with_a_change_is_told_by_its_field() {
+    let world = World::new(Scripted::new(|_, _| Step::Hang));
+    let runs = service(world.engine());
+    let text = "id: w\nexecutor: dynamic\nsteps:\n- {id: a, capability: c}";
+    let run = runs.start(request(1, text, "")).await.unwrap().run;
+    let refused = async |patch: &str| match runs.patch(change(run, 2, patch.to_owned(), true)).await {
+        Err(RequestError::Invalid(wrong)) => wrong.into_iter().map(|v| v.to_string()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let told = refused("replace: [{id: q, capability: c}]\nremove: [z, a, a]").await;
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("patch.replace[0].id: ") && told[1].starts_with("patch.remove[0]: "), "{told:?}");
+    let told = refused("add: [{id: b, capability: c, depends_on: [x]}, {id: d, workflow: nobody}]").await;
+    assert!(told.iter().any(|line| line.starts_with("patch.b.depends_on")), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("no registered workflow \"nobody\"")), "{told:?}");
+    assert!(refused("{}").await[0].contains("changes nothing"));
+    let stale = runs.patch(change(run, 3, "{base: 4, max_concurrent_tasks: 2}".into(), false)).await;
+    assert!(matches!(stale, Err(RequestError::NotAllowed(_))), "{stale:?}");
 }

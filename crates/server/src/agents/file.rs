@@ -190,7 +190,9 @@ impl AgentsFile {
         let calls = workflow.steps.iter().enumerate().flat_map(|(index, outer)| {
             let of = |(inside, step): (String, &Step)| {
                 let calls = own(step).into_iter().chain(undo(step));
-                calls.map(|(prefix, capability, agent)| (format!("{inside}{prefix}"), capability, agent)).collect::<Vec<_>>()
+                calls
+                    .map(|(prefix, capability, agent)| (format!("{inside}{prefix}"), capability, agent))
+                    .collect::<Vec<_>>()
             };
             outer.within().into_iter().flat_map(of).map(move |call| (index, outer, call)).collect::<Vec<_>>()
         });

@@ -324,6 +324,8 @@ pub fn filter(text: &str) -> Result<RunFilter> {
 pub struct DataArgs {
     #[command(flatten)]
     pub run: RunSelector,
+    /// Only the output of a step, by its path.
+    pub step: Option<String>,
     #[command(flatten)]
     pub source: Source,
 }

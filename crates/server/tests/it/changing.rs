@@ -73,7 +73,8 @@ fn a_workflow_holds_one_that_it_names() {
     assert_eq!(place.tutti(&["lint", &outer]).expect(0).stdout, "");
     place.tutti(&["run", &outer]).expect(0);
     assert_eq!(data(&place.data())["answer"], "ann");
-    let looped = place.write("inner.yaml", &INNER.replace("capability: text.say, input: {text: word}", "workflow: outer"));
+    let looped =
+        place.write("inner.yaml", &INNER.replace("capability: text.say, input: {text: word}", "workflow: outer"));
     let told = place.tutti(&["lint", &outer]).expect(2).stdout;
     assert!(told.contains("holds itself: outer → inner → outer"), "{told}");
 
@@ -89,7 +90,8 @@ fn a_workflow_holds_one_that_it_names() {
     server.follow(&place, &run);
     assert_eq!(data(&server.tutti(&place, &["data", &run]).expect(0).stdout)["answer"], "ann");
     server.tutti(&place, &["workflow", "apply", &outer]).expect(0);
-    let itself = place.write("itself.yaml", &OUTER.replace("id: outer", "id: itself").replace("workflow: inner", "workflow: itself"));
+    let itself = place
+        .write("itself.yaml", &OUTER.replace("id: outer", "id: itself").replace("workflow: inner", "workflow: itself"));
     let told = server.tutti(&place, &["workflow", "apply", &itself]).expect(2).stderr;
     assert!(told.contains("itself → itself"), "{told}");
     drop(inner);
@@ -98,7 +100,10 @@ fn a_workflow_holds_one_that_it_names() {
 #[test]
 fn the_plan_of_a_run_at_a_server_is_changed_and_a_restart_keeps_it() {
     let place = place();
-    let (open, change) = (place.write("open.yaml", &OPEN.replace("{name: ann}", "{name: ann, names: [b, c]}")), place.write("change.yaml", CHANGE));
+    let (open, change) = (
+        place.write("open.yaml", &OPEN.replace("{name: ann}", "{name: ann, names: [b, c]}")),
+        place.write("change.yaml", CHANGE),
+    );
     let agents = place.path().join("agents.yaml").display().to_string();
     let server = Host::with(&place, &["--agents", &agents]);
     let run = server.submit_file(&place, &open, &[]);
@@ -132,7 +137,7 @@ fn the_plan_of_a_run_at_a_server_is_changed_and_a_restart_keeps_it() {
     assert_eq!(data["list"], json!([{"said": "b"}, {"said": "c"}]));
     assert_eq!((&data["more"], &data["last"]), (&json!("ann"), &json!("ann")));
     let revised: Vec<&Value> = events.iter().filter(|event| event["event"] == "PlanRevised").collect();
-    assert_eq!((revised.len(), &revised[0]["order"]["reason"]), (2, &json!("more names")));
+    assert_eq!((revised.len(), &revised[0]["data"]["order"]["reason"]), (2, &json!("more names")));
     let late = patch(&server, &["--width", "1"]).expect(2).stderr;
     assert!(late.contains("completed"), "{late}");
 }
@@ -140,14 +145,21 @@ fn the_plan_of_a_run_at_a_server_is_changed_and_a_restart_keeps_it() {
 #[test]
 fn the_plan_of_a_run_in_a_store_is_changed_with_and_without_an_engine() {
     let place = place();
-    let (open, change) = (place.write("open.yaml", OPEN), place.write("change.yaml", "add: [{id: more, capability: text.say, depends_on: [say], input: {text: first}, output: {said: more}}]"));
+    let (open, change) = (
+        place.write("open.yaml", OPEN),
+        place.write(
+            "change.yaml",
+            "add: [{id: more, capability: text.say, depends_on: [say], input: {text: first}, output: {said: more}}]",
+        ),
+    );
     place.tutti(&["run", &open]).expect(5);
     place.tutti(&["patch", "latest", &change, "--dry-run"]).expect(0);
     place.tutti(&["patch", "latest", &change]).expect(0);
     // Beside an engine that has the store.
     let agents = place.path().join("agents.yaml").display().to_string();
     let server = Host::with(&place, &["--agents", &agents]);
-    let sub = place.write("sub.yaml", "add: [{id: called, workflow: inner, input: {word: name}, output: {two: called}}]");
+    let sub =
+        place.write("sub.yaml", "add: [{id: called, workflow: inner, input: {word: name}, output: {two: called}}]");
     let told = place.tutti(&["patch", "latest", &sub]).expect(2).stderr;
     assert!(told.contains("no registered workflow \"inner\""), "{told}");
     let inner = place.write("other.yaml", INNER);
