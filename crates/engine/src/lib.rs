@@ -17,7 +17,8 @@ mod room;
 mod service;
 
 pub use dispatcher::{
-    AgentRecord, AgentState, AgentStats, AttemptFigures, BreakerPolicy, CallMode, DispatchPolicy, Learned, Registry,
+    AgentRecord, AgentState, AgentStats, AttemptFigures, Attempts, BreakerPolicy, CallMode, DispatchPolicy, Learned,
+    Registry,
 };
 pub use driver::Progress;
 pub use engine::{Engine, EngineError, EngineOptions, FleetMembership, FleetOptions, Fork, Ports, StartRun, Started};

@@ -31,6 +31,30 @@ const WAITS: &str = "\
 - {id: late, approval: {message: 'may it?', due: 2s, overdue: approve}, depends_on: [a]}
 - {id: d, capability: c, depends_on: [told, late], input: {told: out.told}}";
 
+/// Steps that hold others of every sort, within each other too, one that is left out, and one after them all.
+const HOLDS: &str = "\
+- {id: list, capability: c, map: {over: start.items, max_concurrent: 2}, input: {x: item, i: index},
+   compensate: {capability: d, input: {x: item}}, output: {'*': out.list}}
+- {id: left, capability: c, when: 'size(start.items) > 9', output: {'*': {to: out.left, optional: true}}}
+- {id: loop, capability: c, depends_on: [left], repeat: {until: 'iteration >= 2'}, input: {x: previous}, output: {'*': out.loop}}
+- {id: three, capability: c, ask: {agents: 3}, when: 'start.n == 1', output: {'*': out.three}}
+- id: block
+  depends_on: [list]
+  output: {'*': out.block}
+  steps:
+  - {id: a, capability: c, input: {l: out.list}, output: {v: in.a}, compensate: {capability: d}}
+  - {id: each, depends_on: [a], map: {over: start.items}, steps: [{id: x, capability: c, input: {i: item, a: in.a}}], output: {'*': in.each}}
+- {id: sub, depends_on: [loop], input: {n: {value: 4}}, output: {'*': out.sub},
+   workflow: {id: inner, steps: [{id: p, capability: c, input: {n: {from: n}}, output: {v: {to: p}}}, {id: q, capability: c, depends_on: [p], input: {p: {from: p}}, output: {v: {to: q}}}]}}
+- {id: end, capability: c, depends_on: [block, sub, three], checkpoint: all, input: {b: out.block, s: out.sub}, output: {'*': out.end}}
+- {id: last, capability: c, depends_on: [end], input: {e: out.end}}";
+
+/// An item of a list that fails.
+const ITEM: &str = "\
+- {id: list, capability: c, map: {over: start.items, max_concurrent: 2}, action: 'fail [1]', retry: {max_attempts: 1},
+   compensate: {capability: d, input: {x: item}}, input: {x: item}, output: {'*': out.list}}
+- {id: last, capability: c, depends_on: [list], input: {l: out.list}}";
+
 /// The scripts: sagas that are undone in both ways, one that gets stuck, a rollback by a person, waits, a step that is held, one
 /// that begins anew, and a fork.
 #[must_use]
@@ -46,13 +70,19 @@ pub fn recoveries() -> Vec<Script> {
         script("retry", "retry", SAGA, &[3]),
         Script { forked: 2, person: approve, ..script("fork", "compensate", ASKED, &[]) },
         Script { forked: 3, ..script("failed fork", "compensate", SAGA, &[3]) },
+        script("holds", "rollback", HOLDS, &[7]),
+        script("item, compensate", "compensate", ITEM, &[]),
+        Script { person: by_hand, ..script("item, escalate", "escalate", ITEM, &[]) },
+        script("item, retry", "retry", ITEM, &[]),
+        Script { person: reopen, ..script("item, tried again", "fail", ITEM, &[]) },
+        script("item, enough", "fail", &ITEM.replace("max_concurrent: 2", "max_concurrent: 2, minimum: 2"), &[]),
     ]
 }
 
 fn script(name: &'static str, on_error: &str, steps: &str, impossible: &[usize]) -> Script {
     let text = format!(
         "id: shape\non_error: {on_error}\nrecoveries: 1\nmax_concurrent_tasks: 8\n\
-         data: {{start: {{at: '2026-12-01T08:00:00Z'}}}}\nsteps:\n{steps}\n"
+         data: {{start: {{at: '2026-12-01T08:00:00Z', n: 1, items: [5, 6, 7]}}}}\nsteps:\n{steps}\n"
     );
     let plan = Plan::new(parse(&text).expect("a valid workflow").workflow).expect("a valid plan");
     let all = plan.indexes().count();
@@ -76,6 +106,10 @@ fn once_back(state: &RunState, step: StepIndex) -> Option<Command> {
         0 => None,
         _ => approve(state, step),
     }
+}
+
+fn reopen(state: &RunState, _: StepIndex) -> Option<Command> {
+    (state.status() == RunStatus::Failed).then_some(Command::Retry)
 }
 
 fn approve(state: &RunState, _: StepIndex) -> Option<Command> {

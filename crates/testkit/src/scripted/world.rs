@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use tutti_core::ids::RunId;
+use tutti_core::ids::{RunId, StepPath};
 use tutti_core::invariants::{check_history, epochs_never_fall};
-use tutti_core::plan::{StepIndex, assemble_input, run_data};
+use tutti_core::plan::{StepIndex, input_of, run_data};
 use tutti_core::ports::agent::{AgentError, AgentErrorKind, Need};
 use tutti_core::run::{Event, Input, Order, Recorded, RunState, decode, fold};
 use tutti_core::time::Timestamp;
@@ -18,6 +18,7 @@ use tutti_engine::{CallMode, EngineError, Plans, TakeOver, load};
 
 use super::{End, Order as Turn, Played, Point, Script};
 use crate::sim::agents::{Agents, Outcome, Task};
+use crate::sim::own::{attempts, is_own};
 use crate::sim::{Case, Rng, driver};
 use crate::stores::Stores;
 
@@ -251,6 +252,12 @@ impl<'a> World<'a> {
     }
 
     async fn call(&mut self, spec: Box<AttemptSpec>) {
+        if is_own(&spec) {
+            let end = attempts(self.stores().payloads.clone()).carry_out(&spec).await;
+            let ended = Message::AttemptEnded { key: spec.key, step: spec.step, end };
+            self.pending.push(Pending::Deliver(ended));
+            return;
+        }
         let until = self.now.plus(Duration::from_secs(2));
         let need = match spec.plan.step(spec.step).kind() {
             StepKind::Call(_) | StepKind::Holds => None,
@@ -285,13 +292,14 @@ impl<'a> World<'a> {
     }
 
     async fn outcome(&self, spec: &AttemptSpec) -> Outcome {
-        let step = spec.step as usize;
+        let known = self.script.case.plan.indexes().position(|step| step == spec.step).unwrap_or(usize::MAX);
         // Whoever tries again a run that recovers has mended what was wrong.
         let is_mended = self.script.case.recovers && spec.key.generation > 0;
-        if !is_mended && self.script.case.impossible.get(step).is_some_and(|is| *is) {
+        let is_impossible = self.script.case.impossible.get(known).is_some_and(|is| *is);
+        if !is_mended && (is_impossible || is_told_to_fail(&spec.plan.step(spec.step).action, &spec.key.path)) {
             return Outcome::Failed(AgentError::new(Case::impossible_kind(), "nobody can"));
         }
-        if self.script.fails.get(step).is_some_and(|fails| spec.key.attempt <= *fails) {
+        if self.script.fails.get(known).is_some_and(|fails| spec.key.attempt <= *fails) {
             return Outcome::Failed(AgentError::new(AgentErrorKind::Failed, "as the script says"));
         }
         let data = self.value(spec.key.run, &spec.data).await;
@@ -302,8 +310,8 @@ impl<'a> World<'a> {
         if self.script.case.recovers {
             return Outcome::Completed(Case::answer(&spec.plan, spec.step, &data, &outputs));
         }
-        let input = assemble_input(&spec.plan, spec.step, &data, |step| outputs.get(&step).cloned());
-        Outcome::Completed(Case::output(spec.step, &input.expect("every field has a value").value))
+        let input = input_of(&spec.plan, spec.step, &data, |step| outputs.get(&step).cloned());
+        Outcome::Completed(Case::output(&spec.key.path, &input.expect("every field has a value").value))
     }
 
     async fn end(&mut self, spec: AttemptSpec, outcome: Outcome) {
@@ -350,7 +358,7 @@ impl<'a> World<'a> {
     }
 
     async fn data(&self, state: &RunState) -> Json {
-        let plan = &self.script.case.plan;
+        let plan = state.plan();
         let mut outputs = HashMap::new();
         for step in 0..plan.len() as StepIndex {
             if let Some(payload) = state.output(step) {
@@ -373,4 +381,10 @@ impl<'a> World<'a> {
     fn stores(&self) -> &Stores {
         self.stores.as_ref().expect("an owner that lives has a store")
     }
+}
+
+/// True for a step whose action is `fail`, or `fail` and what its path ends with: so is one of those that a step holds.
+fn is_told_to_fail(action: &Option<String>, path: &StepPath) -> bool {
+    let ending = action.as_deref().and_then(|action| action.strip_prefix("fail"));
+    ending.is_some_and(|ending| path.as_str().ends_with(ending.trim()))
 }

@@ -8,6 +8,7 @@
 pub(crate) mod agents;
 mod effects;
 mod faults;
+pub(crate) mod own;
 mod people;
 mod recovering;
 mod rng;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use tutti_core::ids::{AttemptKey, RequestId, RunId, StepPath};
 use tutti_core::invariants::Violation;
-use tutti_core::plan::{StepIndex, assemble_input};
+use tutti_core::plan::{StepIndex, input_of};
 use tutti_core::ports::agent::AgentErrorKind;
 use tutti_core::ports::payload::PayloadStore;
 use tutti_core::run::{
@@ -95,6 +95,8 @@ impl World {
         let seq = 1 + self.rng.below(history.len() as u64);
         let case = self.runs[&from].case.clone();
         let Some(state) = fold(&case.plan, &history[..seq as usize]) else { return Ok(()) };
+        let Ok(plan) = state.plan().anew() else { return Ok(()) };
+        let case = Case { plan, ..case };
         let create = super::new_run(self, &case);
         let mut steps: Vec<(u64, StepIndex)> = (0..).zip(state.steps()).map(|(i, s)| (s.completed_seq, i)).collect();
         steps.sort_unstable();
@@ -149,16 +151,16 @@ impl World {
                 _ => {}
             }
         }
-        for index in 0..plan.len() as StepIndex {
+        for index in plan.forward() {
             let (Some(output), Some(Some(message))) = (state.output(index), by.get(&plan.path(index))) else {
                 continue;
             };
-            if plan.step(index).capability.is_none() {
+            if plan.step(index).capability.is_none() || plan.step(index).container().is_some() {
                 continue;
             }
             let start = &plan.workflow().data;
-            let input = assemble_input(plan, index, start, |step| Some(self.value(run, state.output(step)?)));
-            let expected = Case::signed_output(index, &input.expect("no field is required").value, message);
+            let input = input_of(plan, index, start, |step| Some(self.value(run, state.output(step)?)));
+            let expected = Case::signed_output(&plan.path(index), &input.expect("no field is required").value, message);
             if self.value(run, output) != expected {
                 let detail = format!("run {run}: step {}", plan.path(index));
                 return Err(Violation { invariant: "outputs_are_those_of_agents", detail });

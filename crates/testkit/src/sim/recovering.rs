@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use tutti_core::budget::{Amounts, Money};
-use tutti_core::plan::Plan;
+use tutti_core::plan::{Plan, PlanPatch, StepIndex};
 use tutti_core::ports::agent::{AgentErrorKind, Usage};
 use tutti_core::run::{Command, Failure, Point, RunState, RunStatus, Verdict, Work};
 use tutti_core::value::{Digest, Json, Payload};
-use tutti_core::workflow::{StepKind, parse};
+use tutti_core::workflow::{Step, StepKind, parse};
 
 use super::rng::Rng;
 use super::workflow::Case;
@@ -23,7 +23,7 @@ pub fn draw(rng: &mut Rng) -> Case {
     let count = 2 + rng.below(9) as usize;
     let mut text = format!(
         "id: case\nexecutor: {}\nmax_concurrent_tasks: {}\non_error: {}\nrecoveries: {}\ntimeout: {}\n\
-         data: {{start: {{n: {}, at: '2026-12-01T08:00:00Z'}}}}\nsteps:\n",
+         data: {{start: {{n: {}, at: '2026-12-01T08:00:00Z', items: [1, 2, 3]}}}}\nsteps:\n",
         ["basic", "parallel", "dynamic"][rng.below(3) as usize],
         1 + rng.below(5),
         POLICIES[rng.below(6) as usize],
@@ -96,8 +96,14 @@ fn step(rng: &mut Rng, index: usize, has_budget: bool, text: &mut String) {
         _ => {
             let (total, backoff, wait) = (3 + rng.below(20), ms(rng, 100, 900), ms(rng, 100, 500));
             maybe(rng, 15, format!(", total_timeout: {total}s"));
+            let held = held(rng);
+            let reads = if held.is_empty() {
+                format!("out: {{from: results.s{index}, required: false}}")
+            } else {
+                String::new()
+            };
             let undo = format!(
-                ", compensate: {{capability: d, input: {{out: {{from: results.s{index}, required: false}}}}, \
+                ", compensate: {{capability: d, input: {{{reads}}}, \
                  retry: {{max_attempts: {}, backoff: {wait}, unsafe: {}}}}}",
                 1 + rng.below(2),
                 rng.percent(15),
@@ -115,9 +121,15 @@ fn step(rng: &mut Rng, index: usize, has_budget: bool, text: &mut String) {
                     ", retry: {{max_attempts: {attempts}, backoff: {backoff}, max_backoff: 2s, unsafe: {is_unsafe}}}"
                 ),
             );
-            format!("capability: {}", ["c", "d"][rng.below(2) as usize])
+            format!("capability: {}{held}", ["c", "d"][rng.below(2) as usize])
         }
     };
+    if rng.percent(10) {
+        let _ = write!(fields, ", when: 'start.n > {}'", rng.below(1_000));
+    }
+    if rng.percent(8) {
+        return block(rng, index, &names, &fields, text);
+    }
     let safe = rng.percent(90);
     let _ = writeln!(
         text,
@@ -126,10 +138,76 @@ fn step(rng: &mut Rng, index: usize, has_budget: bool, text: &mut String) {
     );
 }
 
+/// How a step that asks an agent does so several times, if it does.
+fn held(rng: &mut Rng) -> String {
+    match rng.below(10) {
+        0 => format!(
+            ", map: {{over: start.items, max_concurrent: {}, minimum: '{}%'}}",
+            1 + rng.below(3),
+            rng.below(101)
+        ),
+        1 => format!(", repeat: {{until: 'iteration >= {}', max: 3, otherwise: accept}}", 1 + rng.below(4)),
+        2 => format!(", ask: {{agents: {}}}", 2 + rng.below(2)),
+        _ => String::new(),
+    }
+}
+
+/// A step that holds a few of its own.
+fn block(rng: &mut Rng, index: usize, names: &str, fields: &str, text: &mut String) {
+    // What undoes and repeats belongs to what it holds.
+    let own: Vec<&str> = ["checkpoint", "critical", "when"]
+        .into_iter()
+        .filter_map(|name| fields.split(", ").find(|field| field.starts_with(name)))
+        .collect();
+    let own: String = own.iter().map(|field| format!(", {field}")).collect();
+    let undo = if rng.percent(60) { ", compensate: {capability: d}" } else { "" };
+    let (policy, held) = (POLICIES[rng.below(6) as usize], held(rng));
+    let _ = writeln!(
+        text,
+        "- {{id: s{index}, depends_on: [{names}], output: {{'*': results.s{index}}}{own}, steps: [\
+         {{id: p, capability: c, on_error: {policy}, output: {{'*': in.p}}{undo}}}, \
+         {{id: q, capability: d, depends_on: [p], input: {{p: in.p}}{held}}}, \
+         {{id: r, sleep: 1s, depends_on: [p]}}]}}",
+    );
+}
+
+/// A change of the plan that somebody might want, whether it can be made or not.
+fn change(rng: &mut Rng, state: &RunState) -> PlanPatch {
+    let plan = state.plan();
+    let some = |rng: &mut Rng| plan.path(rng.below(plan.len() as u64) as StepIndex);
+    let step = |rng: &mut Rng, id: &str, on: &[&str]| {
+        let held = if rng.percent(30) { r#", "map": {"over": "start.items"}"# } else { "" };
+        let undo = if rng.percent(50) { r#", "compensate": {"capability": "d"}"# } else { "" };
+        let on = on.iter().map(|on| format!("\"{on}\"")).collect::<Vec<_>>().join(", ");
+        let text = format!(
+            r#"{{"id": "{id}", "capability": "c", "depends_on": [{on}], "input": {{"n": {{"from": "start.n"}}}}{held}{undo}}}"#
+        );
+        serde_json::from_str::<Step>(&text).ok()
+    };
+    let (on, other) = (some(rng).to_string(), some(rng).to_string());
+    let new = format!("n{}", rng.below(100_000));
+    let mut patch = PlanPatch::default();
+    if rng.percent(70) {
+        patch.add.extend(step(rng, &new, &[&on]));
+    }
+    if rng.percent(30) {
+        let on: &[&str] = if patch.add.is_empty() { &[] } else { &[&new] };
+        patch.replace.extend(step(rng, &other, on));
+    }
+    if rng.percent(20) {
+        patch.remove.extend(some(rng).as_str().parse().ok());
+    }
+    if rng.percent(20) {
+        patch.max_concurrent_tasks = Some(1 + rng.below(4) as u32);
+    }
+    patch
+}
+
 /// Something that a person might want of a run at any time, whether it makes sense or not.
 pub(super) fn whim(rng: &mut Rng, state: &RunState) -> Command {
     let works = [Work::Finish, Work::Leave, Work::Cancel];
-    match rng.below(24) {
+    match rng.below(27) {
+        24.. => Command::Patch { patch: Box::new(change(rng, state)) },
         0..2 => Command::Pause,
         2..5 => Command::PauseWork { work: works[rng.below(3) as usize] },
         5..7 => Command::Resume,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tutti_core::ids::{Namespace, RequestId, RunId};
+use tutti_core::ids::{Namespace, RequestId, RunId, StepPath};
 use tutti_core::plan::{Plan, StepIndex, assemble_input, run_data};
 use tutti_core::ports::agent::AgentErrorKind;
 use tutti_core::run::{Origin, StepStatus};
@@ -114,7 +114,7 @@ impl Case {
 
     /// The output of a step for an input: the same whenever, wherever and however often it is asked.
     #[must_use]
-    pub fn output(step: StepIndex, input: &Json) -> Json {
+    pub fn output(step: &StepPath, input: &Json) -> Json {
         let hash = Digest::of(format!("{step} {}", input.as_str()).as_bytes());
         // Some outputs are too large for the history.
         let filler = if hash.as_bytes()[0] < 20 { "x".repeat(10_000) } else { String::new() };
@@ -123,7 +123,7 @@ impl Case {
 
     /// The output of a step of a case that recovers: it names the message that asked for it.
     #[must_use]
-    pub fn signed_output(step: StepIndex, input: &Json, message: &str) -> Json {
+    pub fn signed_output(step: &StepPath, input: &Json, message: &str) -> Json {
         let output = Self::output(step, input);
         Json::parse(format!(r#"{{"message":"{message}","output":{}}}"#, output.as_str())).expect("valid JSON")
     }
@@ -132,7 +132,7 @@ impl Case {
     #[must_use]
     pub fn answer(plan: &Plan, step: StepIndex, data: &Json, outputs: &BTreeMap<StepIndex, Json>) -> Json {
         let read: Vec<&str> = outputs.values().map(Json::as_str).collect();
-        let hash = Digest::of(format!("{step} {} {}", data.as_str(), read.join(" ")).as_bytes());
+        let hash = Digest::of(format!("{} {} {}", plan.path(step), data.as_str(), read.join(" ")).as_bytes());
         let names = plan.step(step).output.keys().filter_map(|field| match field {
             OutputField::Member(name) => Some(name.as_str()),
             OutputField::Whole => None,
@@ -177,7 +177,8 @@ impl Case {
                 (true, true) => StepStatus::Failed,
                 (true, false) => {
                     let input = assemble_input(&self.plan, index, start, |i| outputs[i as usize].clone());
-                    outputs[at] = Some(Self::output(index, &input.expect("no field is required").value));
+                    outputs[at] =
+                        Some(Self::output(&self.plan.path(index), &input.expect("no field is required").value));
                     StepStatus::Completed
                 }
             };

@@ -123,6 +123,8 @@ pub(super) struct World {
     pub(super) rng: Rng,
     pub(super) store: Arc<MemoryStore>,
     pub(super) agents: Agents,
+    /// Carries out the engine's own attempts.
+    pub(super) own: tutti_engine::Attempts,
     pub(super) servers: Vec<Server>,
     pub(super) runs: BTreeMap<RunId, Run>,
     /// Messages of steps that must not be done twice.
@@ -139,10 +141,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
+        let store = Arc::new(MemoryStore::new());
         let mut world = Self {
             now: Timestamp::from_micros(1_000_000_000_000),
             rng: Rng::new(seed),
-            store: Arc::new(MemoryStore::new()),
+            own: super::own::attempts(store.clone()),
+            store,
             agents: Agents::default(),
             servers: Vec::new(),
             runs: BTreeMap::new(),
