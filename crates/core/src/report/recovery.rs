@@ -51,6 +51,6 @@ pub fn recovery_news(event: &Event) -> Option<(Option<&StepPath>, String)> {
             let (verdict, why) = (assessed.verdict.as_str(), assessed.assessment.shortfall());
             (Some(&assessed.step), format!("quality {verdict} try={} score={score} {why}", assessed.attempt))
         }
-        event => return growth_news(event),
+        event => return growth_news(event).or_else(|| budget_news(event).map(|news| (None, news))),
     })
 }

@@ -98,7 +98,8 @@ impl RunService {
         origins.planned_by = origins.planned_by.or(planned_by);
         let workflow = read_whole(&*self.ports().records, &request.namespace, text.clone()).await?;
         let service = self.clone();
-        let start = blocking(move || start::prepare(&service, request, (workflow, &text, &origins), left, hash)).await?;
+        let start =
+            blocking(move || start::prepare(&service, request, (workflow, &text, &origins), left, hash)).await?;
         in_time(self.start_by_key(start, policy, hash)).await
     }
 }

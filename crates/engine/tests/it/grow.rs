@@ -192,10 +192,10 @@ async fn ten_thousand_steps_are_added_to_a_run_that_goes_on() {
         _ => Step::Answer(r#"{"v":1}"#),
     }));
     let runs = service(world.engine());
-    let text = "id: w\nexecutor: dynamic\nmax_concurrent_tasks: 64\nsteps:\n- {id: slow, capability: c, output: {v: slow}}";
+    let text =
+        "id: w\nexecutor: dynamic\nmax_concurrent_tasks: 64\nsteps:\n- {id: slow, capability: c, output: {v: slow}}";
     let run = runs.start(request(1, text, "")).await.unwrap().run;
-    let steps: String =
-        (0..10_000).map(|i| format!("{{id: s{i}, capability: c, depends_on: [slow]}},")).collect();
+    let steps: String = (0..10_000).map(|i| format!("{{id: s{i}, capability: c, depends_on: [slow]}},")).collect();
     let patch = format!("{{base: 0, add: [{steps}]}}");
     let told = runs.patch(change(run, 2, patch.clone(), true)).await.unwrap();
     assert_eq!((told.revision, told.diff.unwrap().added.len()), (1, 10_000));
