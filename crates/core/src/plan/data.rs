@@ -142,6 +142,8 @@ impl Plan {
     /// The step whose output is that of the time before a time of what a step holds.
     #[must_use]
     pub fn previous(&self, holder: StepIndex, number: u32) -> Option<StepIndex> {
+        // The items of a list know nothing of each other.
+        self.step(holder).repeat.as_ref()?;
         let before = number.checked_sub(1)?;
         self.growths.find(holder, before).and_then(|growth| growth.instance(before).next())
     }
