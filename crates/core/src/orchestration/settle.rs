@@ -6,7 +6,7 @@ use super::{Domain, Orchestration, Phase, Preset, Wishes};
 use crate::ids::{Capability, StepId};
 use crate::plan::Plan;
 use crate::time::Span;
-use crate::workflow::{OnError, Problem, Step, Workflow};
+use crate::workflow::{OnError, Problem, Quality, Step, Workflow};
 
 /// The type of a step that puts results together; what it takes is told apart from the rest of a run.
 pub const SYNTHESIS_TYPE: &str = "aggregation";
@@ -67,6 +67,7 @@ impl Rules {
             workflow.on_error = workflow.on_error.or(Some(OnError::Fail));
         }
         workflow.executor = orchestration.executor(workflow.executor);
+        workflow.quality = judged(&workflow, &orchestration, domain);
         if orchestration.has(Phase::Artifacts)
             && let Some(capability) = self.synthesis.as_ref().filter(|capability| offers(capability))
             && let Some(step) = synthesis(plan, capability)
@@ -105,6 +106,21 @@ impl Workflow {
     pub fn wishes(&self) -> Wishes {
         Wishes { preset: self.preset, phases: self.phases.clone(), domain: self.domain.clone() }
     }
+}
+
+/// What answers must be like: not judged at all without that phase, else what the domain says where the workflow says nothing.
+fn judged(workflow: &Workflow, orchestration: &Orchestration, domain: Option<&Domain>) -> Option<Box<Quality>> {
+    let mut quality = workflow.quality.as_deref().cloned().unwrap_or_default();
+    if !orchestration.has(Phase::Quality) {
+        quality.enabled = Some(false);
+    } else if let Some(domain) = domain {
+        quality.domain = quality.domain.or_else(|| domain.quality.clone());
+        quality.threshold = quality.threshold.or(domain.threshold);
+        for (metric, least) in &domain.thresholds {
+            quality.thresholds.entry(metric.clone()).or_insert(*least);
+        }
+    }
+    (quality != Quality::default()).then(|| Box::new(quality)).or_else(|| workflow.quality.clone())
 }
 
 /// Every step asks for something that the domain has a specialist for.
@@ -199,6 +215,7 @@ mod tests {
         let light = settle(&rules(), "", &preset(Preset::Lightweight), true).unwrap().unwrap();
         assert_eq!((light.workflow.executor, light.workflow.on_error), (Executor::Basic, Some(OnError::Fail)));
         assert_eq!((light.orchestration.phases, light.workflow.steps.len()), (vec![Phase::Sessions], 2));
+        assert_eq!(light.workflow.quality.and_then(|quality| quality.enabled), Some(false));
         let full = settle(&rules(), "executor: parallel\n", &preset(Preset::Full), true).unwrap().unwrap();
         assert_eq!((full.workflow.executor, full.workflow.on_error), (Executor::Parallel, None));
         assert_eq!(full.orchestration.synthesis.as_ref().map(StepId::as_str), Some("result"));
@@ -223,6 +240,12 @@ mod tests {
         let said = Wishes { domain: Some("travel".into()), ..Wishes::default() };
         let settled = settle(&rules(), "", &said, false).unwrap().unwrap();
         assert_eq!(settled.session_timeout.map(|span| span.0.as_secs()), Some(1800));
+        let strict: Domain = "strict quality=CODING threshold=0.8 thresholds=accuracy:0.7".parse().unwrap();
+        let rules_of = Rules { domains: [(strict.name.clone(), strict)].into(), ..Rules::default() };
+        let head = "domain: strict\nquality: {threshold: 0.5}\n";
+        let quality = settle(&rules_of, head, &Wishes::default(), false).unwrap().unwrap().workflow.quality.unwrap();
+        assert_eq!((quality.domain.as_deref(), quality.threshold), (Some("CODING"), Some(0.5)));
+        assert_eq!(quality.thresholds.get("accuracy"), Some(&0.7));
         let workflow = parse("id: w\nsteps: [{id: a, capability: z}]").unwrap().workflow;
         let refused = rules().settle(&Plan::new(workflow).unwrap(), &said, |_| false).unwrap_err();
         assert!(refused[0].to_string().contains("the domain travel has no specialist for z"), "{refused:?}");

@@ -171,9 +171,7 @@ impl PhaseLog {
 /// The phase that an event belongs to.
 fn phase_of(event: &Event) -> Option<Phase> {
     match event {
-        Event::StepCompleted(done) if done.report.as_ref().is_some_and(|report| !report.quality.is_empty()) => {
-            Some(Phase::Quality)
-        }
+        Event::QualityAssessed(_) => Some(Phase::Quality),
         Event::AttemptFailed(_)
         | Event::StepFailed(_)
         | Event::StepHeld(_)

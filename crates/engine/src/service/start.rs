@@ -130,9 +130,10 @@ fn orchestrated(
     let settled = service.orchestration.settle(&plan, said, |asked| offers.contains_key(asked));
     let Some(settled) = settled.map_err(|problems| of_workflow(&problems))? else { return Ok((plan, workflow, None)) };
     let Settled { workflow, orchestration, .. } = settled;
-    let plan = match orchestration.synthesis {
-        Some(_) => Plan::new(workflow.clone()).map_err(|problems| of_workflow(&problems))?,
-        None => plan,
+    // What is judged, and how, and a last step stand in the plan; the rest is settings of the run.
+    let plan = match orchestration.synthesis.is_some() || workflow.quality != plan.workflow().quality {
+        true => Plan::new(workflow.clone()).map_err(|problems| of_workflow(&problems))?,
+        false => plan,
     };
     Ok((plan, workflow, Some(Box::new(orchestration))))
 }

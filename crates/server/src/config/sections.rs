@@ -131,7 +131,8 @@ impl PolicyConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExecutionConfig {
-    /// Which executor runs a workflow that names none.
+    /// Which executor runs a workflow that names none. If it is set, it names the preset too: `lightweight` under `basic`, else
+    /// `full`.
     #[schemars(extend("x-environment" = "ORCHESTRATION_MODE"))]
     pub mode: Mode,
     /// Steps may run at the same time. `false` is a brake: one step at a time, whatever the workflow file says; only a
