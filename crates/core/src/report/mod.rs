@@ -26,6 +26,7 @@ mod question;
 mod recovery;
 mod shape;
 mod spent;
+mod step_view;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod origin;
 mod rules;
 mod state;
 mod status;
+mod step;
 
 pub use apply::{Applied, apply, create};
 pub use choice::{AgentChoice, ChoiceReason, PassedOver};

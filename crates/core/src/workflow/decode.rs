@@ -2,20 +2,21 @@
 //! bad value does not hide the next.
 
 mod budget;
+mod fields;
+mod step;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use serde::de::DeserializeOwned;
-
-use self::budget::{decode_budget, decode_reserve};
-use super::definition::{InputSpec, Step, Workflow};
-use super::mapping::OutputField;
-use super::problem::{Position, Problem, without_position};
-use super::recovery::{Compensation, RetryPolicy};
+use self::budget::decode_budget;
+use self::fields::value;
+pub(super) use self::fields::{Fields, Place};
+pub(super) use self::step::decode_steps;
+use super::definition::{InputSpec, Workflow};
+use super::problem::{Position, Problem};
 use super::source::{Kind, Member, Node, read};
 use super::validate::validate;
-use crate::limits::{MAX_NESTING, MAX_PROBLEMS, MAX_STEPS};
+use crate::limits::MAX_PROBLEMS;
 use crate::value::Json;
 
 /// A workflow read from a file.
@@ -105,100 +106,6 @@ pub(super) fn locate(root: &Node, problem: &Problem) -> Position {
     position
 }
 
-/// The members of one object of the file, taken one by one; what nobody took is an unknown field.
-pub(super) struct Fields<'n, 'p> {
-    members: &'n [Member],
-    taken: Vec<&'static str>,
-    at: Place,
-    problems: &'p mut Vec<Problem>,
-}
-
-/// Where the object stands, for messages.
-#[derive(Clone)]
-pub(super) struct Place {
-    pub(super) step: Option<(usize, String)>,
-    pub(super) prefix: String,
-}
-
-impl Place {
-    fn problem(&self, name: &str, position: Position, reason: impl Into<String>) -> Problem {
-        let field = format!("{}{name}", self.prefix);
-        let problem = match &self.step {
-            Some((index, id)) => Problem::in_step(*index, id, field, reason),
-            None => Problem::error(field, reason),
-        };
-        Problem { position: Some(position), ..problem }
-    }
-}
-
-impl<'n, 'p> Fields<'n, 'p> {
-    pub(super) fn new(node: &'n Node, at: Place, problems: &'p mut Vec<Problem>) -> Option<Self> {
-        match &node.kind {
-            Kind::Map(members) => Some(Self { members, taken: Vec::new(), at, problems }),
-            kind => {
-                problems.push(at.problem("", node.position, format!("must be an object, not {}", describe(kind))));
-                None
-            }
-        }
-    }
-
-    pub(super) fn member(&mut self, name: &'static str) -> Option<&'n Member> {
-        self.taken.push(name);
-        self.members.iter().find(|m| m.name == name)
-    }
-
-    /// A field that may be left out.
-    pub(super) fn optional<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
-        let member = self.member(name)?;
-        value(name, member, &self.at, self.problems)
-    }
-
-    fn required<T: DeserializeOwned>(&mut self, name: &'static str, position: Position) -> Option<T> {
-        if self.members.iter().all(|m| m.name != name) {
-            self.taken.push(name);
-            self.problems.push(self.at.problem(name, position, "is missing"));
-            return None;
-        }
-        self.optional(name)
-    }
-
-    /// An object whose members are read one by one.
-    fn map<K: Ord + From<String>, T: DeserializeOwned>(&mut self, name: &'static str) -> BTreeMap<K, T> {
-        let Some(member) = self.member(name) else { return BTreeMap::new() };
-        let at = Place { prefix: format!("{}{name}.", self.at.prefix), ..self.at.clone() };
-        match &member.value.kind {
-            Kind::Map(members) => members
-                .iter()
-                .filter_map(|m| Some((K::from(m.name.clone()), value(&m.name, m, &at, self.problems)?)))
-                .collect(),
-            kind => {
-                let reason = format!("must be an object, not {}", describe(kind));
-                self.problems.push(self.at.problem(name, member.value.position, reason));
-                BTreeMap::new()
-            }
-        }
-    }
-
-    pub(super) fn finish(self) {
-        for member in self.members.iter().filter(|m| !self.taken.contains(&m.name.as_str())) {
-            let near = self.taken.iter().filter(|t| is_near(t, &member.name)).min();
-            let hint = near.map_or_else(
-                || format!("known here: {}", self.taken.join(", ")),
-                |near| format!("did you mean \"{near}\"?"),
-            );
-            self.problems.push(self.at.problem(&member.name, member.position, format!("is not a known field; {hint}")));
-        }
-    }
-}
-
-fn value<T: DeserializeOwned>(name: &str, member: &Member, at: &Place, problems: &mut Vec<Problem>) -> Option<T> {
-    let mut text = String::new();
-    member.value.write_json(&mut text);
-    serde_json::from_str(&text)
-        .map_err(|e| problems.push(at.problem(name, member.value.position, without_position(&e))))
-        .ok()
-}
-
 fn decode_workflow(root: &Node, problems: &mut Vec<Problem>) -> Option<(Workflow, bool)> {
     let at = Place { step: None, prefix: String::new() };
     let mut fields = Fields::new(root, at, problems)?;
@@ -268,218 +175,10 @@ fn version(member: &Member, at: &Place, problems: &mut Vec<Problem>) -> Option<S
     }
 }
 
-/// The steps of a list, and whether all of them could be read.
-pub(super) fn decode_steps(node: &Node, problems: &mut Vec<Problem>) -> (Vec<Step>, bool) {
-    let Kind::List(items) = &node.kind else {
-        let reason = format!("must be a list, not {}", describe(&node.kind));
-        problems.push(Problem { position: Some(node.position), ..Problem::error("steps", reason) });
-        return (Vec::new(), false);
-    };
-    if items.len() > MAX_STEPS {
-        let reason = format!("{} steps; {MAX_STEPS} are allowed", items.len());
-        problems.push(Problem { position: Some(node.position), ..Problem::error("steps", reason) });
-        return (Vec::new(), false);
-    }
-    let steps: Vec<Step> =
-        items.iter().enumerate().filter_map(|(index, item)| decode_step(index, item, problems)).collect();
-    let complete = steps.len() == items.len();
-    (steps, complete)
-}
-
-fn decode_step(index: usize, node: &Node, problems: &mut Vec<Problem>) -> Option<Step> {
-    let id = match node.get("id").map(|m| &m.value.kind) {
-        Some(Kind::Text(id)) => id.chars().take(60).flat_map(char::escape_debug).collect(),
-        _ => format!("#{}", index + 1),
-    };
-    decode_step_at(node, Place { step: Some((index, id)), prefix: String::new() }, problems)
-}
-
-fn decode_step_at(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option<Step> {
-    let mut fields = Fields::new(node, at, problems)?;
-    let id = fields.required("id", node.position);
-    let capability = fields.optional("capability");
-    let inner = fields.member("steps");
-    let (workflow, when) = (fields.optional("workflow"), fields.optional("when"));
-    let (map, repeat, ask) = (fields.optional("map"), fields.optional("repeat"), fields.optional("ask"));
-    let aggregate = fields.optional("aggregate");
-    let grows = fields.optional("grows").unwrap_or_default();
-    let (approval, signal) = (fields.optional("approval"), fields.optional("signal"));
-    let (sleep, wait_until) = (fields.optional("sleep"), fields.optional("wait_until"));
-    let task_type = fields.optional("type");
-    let action = fields.optional("action");
-    let agent = fields.optional("agent");
-    let stage = fields.optional("stage");
-    let input = fields.map::<String, _>("input");
-    let output = fields.map::<OutputField, _>("output");
-    let depends_on = fields.optional("depends_on");
-    let timeout = fields.optional("timeout").unwrap_or(DEFAULTS.steps[0].timeout);
-    let (total_timeout, idle_timeout) = (fields.optional("total_timeout"), fields.optional("idle_timeout"));
-    let retry = fields.member("retry");
-    let on_error = fields.optional("on_error");
-    let compensate = fields.member("compensate");
-    let priority = fields.optional("priority").unwrap_or_default();
-    let parallel_safe = fields.optional("parallel_safe").unwrap_or(DEFAULTS.steps[0].parallel_safe);
-    let estimated_duration = fields.optional("estimated_duration");
-    let resources = fields.optional("resources");
-    let reserve = fields.member("reserve");
-    let quality = fields.optional("quality").map(Box::new);
-    let critical = fields.optional("critical").unwrap_or_default();
-    let checkpoint = fields.optional("checkpoint");
-    let at = fields.at.clone();
-    fields.finish();
-    let retry = retry.map_or_else(RetryPolicy::default, |m| decode_retry(&m.value, at.clone(), problems));
-    let compensate = compensate.and_then(|m| decode_compensation(&m.value, at.clone(), problems));
-    let steps = inner.map_or_else(Vec::new, |m| decode_inner(&m.value, &at, problems));
-    let reserve = reserve.and_then(|m| decode_reserve(&m.value, at.clone(), problems));
-    check_kinds(node, &at, problems);
-    let is_readable = inner.is_some()
-        || workflow.is_some()
-        || capability.is_some()
-        || approval.is_some()
-        || signal.is_some()
-        || sleep.is_some()
-        || wait_until.is_some();
-    Some(Step {
-        id: id?,
-        // A step that cannot be read is kept, so that steps that depend on it are not blamed.
-        capability: if is_readable { capability } else { "unnamed".parse().ok() },
-        approval,
-        signal,
-        sleep,
-        wait_until,
-        steps,
-        workflow,
-        when,
-        map,
-        repeat,
-        ask,
-        aggregate,
-        grows,
-        task_type,
-        action,
-        agent,
-        stage,
-        input,
-        output,
-        depends_on,
-        timeout,
-        total_timeout,
-        idle_timeout,
-        retry,
-        on_error,
-        compensate,
-        priority,
-        parallel_safe,
-        estimated_duration,
-        resources,
-        reserve,
-        quality,
-        critical,
-        checkpoint,
-    })
-}
-
-/// The steps that a step holds.
-fn decode_inner(node: &Node, at: &Place, problems: &mut Vec<Problem>) -> Vec<Step> {
-    let Kind::List(items) = &node.kind else {
-        problems.push(at.problem("steps", node.position, format!("must be a list, not {}", describe(&node.kind))));
-        return Vec::new();
-    };
-    if items.is_empty() || at.prefix.matches("steps[").count() >= MAX_NESTING {
-        let reason = if items.is_empty() { "must hold at least one step" } else { "is nested too deep" };
-        problems.push(at.problem("steps", node.position, reason));
-        return Vec::new();
-    }
-    let place = |i: usize| Place { prefix: format!("{}steps[{i}].", at.prefix), ..at.clone() };
-    items.iter().enumerate().filter_map(|(i, item)| decode_step_at(item, place(i), problems)).collect()
-}
-
-/// A step asks an agent, waits or holds others, one of the three, in one way.
-fn check_kinds(node: &Node, at: &Place, problems: &mut Vec<Problem>) {
-    let one_of = ["capability", "approval", "signal", "sleep", "wait_until", "steps", "workflow"];
-    let named: Vec<&str> = one_of.into_iter().filter(|name| node.get(name).is_some()).collect();
-    match named[..] {
-        [_] => {}
-        [] => {
-            let reason = "is missing; a step that asks no agent has one of: approval, signal, sleep, wait_until, steps, \
-                          workflow";
-            problems.push(at.problem("capability", node.position, reason));
-        }
-        [.., last] => {
-            problems.push(at.problem(last, node.position, format!("must have only one of: {}", named.join(", "))));
-        }
-    }
-}
-
-fn decode_compensation(node: &Node, at: Place, problems: &mut Vec<Problem>) -> Option<Compensation> {
-    let at = Place { prefix: "compensate.".into(), ..at };
-    let mut fields = Fields::new(node, at, problems)?;
-    let capability = fields.required("capability", node.position);
-    let (action, agent) = (fields.optional("action"), fields.optional("agent"));
-    let input = fields.map::<String, _>("input");
-    let timeout = fields.optional("timeout").unwrap_or(DEFAULTS.steps[0].timeout);
-    let retry = fields.member("retry");
-    let at = fields.at.clone();
-    fields.finish();
-    let retry = retry.map_or_else(RetryPolicy::default, |m| decode_retry(&m.value, at, problems));
-    Some(Compensation { capability: capability?, action, agent, input, timeout, retry })
-}
-
-fn decode_retry(node: &Node, at: Place, problems: &mut Vec<Problem>) -> RetryPolicy {
-    if matches!(&node.kind, Kind::Text(word) if word == "unsafe") {
-        return RetryPolicy { is_unsafe: true, ..RetryPolicy::default() };
-    }
-    let at = Place { prefix: format!("{}retry.", at.prefix), ..at };
-    let Some(mut fields) = Fields::new(node, at, problems) else { return RetryPolicy::default() };
-    let default = RetryPolicy::default();
-    let retry = RetryPolicy {
-        max_attempts: fields.optional("max_attempts").unwrap_or(default.max_attempts),
-        backoff: fields.optional("backoff").unwrap_or(default.backoff),
-        backoff_factor: fields.optional("backoff_factor").unwrap_or(default.backoff_factor),
-        max_backoff: fields.optional("max_backoff").unwrap_or(default.max_backoff),
-        jitter: fields.optional("jitter").unwrap_or(default.jitter),
-        is_unsafe: fields.optional("unsafe").unwrap_or(default.is_unsafe),
-    };
-    fields.finish();
-    retry
-}
-
 /// A workflow and a step with every default, read once from a minimal file, so that defaults are said in one place only.
 static DEFAULTS: LazyLock<Workflow> = LazyLock::new(|| {
     serde_json::from_str(r#"{"id":"w","steps":[{"id":"s","capability":"c"}]}"#).expect("a minimal workflow reads")
 });
-
-fn describe(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Null => "nothing",
-        Kind::Bool(_) => "true or false",
-        Kind::Number(_) => "a number",
-        Kind::Text(_) => "text",
-        Kind::List(_) => "a list",
-        Kind::Map(_) => "an object",
-    }
-}
-
-/// True if two names differ by case, separators, or a letter or two.
-fn is_near(known: &str, given: &str) -> bool {
-    let plain =
-        |s: &str| s.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase()).collect::<Vec<_>>();
-    let (known, given) = (plain(known), plain(given));
-    if known.len().abs_diff(given.len()) > 2 || given.len() < 3 {
-        return false;
-    }
-    let mut row: Vec<usize> = (0..=given.len()).collect();
-    for (i, a) in known.iter().enumerate() {
-        let mut previous = row[0];
-        row[0] = i + 1;
-        for (j, b) in given.iter().enumerate() {
-            let cost = previous + usize::from(a != b);
-            previous = row[j + 1];
-            row[j + 1] = cost.min(previous + 1).min(row[j] + 1);
-        }
-    }
-    row[given.len()] <= 2
-}
 
 #[cfg(test)]
 mod tests {

@@ -227,6 +227,11 @@ impl Step {
         says || self.grows || self.container().is_some()
     }
 
+    /// True if it waits for somebody or a moment.
+    pub(super) const fn waits(&self) -> bool {
+        self.approval.is_some() || self.signal.is_some() || self.sleep.is_some() || self.wait_until.is_some()
+    }
+
     /// What the step does.
     #[must_use]
     pub fn kind(&self) -> StepKind<'_> {

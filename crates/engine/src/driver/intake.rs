@@ -142,16 +142,8 @@ impl Driver {
         let Some(live) = self.runs.get_mut(&key.run) else { return };
         let Some(call) = live.calls.get_mut(&step).filter(|call| call.is(key)) else {
             // A result of an attempt that was stopped: it is recorded as discarded, if the run was rolled back.
-            if let AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows, findings } = end {
-                let late = Input::CompleteAttempt {
-                    key: key.clone(),
-                    output,
-                    artifacts,
-                    missing_inputs,
-                    report,
-                    grows,
-                    findings,
-                };
+            if let AttemptEnd::Completed { .. } = &end {
+                let late = input_of(key, end, |_| false, random);
                 live.queue.push_back((late, Asker::Nobody));
                 self.dirty.push(key.run);
             }
@@ -173,26 +165,8 @@ impl Driver {
             self.free += 1;
             self.gave_back = true;
         }
-        let input = match end {
-            AttemptEnd::Expanded { first, count } => Input::ExpandStep { key: key.clone(), first, count },
-            AttemptEnd::Checked { omitted } => Input::CheckStep { key: key.clone(), omitted },
-            AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows, mut findings } => {
-                // What follows an answer that is not good enough may depend on who else can be asked.
-                if findings.is_some() || report.as_ref().is_some_and(|report| !report.quality.is_empty()) {
-                    let findings = findings.get_or_insert_default();
-                    findings.other_agent = has_another(&self.registry, &live.state, step, Retry::Elsewhere, now);
-                }
-                Input::CompleteAttempt { key: key.clone(), output, artifacts, missing_inputs, report, grows, findings }
-            }
-            AttemptEnd::Damaged(reason) => Input::QuarantineRun { reason },
-            AttemptEnd::Suspended { need, message, until, shown } => {
-                Input::SuspendAttempt { key: key.clone(), need, message, until, shown }
-            }
-            AttemptEnd::Failed(error) => {
-                let other_agent = has_another(&self.registry, &live.state, step, error.kind.retry(), now);
-                Input::FailAttempt { key: key.clone(), error, other_agent, chance: chance(random) }
-            }
-        };
+        let other = |retry| has_another(&self.registry, &live.state, step, retry, now);
+        let input = input_of(key, end, other, random);
         if matches!(input, Input::SuspendAttempt { .. } | Input::ExpandStep { .. }) {
             call.stage = Stage::Resting;
         } else {
@@ -200,6 +174,35 @@ impl Driver {
         }
         live.queue.push_back((input, Asker::Nobody));
         self.dirty.push(key.run);
+    }
+}
+
+/// What the end of an attempt means for its run. `other` says whether another agent could be asked, after what is worth trying.
+fn input_of(
+    key: &AttemptKey,
+    end: AttemptEnd,
+    other: impl Fn(Retry) -> bool,
+    random: &mut dyn FnMut() -> u128,
+) -> Input {
+    let key = key.clone();
+    match end {
+        AttemptEnd::Expanded { first, count } => Input::ExpandStep { key, first, count },
+        AttemptEnd::Checked { omitted } => Input::CheckStep { key, omitted },
+        AttemptEnd::Completed { output, artifacts, missing_inputs, report, grows, mut findings } => {
+            // What follows an answer that is not good enough may depend on who else can be asked.
+            if findings.is_some() || report.as_ref().is_some_and(|report| !report.quality.is_empty()) {
+                findings.get_or_insert_default().other_agent = other(Retry::Elsewhere);
+            }
+            Input::CompleteAttempt { key, output, artifacts, missing_inputs, report, grows, findings }
+        }
+        AttemptEnd::Damaged(reason) => Input::QuarantineRun { reason },
+        AttemptEnd::Suspended { need, message, until, shown } => {
+            Input::SuspendAttempt { key, need, message, until, shown }
+        }
+        AttemptEnd::Failed(error) => {
+            let other_agent = other(error.kind.retry());
+            Input::FailAttempt { key, error, other_agent, chance: chance(random) }
+        }
     }
 }
 

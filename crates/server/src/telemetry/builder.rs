@@ -9,7 +9,7 @@ use tutti_core::ids::{AgentId, AttemptKey, Capability, RunId, StepPath};
 use tutti_core::plan::Plan;
 use tutti_core::ports::agent::Usage;
 use tutti_core::report::PhaseLog;
-use tutti_core::run::{Event, Failure, Recorded, RunCreated, RunStatus};
+use tutti_core::run::{Event, Failure, Recorded, RunCreated, RunStatus, StepCompleted};
 use tutti_core::time::Timestamp;
 use tutti_core::trace::{RunTrace, attempt_span, span_id};
 
@@ -127,11 +127,7 @@ impl SpanBuilder {
                 let failure = Outcome::Failed(failed.error.clone());
                 ended.extend(self.end_attempt(&failed.step, failure, at, failed.usage.as_deref()));
             }
-            Event::StepCompleted(done) => {
-                let usage = done.report.as_ref().map(|report| &report.usage);
-                ended.extend(self.end_attempt(&done.step, Outcome::Completed, at, usage));
-                self.end_step(&done.step, &Outcome::Completed, at, &mut ended);
-            }
+            Event::StepCompleted(done) => self.complete(done, at, &mut ended),
             Event::StepFailed(failed) => {
                 self.end_step(&failed.step, &Outcome::Failed(failed.error.clone()), at, &mut ended);
             }
@@ -170,6 +166,12 @@ impl SpanBuilder {
             | Event::ArtifactRecorded(_) => {}
         }
         ended
+    }
+
+    fn complete(&mut self, done: &StepCompleted, at: Timestamp, ended: &mut Vec<Span>) {
+        let usage = done.report.as_ref().map(|report| &report.usage);
+        ended.extend(self.end_attempt(&done.step, Outcome::Completed, at, usage));
+        self.end_step(&done.step, &Outcome::Completed, at, ended);
     }
 
     /// The span of a commit of the run's events.

@@ -1,6 +1,6 @@
 //! What events do to steps and their attempts.
 
-use super::super::event::{AttemptFailed, Event, Failure};
+use super::super::event::{AttemptFailed, Event, Failure, QualityAssessed};
 use super::super::state::{Held, Judged, OpenAttempt, Phase, RunState};
 use super::{close, growth, undo, with_open, with_step};
 use crate::plan::StepIndex;
@@ -68,17 +68,20 @@ pub(super) fn evolve_attempt(state: &mut RunState, event: &Event, at: Timestamp,
             state.facts.answered -= 1;
             state.facts.suspended -= 1;
         }),
-        Event::QualityAssessed(assessed) => {
-            let open = state.plan.find(&assessed.step).and_then(|index| Some((index, state.open_attempt(index)?)));
-            if let Some((index, open)) = open {
-                let (agent, attempt, verdict) = (open.agent.clone(), assessed.attempt, assessed.verdict);
-                let judged = Judged { agent, attempt, verdict, assessment: assessed.assessment.clone() };
-                state.facts.quality.insert(index, judged);
-            }
-        }
+        Event::QualityAssessed(assessed) => judged(state, assessed),
         Event::AttemptFailed(failed) => attempt_failed(state, failed, touched),
         // Told apart before.
         _ => {}
+    }
+}
+
+/// How an answer was judged is known until the next one.
+fn judged(state: &mut RunState, assessed: &QualityAssessed) {
+    let open = state.plan.find(&assessed.step).and_then(|index| Some((index, state.open_attempt(index)?)));
+    if let Some((index, open)) = open {
+        let (agent, attempt, verdict) = (open.agent.clone(), assessed.attempt, assessed.verdict);
+        let judged = Judged { agent, attempt, verdict, assessment: assessed.assessment.clone() };
+        state.facts.quality.insert(index, judged);
     }
 }
 
