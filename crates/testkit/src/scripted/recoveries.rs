@@ -44,8 +44,12 @@ const HOLDS: &str = "\
   steps:
   - {id: a, capability: c, input: {l: out.list}, output: {v: in.a}, compensate: {capability: d}}
   - {id: each, depends_on: [a], map: {over: start.items}, steps: [{id: x, capability: c, input: {i: item, a: in.a}}], output: {'*': in.each}}
-- {id: sub, depends_on: [loop], input: {n: {value: 4}}, output: {'*': out.sub},
-   workflow: {id: inner, steps: [{id: p, capability: c, input: {n: {from: n}}, output: {v: {to: p}}}, {id: q, capability: c, depends_on: [p], input: {p: {from: p}}, output: {v: {to: q}}}]}}
+- id: sub
+  depends_on: [loop]
+  output: {'*': out.sub}
+  steps:
+  - {id: p, capability: c, input: {n: start.n}, output: {v: in.p}}
+  - {id: q, capability: c, depends_on: [p], repeat: {until: 'iteration >= 2'}, input: {p: in.p}, output: {v: in.q}}
 - {id: end, capability: c, depends_on: [block, sub, three], checkpoint: all, input: {b: out.block, s: out.sub}, output: {'*': out.end}}
 - {id: last, capability: c, depends_on: [end], input: {e: out.end}}";
 
@@ -70,7 +74,11 @@ pub fn recoveries() -> Vec<Script> {
         script("retry", "retry", SAGA, &[3]),
         Script { forked: 2, person: approve, ..script("fork", "compensate", ASKED, &[]) },
         Script { forked: 3, ..script("failed fork", "compensate", SAGA, &[3]) },
-        script("holds", "rollback", HOLDS, &[7]),
+        script("holds", "fail", HOLDS, &[]),
+        script("holds, compensate", "compensate", HOLDS, &[7]),
+        script("holds, roll back", "rollback", HOLDS, &[7]),
+        script("holds, retry", "retry", HOLDS, &[7]),
+        Script { forked: 2, ..script("holds, fork", "compensate", HOLDS, &[7]) },
         script("item, compensate", "compensate", ITEM, &[]),
         Script { person: by_hand, ..script("item, escalate", "escalate", ITEM, &[]) },
         script("item, retry", "retry", ITEM, &[]),
