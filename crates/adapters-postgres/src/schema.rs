@@ -25,7 +25,8 @@ const MIGRATIONS: &[(&str, &str)] = migrations![
     "0004_queue",
     "0005_retention",
     "0006_upgrades",
-    "0007_recovery"
+    "0007_recovery",
+    "0008_orchestration"
 ];
 
 /// Version of the tables that this build makes.

@@ -31,7 +31,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0006_queue",
     "0007_retention",
     "0008_upgrades",
-    "0009_recovery"
+    "0009_recovery",
+    "0010_orchestration"
 ];
 
 /// Version of the tables that this build makes.

@@ -310,7 +310,7 @@ mod tests {
             assert_eq!(call.key.path.as_str(), "s~judge");
             match call.agent.id.as_str() {
                 "bad" => return Err(AgentError::new(AgentErrorKind::Failed, "no")),
-                "slow" => std::future::pending().await,
+                "slow" => drop(tokio::time::timeout(Duration::from_secs(60), std::future::pending::<()>()).await),
                 _ => {}
             }
             let output = Json::of(call.agent.id.as_str()).unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tutti_adapters_memory::MemoryStore;
 use tutti_core::plan::{Plan, StepIndex};
 use tutti_core::run::{Command, Phase, Point, RunState, RunStatus};
-use tutti_core::workflow::{Executor, parse};
+use tutti_core::workflow::{Aggregation, Executor, Step, SubWorkflow, parse};
 
 use super::{End, Order, Person, Script, play};
 use crate::given::run_id;
@@ -18,20 +18,36 @@ use crate::stores::Stores;
 fn example(folder: &Path) -> Case {
     let text = std::fs::read_to_string(folder.join("workflow.yaml")).unwrap();
     let mut workflow = parse(&text).unwrap().workflow;
-    for step in &mut workflow.steps {
-        if let Some(undo) = &mut step.compensate {
-            undo.capability = "c".parse().unwrap();
-            undo.agent = None;
-        }
-        let Some(capability) = &mut step.capability else { continue };
-        // What the rules of dependencies go by.
-        step.task_type.get_or_insert_with(|| capability.to_string());
-        *capability = "c".parse().unwrap();
-        step.agent = None;
-    }
+    workflow.steps.iter_mut().for_each(for_anybody);
     let plan = Plan::new(workflow).unwrap();
     let none = vec![false; plan.indexes().count()];
     Case { plan, impossible: none.clone(), asks: none, recovers: true }
+}
+
+/// Has a step, and those that it holds, asked of any agent.
+fn for_anybody(step: &mut Step) {
+    if let Some(undo) = &mut step.compensate {
+        undo.capability = "c".parse().unwrap();
+        undo.agent = None;
+    }
+    if step.ask.take().is_some() {
+        // Which agent is asked first depends on the order in which things happen, and results stand under their names.
+        step.aggregate = None;
+    }
+    if let Some(aggregate) = &mut step.aggregate {
+        // Made-up agents have no scores and write nothing of their own.
+        (aggregate.strategy, aggregate.synthesis, aggregate.tolerance) = (Aggregation::MergeAll, None, None);
+        aggregate.fields.clear();
+    }
+    step.steps.iter_mut().for_each(for_anybody);
+    if let Some(SubWorkflow::Whole(workflow)) = &mut step.workflow {
+        workflow.steps.iter_mut().for_each(for_anybody);
+    }
+    let Some(capability) = &mut step.capability else { return };
+    // What the rules of dependencies go by.
+    step.task_type.get_or_insert_with(|| capability.to_string());
+    *capability = "c".parse().unwrap();
+    step.agent = None;
 }
 
 async fn end_of(script: &Script, number: u64) -> End {

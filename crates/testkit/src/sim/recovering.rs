@@ -114,13 +114,8 @@ fn step(rng: &mut Rng, index: usize, has_budget: bool, text: &mut String) {
                 maybe(rng, 60, format!(", reserve: {{money: {reserve}}}"));
             }
             let (attempts, is_unsafe) = (1 + rng.below(3), rng.percent(25));
-            maybe(
-                rng,
-                100,
-                format!(
-                    ", retry: {{max_attempts: {attempts}, backoff: {backoff}, max_backoff: 2s, unsafe: {is_unsafe}}}"
-                ),
-            );
+            let retry = format!("max_attempts: {attempts}, backoff: {backoff}, max_backoff: 2s, unsafe: {is_unsafe}");
+            maybe(rng, 100, format!(", retry: {{{retry}}}"));
             format!("capability: {}{held}", ["c", "d"][rng.below(2) as usize])
         }
     };

@@ -1,0 +1,58 @@
+-- The view of histories names the events of plans that grow, of quality and of budgets. It is compatible: programs of
+-- before go on working with what is here.
+
+DROP VIEW history;
+CREATE VIEW history AS
+SELECT
+    lower(
+        substr(hex(run_id), 1, 8) || '-' || substr(hex(run_id), 9, 4) || '-' || substr(hex(run_id), 13, 4) || '-'
+        || substr(hex(run_id), 17, 4) || '-' || substr(hex(run_id), 21)
+    ) AS run,
+    seq,
+    strftime('%Y-%m-%dT%H:%M:%S', at_us / 1000000, 'unixepoch') || printf('.%06dZ', at_us % 1000000) AS at,
+    CASE kind
+        WHEN 1 THEN 'RunCreated'
+        WHEN 2 THEN 'RunResumed'
+        WHEN 3 THEN 'RunCompleted'
+        WHEN 4 THEN 'RunFailed'
+        WHEN 5 THEN 'RunCancelled'
+        WHEN 6 THEN 'RunQuarantined'
+        WHEN 7 THEN 'RunPaused'
+        WHEN 8 THEN 'RunTerminated'
+        WHEN 9 THEN 'RunReopened'
+        WHEN 10 THEN 'RunAdmitted'
+        WHEN 11 THEN 'UndoStarted'
+        WHEN 12 THEN 'RunRewound'
+        WHEN 13 THEN 'RunStuck'
+        WHEN 14 THEN 'RunForked'
+        WHEN 15 THEN 'PlanRevised'
+        WHEN 20 THEN 'CheckpointCreated'
+        WHEN 40 THEN 'AttemptStarted'
+        WHEN 41 THEN 'TaskAssigned'
+        WHEN 42 THEN 'AttemptSuspended'
+        WHEN 43 THEN 'AttemptFailed'
+        WHEN 44 THEN 'SignalReceived'
+        WHEN 45 THEN 'AttemptResumed'
+        WHEN 46 THEN 'StepHeld'
+        WHEN 47 THEN 'StepDecided'
+        WHEN 48 THEN 'WaitOverdue'
+        WHEN 49 THEN 'ResultDiscarded'
+        WHEN 50 THEN 'ArtifactRecorded'
+        WHEN 60 THEN 'StepCompleted'
+        WHEN 61 THEN 'StepFailed'
+        WHEN 62 THEN 'StepRecovered'
+        WHEN 63 THEN 'StepExpanded'
+        WHEN 64 THEN 'StepChecked'
+        WHEN 65 THEN 'StepOmitted'
+        WHEN 66 THEN 'WaitClosed'
+        WHEN 70 THEN 'QualityAssessed'
+        WHEN 75 THEN 'BudgetWarned'
+        WHEN 76 THEN 'BudgetSpent'
+        WHEN 77 THEN 'BudgetRaised'
+        ELSE 'kind ' || kind
+    END AS kind,
+    version,
+    epoch,
+    CASE WHEN substr(blob, 1, 3) = x'000000' THEN CAST(substr(blob, 4) AS TEXT) END AS body,
+    run_id
+FROM event;
