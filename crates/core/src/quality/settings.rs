@@ -95,9 +95,12 @@ fn is_accept(on_below: &OnBelow) -> bool {
     *on_below == OnBelow::Accept
 }
 
+/// Metrics and a number for each.
+type Numbers<'n> = &'n [(&'n str, f64)];
+
 /// A domain that is there without any configuration. Runs go by it for ever: a change is a new name.
 fn built_in(name: &str) -> Domain {
-    let (weights, thresholds): (&[(&str, f64)], &[(&str, f64)]) = match name {
+    let (weights, thresholds): (Numbers<'_>, Numbers<'_>) = match name {
         "ANALYTICAL" => (
             &[("accuracy", 2.0), ("completeness", 1.5), ("relevance", 1.0), ("rigor", 1.0)],
             &[("accuracy", 0.95), ("completeness", 0.9)],

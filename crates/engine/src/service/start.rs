@@ -120,12 +120,15 @@ pub(super) fn prepare(
     })
 }
 
+/// A plan, its workflow, and how the run is orchestrated, if anybody asked for that.
+type Orchestrated = (Arc<Plan>, Workflow, Option<Box<Orchestration>>);
+
 /// A run as it is orchestrated, if anybody asks for that: its plan, the workflow with its settings, and what is recorded.
 fn orchestrated(
     service: &RunService,
     (plan, workflow): (Arc<Plan>, Workflow),
     (namespace, said): (&Namespace, &Wishes),
-) -> Result<(Arc<Plan>, Workflow, Option<Box<Orchestration>>), RequestError> {
+) -> Result<Orchestrated, RequestError> {
     let offers = service.engine.registry().offers(namespace);
     let settled = service.orchestration.settle(&plan, said, |asked| offers.contains_key(asked));
     let Some(settled) = settled.map_err(|problems| of_workflow(&problems))? else { return Ok((plan, workflow, None)) };

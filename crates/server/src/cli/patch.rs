@@ -100,7 +100,7 @@ fn tell(diff: Option<&PlanDiff>, args: &PatchArgs) -> Result<Exit> {
     match args.output {
         TextOrJson::Json => answer_json(diff)?,
         TextOrJson::Text => {
-            answer(&diff.to_string().lines().map(|line| format!("{}\n", printable(line))).collect::<String>())?
+            answer(&diff.to_string().lines().map(|line| format!("{}\n", printable(line))).collect::<String>())?;
         }
     }
     if args.dry_run {

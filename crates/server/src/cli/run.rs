@@ -111,7 +111,7 @@ pub async fn execute(args: RunArgs, global: Global) -> Result<Exit> {
     let planned = SystemClock.now();
     let data = data(&file, &args.inputs)?;
     let agents = agents_for(args.show.agents.as_deref(), &global, &file)?;
-    let mut orchestration = orchestrate(said, &mut file, &agents, &global)?;
+    let mut orchestration = orchestrate(&said, &mut file, &agents, &global)?;
     let plan = Plan::new(file.workflow.clone()).map_err(|problems| refused(&file, &problems))?;
     let flags = Flags {
         executor: args.executor.map(Executor::from),
@@ -170,7 +170,7 @@ async fn file(args: &RunArgs, global: &Global) -> Result<(WorkflowFile, Option<S
 
 /// How the run is orchestrated, if anybody asks for that; the workflow gets the settings that follow from it.
 fn orchestrate(
-    said: Wishes,
+    said: &Wishes,
     file: &mut WorkflowFile,
     agents: &AgentsFile,
     global: &Global,
@@ -180,7 +180,7 @@ fn orchestrate(
     let offers = |asked: &Capability| {
         agents.agents.iter().filter_map(|agent| agent.capabilities.as_ref()).any(|offered| offered.contains(asked))
     };
-    let settled = rules.settle(&plan, &said, offers).map_err(|problems| refused(file, &problems))?;
+    let settled = rules.settle(&plan, said, offers).map_err(|problems| refused(file, &problems))?;
     Ok(settled.map(|Settled { workflow, orchestration, .. }| {
         file.explicit.executor |= workflow.executor != file.workflow.executor;
         file.workflow = workflow;

@@ -121,7 +121,8 @@ async fn host(
             signal = interrupts.first() => return Ok(Exit::Signal(signal)),
         }
         let inbound = (agents.clone(), access, house.clone());
-        let served = serve(&engine, inbound, (listener, telemetry.routes()), ended, (interrupts, config)).await;
+        let served =
+            Box::pin(serve(&engine, inbound, (listener, telemetry.routes()), ended, (interrupts, config))).await;
         if timeout(Duration::from_secs(config.server.drain_seconds), engine.shutdown()).await.is_err() {
             tracing::warn!("the engine did not let go of its runs in time");
         }
